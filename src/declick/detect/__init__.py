@@ -1,0 +1,1 @@
+"""DETECT: where the damage is."""

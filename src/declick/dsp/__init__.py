@@ -1,0 +1,1 @@
+"""Small array functions: linear prediction, resampling, framing."""

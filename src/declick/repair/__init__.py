@@ -1,0 +1,1 @@
+"""REPAIR: what the music was."""
