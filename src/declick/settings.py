@@ -1,0 +1,81 @@
+"""Every setting, once: command-line flags, checks and the report are generated from here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from declick.errors import SettingsError
+
+METHODS = ("auto", "ar", "copy", "stereo", "spectrum", "smooth", "spline")
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    expert: bool = False,
+) -> Any:
+    """Declare a dataclass field with its help text and legal range."""
+    metadata = {"help": help, "low": low, "high": high, "choices": choices, "expert": expert}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Checked:
+    """Checks every field against the range that it declares."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            low, high, choices = (item.metadata[key] for key in ("low", "high", "choices"))
+            if choices is not None and value not in choices:
+                raise SettingsError(f"{item.name} is {value!r}: choose one of {', '.join(choices)}")
+            if isinstance(item.default, bool) or not isinstance(item.default, int | float):
+                continue
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not math.isfinite(value):
+                raise SettingsError(f"{item.name} is {value!r}: give a number")
+            if (low is not None and value < low) or (high is not None and value > high):
+                wanted = f"between {low} and {high}" if high is not None else f"at least {low}"
+                raise SettingsError(f"{item.name} is {value}: it must be {wanted}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values for the report."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectSettings(_Checked):
+    """How to find damage."""
+
+    sensitivity: float = setting(
+        0.5, "0 takes only the plainest clicks, 1 takes all it can", low=0.0, high=1.0
+    )
+    find_tails: bool = setting(True, "look for rings and thumps behind the clicks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepairSettings(_Checked):
+    """How to mend it."""
+
+    method: str = setting("auto", "how lost cores are filled", choices=METHODS)
+    keep_weak: bool = setting(
+        True, "leave a click alone where no method is expected to beat leaving it"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of a run."""
+
+    detect: DetectSettings = DetectSettings()
+    repair: RepairSettings = RepairSettings()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as nested plain values for the report."""
+        return asdict(self)
