@@ -1,0 +1,275 @@
+"""Long-context iterated autoregressive interpolation.
+
+Janssen, Veldhuis & Vries, "Adaptive interpolation of discrete-time signals that can be modeled as
+autoregressive processes" (1986); Godsill & Rayner, "Digital Audio Restoration" (1998), chapter 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+from scipy.linalg import solve_toeplitz
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
+
+from declick.dsp.linear_prediction import (
+    autocorrelation,
+    end_errors,
+    filter_autocorrelation,
+    prediction_filter,
+)
+
+FloatArray = NDArray[np.float64]
+Run = tuple[int, int]
+"""Half-open range of missing samples."""
+
+START_ORDER = 64
+"""Order of the first fill at 44.1 kHz: enough to start the iteration from."""
+
+JOINT_SAMPLES = 1500
+"""Runs whose contexts touch are solved in one system up to this many missing samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSize:
+    """Order and context (samples in the estimation window) of an autoregressive model."""
+
+    order: int
+    context: int
+
+
+# (longest gap in ms, order, context) at 44.1 kHz.
+_SIZES = ((1.5, 512, 4096), (3.5, 800, 8192), (7.0, 1024, 8192), (np.inf, 1600, 16384))
+
+
+def model_size(gap: int, sample_rate: int) -> ModelSize:
+    """Return the model for a gap of `gap` samples: longer gaps want longer memory.
+
+    Both scale with the sample rate, within bounds.
+    """
+    gap_ms = 1e3 * gap / sample_rate
+    scale = sample_rate / 44100
+    order, context = next(row[1:] for row in _SIZES if gap_ms <= row[0])
+    order = int(min(max(order * scale, 32), 2048))
+    context = int(min(max(context * scale, 1024), 65536))
+    return ModelSize(order=order, context=max(context, 3 * gap))
+
+
+@dataclass(frozen=True, eq=False)
+class Interpolation:
+    """Filled sound and how far off it is expected to be.
+
+    `error_energy` has one value per wanted run: the expected sum of squared errors over it.
+    """
+
+    samples: FloatArray
+    error_energy: tuple[float, ...]
+
+
+def interpolate(
+    samples: FloatArray,
+    runs: Sequence[Run],
+    wanted: Sequence[Run],
+    *,
+    size: ModelSize,
+    sample_rate: int,
+    iterations: int = 2,
+) -> Interpolation:
+    """Fill the missing runs of one channel.
+
+    Parameters
+    ----------
+    samples : ndarray of float64, shape (frames,)
+        Existing sound only: its ends are taken for the ends of what can be known.
+    runs : sequence of (start, stop)
+        All missing runs, ascending and disjoint; what `samples` holds there is ignored.
+    wanted : sequence of (start, stop)
+        Those of them to be filled; the others serve the estimation.
+    size : ModelSize
+    sample_rate : int
+        In Hz.
+    iterations : int
+        How often the model is estimated from the filled sound and the sound filled again.
+
+    Returns
+    -------
+    Interpolation
+        A copy of `samples` with the wanted runs filled.
+    """
+    result = samples.copy()
+    for start, stop in runs:
+        result[start:stop] = 0.0
+    if not wanted:
+        return Interpolation(result, ())
+    first, last = wanted[0][0], wanted[-1][1]
+    lo = max(0, first - size.context // 2)
+    hi = min(samples.size, last + size.context // 2)
+    local = result[lo:hi]
+    inside = [(max(a - lo, 0), min(b, hi) - lo) for a, b in runs if b > lo and a < hi]
+    known = local.size - sum(b - a for a, b in inside)
+    if known < 4:
+        return Interpolation(result, tuple(float("inf") for _ in wanted))
+    order = max(1, min(size.order, known // 4))
+    start_order = min(order, int(min(max(START_ORDER * sample_rate / 44100, 16), 256)))
+    window = estimation_window(local.size, (first + last) / 2 - lo, size.context / 2)
+    near = [run for run in inside if run[1] > first - lo - order and run[0] < last - lo + order]
+    targets = {(a - lo, b - lo) for a, b in wanted}
+    errors: dict[Run, float] = {}
+    correlation = autocorrelation(local * window, start_order)
+    solve_missing(local, inside, prediction_filter(correlation)[0], errors_for=set())
+    power = float(np.dot(window, window))
+    for iteration in range(iterations):
+        final = iteration == iterations - 1
+        coefficients, variance = prediction_filter(autocorrelation(local * window, order))
+        traces = solve_missing(local, near, coefficients, errors_for=targets if final else set())
+        errors = {run: variance / power * trace for run, trace in traces.items()}
+    return Interpolation(result, tuple(errors[(a - lo, b - lo)] for a, b in wanted))
+
+
+def estimation_window(size: int, centre: float, reach: float) -> FloatArray:
+    """Return a cosine window around `centre`, brought to zero at the ends of the sound.
+
+    Away from the ends it is symmetric; at an end it falls over a quarter of the reach, so that a
+    gap beside the end still has most of the weight near it.
+    """
+    frames = np.arange(size) + 0.5
+    left, right = centre + 0.5, size - centre - 0.5
+    span = max(left, right)
+    window = np.cos(0.5 * np.pi * np.clip((frames - left) / (span + 0.5), -1.0, 1.0))
+    taper = max(1.0, min(reach, size) / 4)
+    for distance, side in ((frames, left), (size - frames, right)):
+        if side < 0.9 * span:
+            window *= np.sin(0.5 * np.pi * np.minimum(distance / taper, 1.0))
+    return np.asarray(window, dtype=np.float64)
+
+
+def solve_missing(
+    samples: FloatArray, runs: Sequence[Run], coefficients: FloatArray, *, errors_for: set[Run]
+) -> dict[Run, float]:
+    """Set the missing runs, in place, to where the prediction error is least.
+
+    Runs further apart than the order do not depend on each other; those nearer are solved jointly.
+
+    Parameters
+    ----------
+    samples : ndarray of float64, shape (frames,)
+        Changed in `runs` alone.
+    runs : sequence of (start, stop)
+        Ascending and disjoint.
+    coefficients : ndarray of float64, shape (order + 1,)
+        Prediction error filter.
+    errors_for : set of (start, stop)
+        The runs whose error is to be told.
+
+    Returns
+    -------
+    dict
+        For each run of `errors_for`, the trace of its part of the inverse normal matrix; times
+        the variance of the prediction error this is the expected error energy.
+    """
+    order = coefficients.size - 1
+    band = filter_autocorrelation(coefficients)
+    traces: dict[Run, float] = {}
+    cluster: list[Run] = []
+    missing = 0
+    for run in [*runs, None]:
+        if cluster and (
+            run is None
+            or run[0] - cluster[-1][1] >= order
+            or missing + run[1] - run[0] > JOINT_SAMPLES
+        ):
+            traces.update(_solve_cluster(samples, cluster, coefficients, band, errors_for))
+            cluster, missing = [], 0
+        if run is not None:
+            cluster.append(run)
+            missing += run[1] - run[0]
+    return traces
+
+
+def _solve_cluster(
+    samples: FloatArray,
+    cluster: list[Run],
+    coefficients: FloatArray,
+    band: FloatArray,
+    errors_for: set[Run],
+) -> dict[Run, float]:
+    order = coefficients.size - 1
+    for start, stop in cluster:
+        samples[start:stop] = 0.0
+    right = -np.concatenate([_apply_band(samples, run, band) for run in cluster])
+    if right.size > JOINT_SAMPLES:  # one long run: Toeplitz, but for the file's ends
+        return _solve_toeplitz(samples, cluster, band, right, errors_for)
+    index = np.concatenate([np.arange(*run) for run in cluster])
+    padded = np.zeros(max(index[-1] - index[0], order) + 1)
+    padded[: order + 1] = band
+    if len(cluster) == 1:
+        diagonals = np.concatenate([padded[index.size - 1 : 0 : -1], padded[: index.size]])
+        matrix = np.lib.stride_tricks.sliding_window_view(diagonals, index.size)[::-1].copy()
+    else:
+        matrix = padded[np.abs(index[:, None] - index[None, :])]
+    for distances, context in (
+        (index + 1, samples[:order]),
+        (samples.size - index, samples[: -order - 1 : -1]),
+    ):
+        beside = np.flatnonzero(distances <= order)
+        if beside.size == 0:
+            continue
+        errors = end_errors(coefficients, distances[beside])
+        around = end_errors(coefficients, np.arange(1, context.size + 1))
+        matrix[np.ix_(beside, beside)] -= errors.T @ errors
+        right[beside] += errors.T @ (around @ context)
+    factor, failed = dpotrf(matrix, lower=1, overwrite_a=1)
+    if failed:
+        return dict.fromkeys(errors_for.intersection(cluster), float("inf"))
+    samples[index] = dpotrs(factor, right, lower=1)[0]
+    traces: dict[Run, float] = {}
+    if errors_for.intersection(cluster):
+        diagonal = np.diagonal(dpotri(factor, lower=1, overwrite_c=1)[0])
+        at = 0
+        for run in cluster:
+            length = run[1] - run[0]
+            if run in errors_for:
+                traces[run] = float(np.sum(diagonal[at : at + length]))
+            at += length
+    return traces
+
+
+def _solve_toeplitz(
+    samples: FloatArray,
+    cluster: list[Run],
+    band: FloatArray,
+    right: FloatArray,
+    errors_for: set[Run],
+) -> dict[Run, float]:
+    ((start, stop),) = cluster
+    column = np.zeros(max(right.size, band.size))
+    column[: band.size] = band
+    column = column[: right.size]
+    unit = np.zeros(right.size)
+    unit[0] = 1.0
+    solved = solve_toeplitz(column, np.stack([right, unit], axis=1), check_finite=False)
+    samples[start:stop] = solved[:, 0]
+    if (start, stop) not in errors_for:
+        return {}
+    first = solved[:, 1]  # its entries give the diagonal of the inverse (Trench)
+    steps = first**2
+    steps[1:] -= first[:0:-1] ** 2
+    return {(start, stop): float(np.sum(np.cumsum(steps)) / first[0])}
+
+
+def _apply_band(samples: FloatArray, run: Run, band: FloatArray) -> FloatArray:
+    """Return the band matrix times `samples` at the frames of `run` (zeros beyond the ends)."""
+    order = band.size - 1
+    start, stop = run
+    around = np.zeros(stop - start + 2 * order)
+    lo, hi = max(start - order, 0), min(stop + order, samples.size)
+    around[lo - start + order : hi - start + order] = samples[lo:hi]
+    kernel = np.concatenate([band[:0:-1], band])
+    if (stop - start) * order < 200_000:
+        return np.correlate(around, kernel, "valid")
+    size = fft.next_fast_len(around.size, real=True)
+    product = fft.irfft(fft.rfft(around, size) * fft.rfft(kernel, size), size)
+    return np.asarray(product[2 * order : 2 * order + stop - start], dtype=np.float64)
