@@ -1,0 +1,411 @@
+"""The chunks of a sound file: where they lie, what the header promises, and how to lay them out.
+
+libsndfile decodes the sound; this module knows the containers around it, because libsndfile
+silently shortens a truncated file, does not keep the chunks it does not know, and stumbles over
+some headers that were written to a pipe. Sources: EBU Tech 3306 (RF64), EBU Tech 3285 (BWF),
+ITU-R BS.2088 (BW64), Sony Wave64, Apple AIFF-C (1991) and Core Audio Format, RFC 9639 (FLAC).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+ByteOrder = Literal["<", ">"]
+Payload = tuple[bytes, bytes]  # chunk id, contents
+
+RIFF_KINDS = ("RIFF", "RIFX", "RF64", "BW64")
+_W64_TAIL = {  # the last 12 bytes of the Wave64 identifiers; the first 4 are the name
+    b"riff": bytes.fromhex("2e91cf11a5d628db04c10000"),
+    b"wave": bytes.fromhex("f3acd3118cd100c04f8edb8a"),
+}
+_W64_DATA = b"data" + _W64_TAIL[b"wave"]
+W64_FMT = b"fmt " + _W64_TAIL[b"wave"]
+W64_FACT = b"fact" + _W64_TAIL[b"wave"]
+_LIMIT_32 = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One chunk: its name, and the bytes ``[offset, offset + size)`` of its contents.
+
+    `whole` is False where the file ends before the chunk does; `size` is then what is there.
+    """
+
+    id: bytes
+    offset: int
+    size: int
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The chunks of a file.
+
+    Parameters
+    ----------
+    kind : str
+        "RIFF", "RIFX", "RF64", "BW64", "W64", "AIFF", "AIFC", "CAF" or "FLAC".
+    chunks : tuple of Chunk
+        In file order, with the chunk of the samples among them (FLAC: the metadata blocks).
+    data : int or None
+        Index of the chunk of the samples.
+    samples_offset : int
+        First byte of the samples.
+    samples_bytes : int
+        Bytes of samples that are there.
+    promised_bytes : int or None
+        Bytes of samples that the header promises; None where it was written to a pipe and
+        promises nothing.
+    patches : tuple of (int, bytes)
+        What to lay over the header so that it tells the truth.
+    """
+
+    kind: str
+    chunks: tuple[Chunk, ...]
+    data: int | None
+    samples_offset: int
+    samples_bytes: int
+    promised_bytes: int | None
+    patches: tuple[tuple[int, bytes], ...] = ()
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the header promises more samples than the file holds."""
+        return self.promised_bytes is not None and self.promised_bytes > self.samples_bytes
+
+    def find(self, *names: bytes) -> Chunk | None:
+        """Return the first chunk of one of these names."""
+        return next((chunk for chunk in self.chunks if chunk.id in names), None)
+
+
+def scan(file: BinaryIO) -> Container | None:
+    """Find the chunks of a seekable file.
+
+    Parameters
+    ----------
+    file : binary file
+        Read from its beginning; the position is left anywhere.
+
+    Returns
+    -------
+    Container or None
+        None for a container that this module does not know (MP3, Ogg, AU, ...), or whose header
+        breaks off before the samples.
+    """
+    end = file.seek(0, 2)
+    file.seek(0)
+    head = file.read(16)
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        return _scan_riff(file, end, head[:4])
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return _scan_aiff(file, end, head[8:12].decode())
+    if head == b"riff" + _W64_TAIL[b"riff"]:
+        return _scan_w64(file, end)
+    if head[:4] == b"caff":
+        return _scan_caf(file, end)
+    if head[:4] == b"fLaC" or head[:3] == b"ID3":
+        return _scan_flac(file, end)
+    return None
+
+
+def _streamed(size: int) -> bool:
+    """Whether a 32-bit data size is one that programs write when they do not know it.
+
+    0xFFFFFFFF (ffmpeg), 0x7FFFF000 (sox), 0x7FFFFFFF and 0x80000000 (others), less their headers.
+    """
+    return size >= 0xFFFF0000 or 0x7EFF0000 <= size <= 0x80000000
+
+
+def _walk(file: BinaryIO, end: int, start: int, order: ByteOrder) -> list[Chunk]:
+    """Follow a row of 32-bit chunks until it ends or no longer looks like one."""
+    chunks = []
+    position = start
+    while position + 8 <= end:
+        file.seek(position)
+        name, size = struct.unpack(order + "4sI", file.read(8))
+        if not all(32 <= byte < 127 for byte in name):
+            break
+        here = min(size, end - position - 8)
+        chunks.append(Chunk(name, position + 8, here, here == size))
+        position += 8 + size + size % 2
+    return chunks
+
+
+def _scan_riff(file: BinaryIO, end: int, magic: bytes) -> Container | None:
+    kind = magic.decode()
+    order: ByteOrder = ">" if kind == "RIFX" else "<"
+    chunks: list[Chunk] = []
+    position, wide, ds64 = 12, kind in ("RF64", "BW64"), None
+    while position + 8 <= end:
+        file.seek(position)
+        name, size = struct.unpack(order + "4sI", file.read(8))
+        offset = position + 8
+        if name == b"ds64" and wide:
+            ds64 = offset, *struct.unpack("<QQQ", file.read(24).ljust(24, b"\0"))
+        if name == b"data":
+            break
+        here = min(size, end - offset)
+        chunks.append(Chunk(name, offset, here, here == size))
+        position = offset + size + size % 2
+    else:
+        return None
+    promised: int | None = size
+    if wide and ds64 is not None and size == _LIMIT_32:
+        promised = ds64[2] if 0 < ds64[2] < 1 << 63 else None
+    elif _streamed(size) and offset + size > end:
+        promised = None
+    after: list[Chunk] = []
+    if promised is not None:
+        after = _walk(file, end, offset + promised + promised % 2, order)
+        if not after and promised % 2:  # a writer that forgot the padding byte
+            after = _walk(file, end, offset + promised, order)
+        if promised == 0 and not after and end > offset:
+            promised = None
+    held = end - offset if promised is None else min(promised, end - offset)
+    patches = []
+    if kind == "BW64":
+        patches.append((0, b"RF64"))
+    if promised is None:
+        block_align = _block_align(file, chunks, order)
+        held -= held % block_align
+        if ds64 is not None:
+            patches.append((ds64[0], struct.pack("<QQQ", end - 8, held, held // block_align)))
+        elif held < _LIMIT_32:
+            patches.append((4, struct.pack(order + "I", min(end - 8, _LIMIT_32))))
+            patches.append((offset - 4, struct.pack(order + "I", held)))
+    data = Chunk(b"data", offset, held)
+    return Container(
+        kind, (*chunks, data, *after), len(chunks), offset, held, promised, tuple(patches)
+    )
+
+
+def _block_align(file: BinaryIO, chunks: Sequence[Chunk], order: ByteOrder) -> int:
+    """Bytes of a frame by the ``fmt `` chunk; 1 where there is none."""
+    for chunk in chunks:
+        if chunk.id[:4] == b"fmt " and chunk.size >= 16:
+            file.seek(chunk.offset + 12)
+            return max(1, int(struct.unpack(order + "H", file.read(2))[0]))
+    return 1
+
+
+def _scan_aiff(file: BinaryIO, end: int, kind: str) -> Container | None:
+    chunks = _walk(file, end, 12, ">")
+    data = next((index for index, chunk in enumerate(chunks) if chunk.id == b"SSND"), None)
+    if data is None:
+        return None
+    sound = chunks[data]
+    file.seek(sound.offset - 4)
+    size, skip = struct.unpack(">II", file.read(8).ljust(8, b"\0"))
+    offset = sound.offset + 8 + skip
+    promised: int | None = size - 8 - skip
+    if size == 0 or (_streamed(size) and sound.offset + size > end):
+        promised = None
+        chunks = chunks[: data + 1]
+    held = max(0, end - offset)
+    patches: tuple[tuple[int, bytes], ...] = ()
+    if promised is None:
+        common = next((chunk for chunk in chunks if chunk.id == b"COMM"), None)
+        patches = (
+            (4, struct.pack(">I", min(end - 8, _LIMIT_32))),
+            (
+                sound.offset - 4,
+                struct.pack(">I", min(end - sound.offset, _LIMIT_32)),
+            ),
+        )
+        if common is not None:
+            file.seek(common.offset)
+            channels, _, bits = struct.unpack(">HIH", file.read(8))
+            frames = held // max(1, channels * ((bits + 7) // 8))
+            patches += ((common.offset + 2, struct.pack(">I", frames)),)
+    else:
+        held = min(held, promised)
+    chunks[data] = Chunk(b"SSND", sound.offset, offset - sound.offset + held)
+    return Container(kind, tuple(chunks), data, offset, held, promised, patches)
+
+
+def _scan_w64(file: BinaryIO, end: int) -> Container | None:
+    chunks: list[Chunk] = []
+    position, data, offset, promised, held = 40, None, 0, None, 0
+    patches: tuple[tuple[int, bytes], ...] = ()
+    while position + 24 <= end:
+        file.seek(position)
+        name, size = struct.unpack("<16sQ", file.read(24))
+        contents = position + 24
+        here = max(0, min(size - 24, end - contents))
+        if name == _W64_DATA and data is None:
+            data, offset = len(chunks), contents
+            if size <= 24 < end - contents or size >= 1 << 62:  # written to a pipe
+                held = end - contents
+                held -= held % _block_align(file, chunks, "<")
+                patches = (
+                    (16, struct.pack("<Q", end)),
+                    (position + 16, struct.pack("<Q", held + 24)),
+                )
+                chunks.append(Chunk(name, contents, held))
+                break
+            promised, held = size - 24, here
+        chunks.append(Chunk(name, contents, here, here == size - 24))
+        position += max(24, size + -size % 8)
+    if data is None:
+        return None
+    return Container("W64", tuple(chunks), data, offset, held, promised, patches)
+
+
+def _scan_caf(file: BinaryIO, end: int) -> Container | None:
+    chunks: list[Chunk] = []
+    position, data, offset, promised, held = 8, None, 0, None, 0
+    patches: tuple[tuple[int, bytes], ...] = ()
+    while position + 12 <= end:
+        file.seek(position)
+        name, size = struct.unpack(">4sq", file.read(12))
+        contents = position + 12
+        if name == b"data" and data is None:
+            data, offset = len(chunks), contents + 4  # after the edit count
+            if size < 0:
+                held = end - offset
+                patches = ((position + 4, struct.pack(">q", end - contents)),)
+                chunks.append(Chunk(name, contents, end - contents))
+                break
+            promised, held = max(0, size - 4), max(0, min(size - 4, end - offset))
+        if size < 0:
+            break
+        here = min(size, end - contents)
+        chunks.append(Chunk(name, contents, here, here == size))
+        position = contents + size
+    if data is None:
+        return None
+    return Container("CAF", tuple(chunks), data, offset, held, promised, patches)
+
+
+def _scan_flac(file: BinaryIO, end: int) -> Container | None:
+    start = 0
+    file.seek(0)
+    head = file.read(10)
+    while head[:3] == b"ID3" and len(head) == 10:  # some taggers put ID3 before a FLAC stream
+        length = 0
+        for byte in head[6:]:
+            length = length << 7 | byte & 127
+        start += 10 + length
+        file.seek(start)
+        head = file.read(10)
+    if head[:4] != b"fLaC":
+        return None
+    position, last, blocks = start + 4, False, []
+    while not last and position + 4 <= end:
+        file.seek(position)
+        (word,) = struct.unpack(">I", file.read(4))
+        last, kind, size = bool(word >> 31), word >> 24 & 127, word & 0xFFFFFF
+        here = min(size, end - position - 4)
+        blocks.append(Chunk(bytes([kind]), position + 4, here, here == size))
+        position += 4 + size
+    return Container("FLAC", tuple(blocks), None, position, max(0, end - position), None)
+
+
+def flac_total_patch(container: Container, file: BinaryIO, frames: int) -> tuple[int, bytes]:
+    """Return the patch that writes the number of frames into the STREAMINFO of a FLAC file."""
+    info = container.chunks[0]
+    file.seek(info.offset + 13)
+    top = file.read(1)[0] & 0xF0
+    return info.offset + 13, struct.pack(">BI", top | frames >> 32, frames & _LIMIT_32)
+
+
+def flac_total(container: Container, file: BinaryIO) -> int:
+    """Return the number of frames that the STREAMINFO of a FLAC file states; 0: not known."""
+    file.seek(container.chunks[0].offset + 13)
+    high, low = struct.unpack(">BI", file.read(5))
+    return int((high & 15) << 32 | low)
+
+
+# --- laying out -----------------------------------------------------------------------------
+
+
+def frame_container(
+    kind: str, before: Sequence[Payload], data_bytes: int, after: Sequence[Payload]
+) -> tuple[bytes, bytes]:
+    """Lay out a file of known length around its samples.
+
+    Parameters
+    ----------
+    kind : str
+        "RIFF" (becomes RF64 where the file would pass 4 GiB), "RIFX", "RF64", "W64", "AIFF",
+        "AIFC" or "CAF".
+    before, after : sequence of (id, contents)
+        The chunks before and after the samples.
+    data_bytes : int
+        Bytes of the samples.
+
+    Returns
+    -------
+    head, foot : bytes
+        All that comes before and after the samples.
+
+    Raises
+    ------
+    ValueError
+        Where an AIFF or RIFX file would pass 4 GiB.
+    """
+    if kind in RIFF_KINDS:
+        return _frame_riff(kind, before, data_bytes, after)
+    if kind == "W64":
+        head = b"".join(_w64_chunk(*chunk) for chunk in before)
+        head += _W64_DATA + struct.pack("<Q", data_bytes + 24)
+        foot = bytes(-data_bytes % 8) + b"".join(_w64_chunk(*chunk) for chunk in after)
+        start = b"riff" + _W64_TAIL[b"riff"]
+        total = 40 + len(head) + data_bytes + len(foot)
+        return start + struct.pack("<Q", total) + b"wave" + _W64_TAIL[b"wave"] + head, foot
+    if kind == "CAF":
+        head = b"caff\0\1\0\0" + b"".join(_caf_chunk(*chunk) for chunk in before)
+        head += b"data" + struct.pack(">qI", data_bytes + 4, 0)
+        return head, b"".join(_caf_chunk(*chunk) for chunk in after)
+    head = b"".join(_chunk(">", *chunk) for chunk in before)
+    foot = bytes(data_bytes % 2) + b"".join(_chunk(">", *chunk) for chunk in after)
+    total = 4 + len(head) + 16 + data_bytes + len(foot)
+    if total > _LIMIT_32:
+        raise ValueError("an AIFF file cannot pass 4 GiB")
+    head += b"SSND" + struct.pack(">III", data_bytes + 8, 0, 0)
+    return b"FORM" + struct.pack(">I", total) + kind.encode() + head, foot
+
+
+def _frame_riff(
+    kind: str, before: Sequence[Payload], data_bytes: int, after: Sequence[Payload]
+) -> tuple[bytes, bytes]:
+    order: ByteOrder = ">" if kind == "RIFX" else "<"
+    head = b"".join(_chunk(order, *chunk) for chunk in before if chunk[0] != b"ds64")
+    foot = bytes(data_bytes % 2) + b"".join(_chunk(order, *chunk) for chunk in after)
+    total = 4 + len(head) + 8 + data_bytes + len(foot)
+    if kind in ("RF64", "BW64") or total > _LIMIT_32:
+        if kind == "RIFX":
+            raise ValueError("a big-endian WAV file cannot pass 4 GiB")
+        align = next((struct.unpack("<H", c[12:14])[0] for n, c in before if n == b"fmt "), 1)
+        sizes = struct.pack("<QQQI", total + 36, data_bytes, data_bytes // max(1, align), 0)
+        name = b"BW64" if kind == "BW64" else b"RF64"
+        start = name + struct.pack("<I", _LIMIT_32) + b"WAVE" + _chunk("<", b"ds64", sizes)
+        return start + head + b"data" + struct.pack("<I", _LIMIT_32), foot
+    start = kind.encode() + struct.pack(order + "I", total) + b"WAVE"
+    return start + head + b"data" + struct.pack(order + "I", data_bytes), foot
+
+
+def _chunk(order: ByteOrder, name: bytes, contents: bytes) -> bytes:
+    size = struct.pack(order + "I", len(contents))
+    return name + size + contents + bytes(len(contents) % 2)
+
+
+def _w64_chunk(name: bytes, contents: bytes) -> bytes:
+    return name + struct.pack("<Q", len(contents) + 24) + contents + bytes(-len(contents) % 8)
+
+
+def _caf_chunk(name: bytes, contents: bytes) -> bytes:
+    return name + struct.pack(">q", len(contents)) + contents
+
+
+def frame_flac(streaminfo: bytes, blocks: Sequence[Payload]) -> bytes:
+    """Lay out what comes before the audio frames of a FLAC file."""
+    rows = [(b"\0", streaminfo), *blocks]
+    parts = [b"fLaC"]
+    for index, (kind, contents) in enumerate(rows):
+        last = 128 if index == len(rows) - 1 else 0
+        parts.append(struct.pack(">I", (kind[0] | last) << 24 | len(contents)) + contents)
+    return b"".join(parts)

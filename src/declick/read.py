@@ -1,0 +1,584 @@
+"""READ: a recording as lazy blocks of float64 samples, from a file, a pipe or an array."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import stat
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import numpy as np
+import soundfile
+from numpy.typing import ArrayLike, NDArray
+
+from declick.chunks import Container, flac_total, flac_total_patch, scan
+from declick.clicks import FloatArray
+from declick.errors import ReadError
+
+MAX_CHANNELS = 8
+LOWEST_RATE, HIGHEST_RATE = 4_000, 768_000
+_PIECE = 1 << 16
+
+# What libsndfile decodes so that writing it back gives the same samples. ALAC_32 is not among
+# them: libsndfile 1.2.2 drops its upper 8 bits.
+_LOSSLESS = frozenset(
+    ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
+    + ("ALAC_16", "ALAC_20", "ALAC_24", "ULAW", "ALAW")
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """A stretch of a recording with its context.
+
+    Parameters
+    ----------
+    start : int
+        First frame of the core in the recording.
+    core : int
+        Frames of the core; the last block's is shorter.
+    lead : int
+        Frames of context before the core, and as many follow it.
+    samples : ndarray of float64, shape (lead + core + lead, channels)
+        Frames ``[start - lead, start + core + lead)``; zeros outside the recording.
+    """
+
+    start: int
+    core: int
+    lead: int
+    samples: FloatArray = field(repr=False)
+
+
+class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
+    """A decoder that is read from the start to the end.
+
+    soundfile seeks after every read of a seekable file, which costs time and, in some codecs,
+    changes the sound.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+class _Patched(io.RawIOBase):
+    """A file with a few bytes of its header replaced, in memory alone."""
+
+    def __init__(self, path: str, patches: tuple[tuple[int, bytes], ...]) -> None:
+        self._file = open(path, "rb")  # noqa: SIM115, PTH123 - closed in close()
+        self._patches = patches
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        at = self._file.tell()
+        count = self._file.readinto(buffer)
+        for offset, new in self._patches:
+            low, high = max(at, offset), min(at + count, offset + len(new))
+            if low < high:
+                buffer[low - at : high - at] = new[low - offset : high - offset]
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class Recording:
+    """A recording: its header, and its samples on demand.
+
+    Make one with `open`, `from_stream` or `from_array`; use it as a context manager or call
+    `close`.
+
+    Attributes
+    ----------
+    path : Path or None
+        The file; None for a stream or an array.
+    name : str
+        What error messages call it.
+    sample_rate, frames, channels : int
+    format, subtype : str
+        As soundfile names them: "WAV", "FLAC", ...; "PCM_16", "FLOAT", ...
+    lossless : bool
+        Whether the sound can be written back exactly as it was read in `subtype`.
+    container : Container or None
+        The chunks of the file, where its container has any that are known.
+    """
+
+    path: Path | None
+    name: str
+    sample_rate: int
+    frames: int
+    channels: int
+    format: str
+    subtype: str
+    lossless: bool
+    container: Container | None
+
+    def __init__(self) -> None:
+        self.path = None
+        self.container = None
+        self._source: str | None = None  # what to open again for every pass
+        self._array: NDArray[np.generic] | None = None
+        self._patches: tuple[tuple[int, bytes], ...] = ()
+        self._random: soundfile.SoundFile | None = None
+        self._lock = threading.Lock()
+        self._closers: list[Callable[[], object]] = []
+
+    # --- making one -------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Recording:
+        """Open a sound file.
+
+        Parameters
+        ----------
+        path : path-like
+            A named pipe (``/dev/stdin``, a process substitution) is read to its end first.
+
+        Raises
+        ------
+        ReadError
+            Where it is absent, empty, truncated, not sound, or cannot be read.
+        """
+        path = Path(path)
+        name = os.fspath(path)
+        try:
+            status = path.stat()
+            if stat.S_ISDIR(status.st_mode):
+                raise ReadError(f"{name}: this is a directory; give a sound file")
+            with path.open("rb") as file:
+                if not stat.S_ISREG(status.st_mode):
+                    return cls.from_stream(file, name=name)
+        except FileNotFoundError:
+            raise ReadError(f"{name}: there is no such file; check the name") from None
+        except PermissionError:
+            raise ReadError(f"{name}: you may not read this file; change its permissions") from None
+        except OSError as error:
+            raise ReadError(
+                f"{name}: cannot be read ({error.strerror}); check the disk and the name"
+            ) from None
+        recording = cls()
+        recording.path = path
+        recording._load(name, name)
+        return recording
+
+    @classmethod
+    def from_stream(cls, stream: BinaryIO, name: str = "standard input") -> Recording:
+        """Read a sound file from a stream to its end, into a temporary file.
+
+        Parameters
+        ----------
+        stream : binary file
+            Need not be seekable.
+        name : str
+            What error messages call it.
+
+        Raises
+        ------
+        ReadError
+            As `open`; also where the temporary directory is full.
+        """
+        recording = cls()
+        source = recording._spool(name, iter(lambda: stream.read(1 << 20), b""))
+        try:
+            recording._load(source, name)
+        except BaseException:
+            recording.close()
+            raise
+        return recording
+
+    @classmethod
+    def from_array(cls, samples: ArrayLike, sample_rate: int) -> Recording:
+        """Take samples from memory.
+
+        Parameters
+        ----------
+        samples : array_like, shape (frames,) or (frames, channels)
+            Integers of n bits are divided by 2**(n - 1) (unsigned ones are centred first), floats
+            are taken as they are. Not copied: leave it alone while the recording is in use.
+        sample_rate : int
+            In Hz.
+
+        Raises
+        ------
+        ReadError
+            Where the shape, the type or the rate makes no sense.
+        """
+        array = np.asarray(samples)
+        name = "the array"
+        if array.dtype.kind not in "iuf":
+            raise ReadError(f"{name}: holds {array.dtype}; give integers or floats")
+        if array.ndim == 1:
+            array = array[:, np.newaxis]
+        if array.ndim != 2:
+            raise ReadError(
+                f"{name}: has {array.ndim} dimensions; give (frames,) or (frames, channels)"
+            )
+        recording = cls()
+        recording._array = array
+        subtypes = {"i1": "PCM_S8", "u1": "PCM_U8", "i2": "PCM_16", "u2": "PCM_16"}
+        subtypes |= {"i4": "PCM_32", "u4": "PCM_32", "f2": "FLOAT", "f4": "FLOAT"}
+        subtype = subtypes.get(f"{array.dtype.kind}{array.dtype.itemsize}", "DOUBLE")
+        recording._describe(name, sample_rate, array.shape[0], array.shape[1], "WAV", subtype)
+        return recording
+
+    def _load(self, source: str, name: str) -> None:
+        self._source, self.name = source, name
+        with open(source, "rb") as file:  # noqa: PTH123 - may be a descriptor's name
+            if not file.read(1):
+                raise ReadError(f"{name}: the file is empty; make or copy it again")
+            self.container = scan(file)
+        container = self.container
+        if container is not None:
+            self._patches = container.patches
+            if container.data is not None and container.samples_bytes == 0:
+                raise ReadError(f"{name}: holds no sound (0 frames); make or copy it again")
+        try:
+            with self._decoder(soundfile.SoundFile) as header:
+                rate, frames, channels = header.samplerate, header.frames, header.channels
+                format, subtype = header.format, header.subtype
+        except soundfile.LibsndfileError as error:
+            raise ReadError(self._not_sound(error)) from None
+        if subtype == "ALAC_32":
+            raise ReadError(
+                f"{name}: 32-bit ALAC cannot be decoded exactly; "
+                f"convert it to 32-bit WAV with another program"
+            )
+        if format == "FLAC":
+            frames = self._flac_frames(frames)
+        self._describe(name, rate, frames, channels, format, subtype)
+        if container is not None and container.truncated:
+            promised, held = container.promised_bytes or 0, container.samples_bytes
+            seconds = self.frames / self.sample_rate
+            raise ReadError(
+                f"{name}: the file is cut short: its header promises {promised} bytes of sound, "
+                f"{held} are there ({_clock(seconds)}); copy it again"
+            )
+
+    def _not_sound(self, error: soundfile.LibsndfileError) -> str:
+        reason = str(error.error_string).strip().rstrip(".")
+        if "not recognised" in reason or "unknown format" in reason.lower():
+            return (
+                f"{self.name}: this is not a sound file that declick knows; "
+                f"give WAV, AIFF, CAF, FLAC, MP3 or Ogg"
+            )
+        if self.container is None and "Unspecified" in reason:
+            return f"{self.name}: the header is damaged or cut short; copy the file again"
+        return (
+            f"{self.name}: cannot be decoded ({reason or 'damaged header'}); "
+            f"copy it again, or convert it to WAV with another program"
+        )
+
+    def _flac_frames(self, stated: int) -> int:
+        """Count the frames of a FLAC stream whose header, written to a pipe, leaves them out."""
+        assert self._source is not None
+        if self.container is None:
+            return stated
+        with open(self._source, "rb") as file:  # noqa: PTH123
+            if flac_total(self.container, file):
+                return stated
+            frames = 0
+            with self._decoder(_Sequential) as decoder, contextlib.suppress(RuntimeError):
+                buffer = np.empty((_PIECE, decoder.channels), dtype=np.int32)
+                while count := len(decoder.read(out=buffer)):
+                    frames += count
+            self._patches = (flac_total_patch(self.container, file, frames),)
+        return frames
+
+    def _describe(
+        self, name: str, rate: int, frames: int, channels: int, format: str, subtype: str
+    ) -> None:
+        self.name, self.sample_rate, self.frames = name, int(rate), int(frames)
+        self.channels, self.format, self.subtype = int(channels), format, subtype
+        self.lossless = subtype in _LOSSLESS
+        if frames <= 0:
+            raise ReadError(f"{name}: holds no sound (0 frames); make or copy it again")
+        if not 1 <= channels <= MAX_CHANNELS:
+            raise ReadError(
+                f"{name}: has {channels} channels; split it into files of 1 to {MAX_CHANNELS}"
+            )
+        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise ReadError(
+                f"{name}: has a sample rate of {rate} Hz, declick takes {LOWEST_RATE} to "
+                f"{HIGHEST_RATE}; correct the header or resample it"
+            )
+
+    def _spool(self, name: str, pieces: Iterator[bytes]) -> str:
+        """Write pieces to a temporary file that vanishes with the recording; return its name."""
+        try:
+            descriptor, path = tempfile.mkstemp(prefix="declick-")
+            with os.fdopen(os.dup(descriptor), "wb") as file:
+                self._closers.append(weakref.finalize(self, _discard, descriptor, path))
+                source = f"/proc/{os.getpid()}/fd/{descriptor}"
+                if os.path.exists(source):  # noqa: PTH110
+                    os.unlink(path)  # noqa: PTH108 - gone even if the process is killed
+                else:
+                    source = path
+                for piece in pieces:
+                    file.write(piece)
+        except OSError as error:
+            self.close()
+            raise ReadError(
+                f"{name}: cannot be kept in {tempfile.gettempdir()} while it is worked on "
+                f"({error.strerror}); set TMPDIR to a directory with more space"
+            ) from None
+        return source
+
+    # --- reading ----------------------------------------------------------------------------
+
+    @property
+    def notice(self) -> str | None:
+        """One line that the user should see, or None."""
+        if self.lossless:
+            return None
+        return (
+            f"{self.name}: {self.subtype} is a lossy codec, which smears clicks; "
+            f"work from a lossless copy where there is one"
+        )
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.sample_rate
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Read frames ``[start, stop)``.
+
+        Parameters
+        ----------
+        start, stop : int
+            May lie outside the recording, where it is silent.
+
+        Returns
+        -------
+        ndarray of float64, shape (stop - start, channels)
+            Full scale is 1.
+
+        Raises
+        ------
+        ReadError
+            Where the file turns out to be damaged, or holds NaN or infinity there.
+        """
+        samples = np.zeros((max(0, stop - start), self.channels))
+        low, high = max(0, start), min(stop, self.frames)
+        if low >= high:
+            return samples
+        inside = samples[low - start : high - start]
+        if self._array is not None:
+            inside[:] = _scale(self._array[low:high])
+        else:
+            with self._lock:
+                if self._random is None:
+                    self._random = self._seekable_decoder()
+                with self._decoding(low):
+                    self._random.seek(low)
+                    count = len(self._random.read(out=inside))
+            self._check_length(low, count, high - low)
+        self._check_finite(inside, low)
+        return samples
+
+    def blocks(self, core: int, context: int) -> Iterator[Block]:
+        """Read the whole recording once, block by block.
+
+        Parameters
+        ----------
+        core : int
+            Frames of a block, at least 1.
+        context : int
+            Frames before and after it, at least 0.
+
+        Yields
+        ------
+        Block
+            Their cores follow each other without gap or overlap.
+
+        Raises
+        ------
+        ReadError
+            As `read`.
+        """
+        if core < 1 or context < 0:
+            raise ValueError(f"core must be >= 1 and context >= 0, got {core} and {context}")
+        with contextlib.ExitStack() as stack:
+            pull = self._puller(stack)
+            window = np.zeros((core + 2 * context, self.channels))
+            done = pull(window[context:], 0)
+            for start in range(0, self.frames, core):
+                length = min(core, self.frames - start)
+                rest = window[core:].copy()  # the caller may change what it is given
+                yield Block(start, length, context, window[: length + 2 * context])
+                if start + core < self.frames:
+                    window = np.zeros((core + 2 * context, self.channels))
+                    window[: 2 * context] = rest
+                    done += pull(window[2 * context :], done)
+
+    def _puller(self, stack: contextlib.ExitStack) -> Callable[[FloatArray, int], int]:
+        """Return ``pull(out, position)``: decode the next frames into `out`."""
+        if self._array is not None:
+
+            def pull_array(out: FloatArray, position: int) -> int:
+                count = max(0, min(len(out), self.frames - position))
+                out[:count] = self.read(position, position + count)
+                return count
+
+            return pull_array
+        decoder = stack.enter_context(self._decoder(_Sequential))
+
+        def pull(out: FloatArray, position: int) -> int:
+            wanted = max(0, min(len(out), self.frames - position))
+            if not wanted:
+                return 0
+            with self._decoding(position):
+                count = len(decoder.read(out=out[:wanted]))
+            self._check_length(position, count, wanted)
+            self._check_finite(out[:wanted], position)
+            return wanted
+
+        return pull
+
+    def _decoder(self, kind: type[soundfile.SoundFile]) -> soundfile.SoundFile:
+        """Open the source once more."""
+        if self._source is None:
+            raise ValueError("the recording is closed")
+        if self._patches:
+            return kind(_Patched(self._source, self._patches))
+        # By descriptor: soundfile would ask for the sample rate of a file named ".raw".
+        return kind(os.open(self._source, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
+
+    def _seekable_decoder(self) -> soundfile.SoundFile:
+        """Open a decoder whose seeks are exact to the sample."""
+        if self.lossless:
+            return self._decoder(soundfile.SoundFile)
+
+        # libsndfile's seeks in Vorbis land beside the mark now and then: decode it once.
+        def pieces() -> Iterator[bytes]:
+            for block in self.blocks(_PIECE, 0):
+                yield block.samples.astype("<f4").tobytes()
+
+        return soundfile.SoundFile(
+            os.open(self._spool(self.name, pieces()), os.O_RDONLY),
+            format="RAW",
+            subtype="FLOAT",
+            endian="LITTLE",
+            samplerate=self.sample_rate,
+            channels=self.channels,
+        )
+
+    @contextlib.contextmanager
+    def _decoding(self, position: int) -> Iterator[None]:
+        try:
+            yield
+        except soundfile.SoundFileError as error:
+            reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+            raise ReadError(
+                f"{self.name}: damaged near {_clock(position / self.sample_rate)} ({reason}); "
+                f"copy the file again"
+            ) from None
+
+    def _check_length(self, position: int, count: int, wanted: int) -> None:
+        if count < wanted:
+            there = position + count
+            raise ReadError(
+                f"{self.name}: the file is cut short or damaged: its header promises "
+                f"{self.frames} frames, {there} could be decoded "
+                f"({_clock(there / self.sample_rate)}); copy it again"
+            )
+
+    def _check_finite(self, samples: FloatArray, position: int) -> None:
+        if self.subtype not in ("FLOAT", "DOUBLE"):
+            return
+        with np.errstate(invalid="ignore", over="ignore"):
+            if np.isfinite(samples.sum()):
+                return
+        bad = np.argwhere(~np.isfinite(samples))
+        if not len(bad):
+            return
+        frame, channel = (int(number) for number in bad[0])
+        what = "NaN (not a number)" if np.isnan(samples[frame, channel]) else "infinity"
+        raise ReadError(
+            f"{self.name}: a sample is {what} at {_clock((position + frame) / self.sample_rate)}, "
+            f"channel {channel + 1}; write the file again without it, or as integers"
+        )
+
+    def source_hash(self) -> str | None:
+        """Return the SHA-256 of the file's bytes in hexadecimal; None for an array."""
+        if self._source is None:
+            return None
+        with open(self._source, "rb") as file:  # noqa: PTH123
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def raw_bytes(self, offset: int, size: int) -> bytes:
+        """Return bytes of the file as they are stored; for what surrounds the samples."""
+        if self._source is None:
+            return b""
+        with open(self._source, "rb") as file:  # noqa: PTH123
+            file.seek(offset)
+            return file.read(size)
+
+    # --- ending -----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Release the file; a stream's temporary copy is gone."""
+        if self._random is not None:
+            self._random.close()
+            self._random = None
+        while self._closers:
+            self._closers.pop()()
+        self._source = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"Recording({self.name!r}, {self.sample_rate} Hz, {self.frames} frames, "
+            f"{self.channels} channels, {self.format} {self.subtype})"
+        )
+
+
+def _discard(descriptor: int, path: str) -> None:
+    os.close(descriptor)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108
+
+
+def _scale(array: NDArray[np.generic]) -> FloatArray:
+    """Integers to -1..1, floats as they are."""
+    samples = array.astype(np.float64)
+    if array.dtype.kind == "f":
+        return samples
+    half = 2.0 ** (8 * array.dtype.itemsize - 1)
+    return samples / half - (1.0 if array.dtype.kind == "u" else 0.0)
+
+
+def _clock(seconds: float) -> str:
+    """Format a time as minutes:seconds."""
+    minutes, rest = divmod(round(seconds * 1000), 60_000)
+    return f"{minutes}:{rest / 1000:06.3f}"
