@@ -1,0 +1,242 @@
+"""Find the rings and thumps that follow the cores of clicks, and where they end.
+
+Two looks. A cheap one, over all cores at once: is there a narrow band (a ring), or the lowest
+octaves (a thump), louder just after the core than before it and later on? Where there is, a fit
+under a model of the music (`declick.dsp.tailfit`) decides. A drum or a note that begins at the
+core is louder in many bands and stays so after the fit; it is let alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import rfft
+
+from declick.clicks import Kind
+from declick.dsp.chain import Chain
+from declick.dsp.rings import FittedRing
+from declick.dsp.tailfit import bridge, core_start, fit_tail_rings, fit_tail_thump
+from declick.dsp.thumps import FittedThump
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+context_ms = 700.0
+"""Sound before and after a core that `find_tails` looks at; less is enough at a file's ends."""
+
+_RING_WINDOW_S = 0.011
+_THUMP_WINDOW_S = 0.07
+_LONGEST_RING_S = 0.08
+_LONGEST_THUMP_S = 0.2
+_CORES_AT_ONCE = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class TailThresholds:
+    """What makes a tail.
+
+    Parameters
+    ----------
+    ring_rise_db, thump_rise_db : float
+        The least rise of a band after the core over the same band before and later, to look
+        closer.
+    ring_evidence, chain_evidence, thump_evidence : float
+        The least whitened energy that the fit explains, over the variance of what it leaves; the
+        second for a ring at the frequency of the playback chain.
+    unrest : float
+        The most that the whitened sound under the fitted tail may exceed the sound before the
+        click, as a ratio of variances: more is an attack of the music.
+    end_db : float
+        A tail ends where it is this far below the local music in its own band.
+    shortest_ms : float
+        A tail that ends sooner is not worth a fit.
+    """
+
+    ring_rise_db: float = 9.0
+    thump_rise_db: float = 3.0
+    ring_evidence: float = 120.0
+    chain_evidence: float = 40.0
+    thump_evidence: float = 100.0
+    unrest: float = 6.0
+    end_db: float = -20.0
+    shortest_ms: float = 0.5
+
+
+DEFAULT_THRESHOLDS = TailThresholds()
+
+
+def find_tails(
+    samples: FloatArray,
+    cores: Sequence[tuple[int, int]],
+    *,
+    sample_rate: float,
+    chain: Chain | None = None,
+    channel: int = 0,
+    thresholds: TailThresholds = DEFAULT_THRESHOLDS,
+) -> list[tuple[int, Kind | None]]:
+    """Say for each core whether a ring or a thump follows it, and where that ends.
+
+    Parameters
+    ----------
+    samples : ndarray of float64, shape (frames,)
+        One channel, with `context_ms` around the cores where there is any.
+    cores : sequence of (start, stop)
+        Half-open frames of `samples`, ascending: where the music is lost.
+    sample_rate : float
+        In Hz.
+    chain : Chain, optional
+        The record's rings, which are then found at a lower level.
+    channel : int
+        Which channel of the chain this is.
+    thresholds : TailThresholds
+
+    Returns
+    -------
+    list of (int, Kind or None)
+        For each core the end of its tail (its `stop` where it has none), never beyond the start
+        of the next core; and `Kind.THUMP` for a thump, None otherwise.
+    """
+    result: list[tuple[int, Kind | None]] = [(stop, None) for _, stop in cores]
+    if not cores:
+        return result
+    missing: BoolArray = np.zeros(samples.size, dtype=bool)
+    for start, stop in cores:
+        missing[start:stop] = True
+    sound = bridge(samples, missing)
+    edges = np.array(cores, dtype=np.int64)
+    rings_expected = bool(chain is not None and chain.channel_rings(channel))
+    ring_rise, thump_rise = _rises(sound, edges, sample_rate)
+    for index, (_, stop) in enumerate(cores):
+        limit = cores[index + 1][0] if index + 1 < len(cores) else samples.size
+        if thump_rise[index] >= thresholds.thump_rise_db:
+            end = _thump_end(sound, missing, stop, limit, sample_rate, thresholds)
+            if end > stop:
+                result[index] = (end, Kind.THUMP)
+                continue
+        if ring_rise[index] >= thresholds.ring_rise_db * (0.6 if rings_expected else 1.0):
+            guesses = chain.channel_rings(channel) if chain is not None else ()
+            tail = min(stop + round(_LONGEST_RING_S * sample_rate), limit)
+            if tail - stop < 8:
+                continue
+            rings = fit_tail_rings(
+                sound, missing, stop, tail, sample_rate=sample_rate, guesses=guesses, passes=1
+            )
+            end = max(
+                (
+                    _ring_end(sound, missing, stop, ring, sample_rate, thresholds, rings_expected)
+                    for ring in rings
+                ),
+                default=stop,
+            )
+            result[index] = (min(end, tail), None)
+    return result
+
+
+def _windows(sound: FloatArray, starts: NDArray[np.int64], window: FloatArray) -> FloatArray:
+    """Return the power spectra of windows; those beyond the ends see zeros."""
+    places = starts[:, None] + np.arange(window.size)
+    inside = (places >= 0) & (places < sound.size)
+    cut = np.where(inside, sound[np.clip(places, 0, sound.size - 1)], 0.0)
+    spectrum = rfft((cut - cut.mean(axis=1, keepdims=True)) * window, axis=1)
+    power: FloatArray = spectrum.real**2 + spectrum.imag**2
+    return power
+
+
+def _rises(
+    sound: FloatArray, edges: NDArray[np.int64], sample_rate: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return how many dB the most risen high band, and the bass, exceed before and later."""
+    short = np.hanning(max(16, round(_RING_WINDOW_S * sample_rate)))
+    long = np.hanning(max(32, round(_THUMP_WINDOW_S * sample_rate)))
+    hertz = np.arange(short.size // 2 + 1) * (sample_rate / short.size)
+    high = (hertz >= 1200.0) & (hertz <= 0.45 * sample_rate)
+    bass = slice(1, max(2, math.ceil(120.0 * long.size / sample_rate)))
+    rings, thumps = [], []
+    for begin in range(0, len(edges), _CORES_AT_ONCE):
+        start, stop = edges[begin : begin + _CORES_AT_ONCE].T
+        after = _windows(sound, stop, short)[:, high]
+        quiet = np.maximum(
+            np.maximum(
+                _windows(sound, start - short.size, short)[:, high],
+                _windows(sound, start - 2 * short.size, short)[:, high],
+            ),
+            _windows(sound, stop + round(0.055 * sample_rate), short)[:, high],
+        )
+        floor = 1e-4 * quiet.mean(axis=1, keepdims=True) + 1e-30
+        rings.append(10.0 * np.log10(((after + floor) / (quiet + floor)).max(axis=1)))
+        loud = _windows(sound, stop, long)[:, bass].sum(axis=1)
+        still = np.maximum(
+            _windows(sound, start - long.size, long)[:, bass].sum(axis=1),
+            _windows(sound, stop + 2 * long.size, long)[:, bass].sum(axis=1),
+        )
+        thumps.append(10.0 * np.log10((loud + 1e-30) / (still + 1e-30)))
+    return np.concatenate(rings), np.concatenate(thumps)
+
+
+def _ring_end(
+    sound: FloatArray,
+    missing: BoolArray,
+    stop: int,
+    fitted: FittedRing,
+    sample_rate: float,
+    thresholds: TailThresholds,
+    expected: bool,
+) -> int:
+    """Return where a ring sinks below the music of its band; `stop` where it is not credible."""
+    least = thresholds.chain_evidence if expected else thresholds.ring_evidence
+    if fitted.evidence < least or fitted.unrest > thresholds.unrest:
+        return stop
+    start = core_start(missing, stop, round(0.025 * sample_rate))
+    size = round(0.1 * sample_rate)
+    before = sound[max(0, start - size) : start]
+    if before.size < 64:
+        return stop
+    power = rfft(before * np.hanning(before.size))
+    hertz = np.arange(power.size) * (sample_rate / before.size)
+    near = np.abs(np.log2(np.maximum(hertz, 1.0) / fitted.ring.frequency_hz)) < 0.5
+    level = math.sqrt(2.0 * float(np.sum(np.abs(power[near]) ** 2)) / (0.375 * before.size**2))
+    target = level * 10.0 ** (thresholds.end_db / 20.0) + 1e-12
+    ratio = abs(fitted.amplitude) / (math.sqrt(2.0) * target)
+    seconds = fitted.ring.decay_s * min(math.log(max(ratio, 1.0)), 7.0)
+    frames = round(seconds * sample_rate)
+    return stop + frames if seconds * 1e3 >= thresholds.shortest_ms else stop
+
+
+def _thump_end(
+    sound: FloatArray,
+    missing: BoolArray,
+    stop: int,
+    limit: int,
+    sample_rate: float,
+    thresholds: TailThresholds,
+) -> int:
+    """Return where a thump sinks below the music; `stop` where there is none."""
+    tail = min(stop + round(_LONGEST_THUMP_S * sample_rate), limit)
+    if tail - stop < 0.02 * sample_rate:
+        return stop
+    fitted = fit_tail_thump(sound, missing, stop, tail, sample_rate=sample_rate, passes=1)
+    if (
+        fitted is None
+        or fitted.evidence < thresholds.thump_evidence
+        or fitted.unrest > thresholds.unrest
+    ):
+        return stop
+    start = core_start(missing, stop, round(0.025 * sample_rate))
+    before = sound[max(0, start - round(0.2 * sample_rate)) : start]
+    level = float(np.sqrt(np.mean(before**2))) if before.size else 0.0
+    envelope = _envelope(fitted, tail - stop, sample_rate)
+    loud = np.flatnonzero(envelope > level * 10.0 ** (thresholds.end_db / 20.0) + 1e-12)
+    if not loud.size or loud[-1] < 0.02 * sample_rate:
+        return stop
+    return stop + int(loud[-1]) + 1
+
+
+def _envelope(fitted: FittedThump, frames: int, sample_rate: float) -> FloatArray:
+    """Return the effective level of a thump, falling."""
+    amplitude = math.hypot(*fitted.amplitudes) / math.sqrt(2.0)
+    seconds = np.arange(frames) / sample_rate
+    return amplitude * np.exp(-seconds / fitted.swing.decay_s)

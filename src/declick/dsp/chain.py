@@ -1,0 +1,166 @@
+"""What one playback chain adds to every click: its rings, estimated once per record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from declick.clicks import Click, FloatArray
+from declick.dsp.rings import Ring
+from declick.dsp.tailfit import BoolArray, bridge, fit_tail_rings
+
+MOST_CLICKS = 64
+MOST_RINGS = 2
+ISOLATED_S = 0.03
+WINDOW_S = 0.3
+PROBE_S = 0.045
+FREQUENCY_SPREAD = 0.02
+FEWEST_CLICKS = 4
+FEWEST_SHARE = 0.12
+WIDEST_DECAY = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """The rings of one playback chain.
+
+    Parameters
+    ----------
+    rings : tuple of tuple of Ring
+        For each channel, the most frequent first; empty where the chain does not ring.
+    """
+
+    rings: tuple[tuple[Ring, ...], ...] = ()
+
+    def channel_rings(self, channel: int) -> tuple[Ring, ...]:
+        """Return the rings of one channel; none where the channel is unknown."""
+        return self.rings[channel] if 0 <= channel < len(self.rings) else ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for the report."""
+        return asdict(self)
+
+
+def estimate_chain(
+    read: Callable[[int, int], FloatArray], clicks: Sequence[Click], *, sample_rate: float
+) -> Chain:
+    """Estimate the rings of a record from its clicks.
+
+    At most 64 clicks per channel are looked at: those that stand alone, with the longest tails,
+    then the longest cores, then the earliest. A ring counts where it has the same frequency
+    behind several of them.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(start, stop)`` gives frames of the whole record, ``(frames, channels)``, with zeros
+        beyond its ends.
+    clicks : sequence of Click
+        Of the whole record, all channels.
+    sample_rate : float
+        In Hz.
+
+    Returns
+    -------
+    Chain
+        With one entry per channel up to the highest in `clicks`.
+    """
+    channels = 1 + max((click.channel for click in clicks), default=-1)
+    rings = []
+    for channel in range(channels):
+        own = sorted(click for click in clicks if click.channel == channel)
+        fitted = _rings_behind(read, own, channel, sample_rate)
+        rings.append(_recurring(*fitted))
+    return Chain(rings=tuple(rings))
+
+
+def _isolated(clicks: Sequence[Click], sample_rate: float) -> list[int]:
+    """Return the indices of the clicks to look at, in order of time."""
+    distance = round(ISOLATED_S * sample_rate)
+    alone = [
+        index
+        for index, click in enumerate(clicks)
+        if click.stop - click.start <= distance
+        and (index == 0 or click.start - clicks[index - 1].stop >= distance // 3)
+        and (index + 1 == len(clicks) or clicks[index + 1].start - click.stop >= distance)
+    ]
+    alone.sort(
+        key=lambda k: (
+            clicks[k].stop - clicks[k].tail,
+            clicks[k].start - clicks[k].stop,
+            clicks[k].start,
+        )
+    )
+    return sorted(alone[:MOST_CLICKS])
+
+
+def _rings_behind(
+    read: Callable[[int, int], FloatArray],
+    clicks: Sequence[Click],
+    channel: int,
+    sample_rate: float,
+) -> tuple[list[tuple[Ring, float, int]], int]:
+    """Fit rings behind the chosen clicks: (ring, evidence, click) and how many were looked at."""
+    window = round(WINDOW_S * sample_rate)
+    starts = np.array([click.start for click in clicks])
+    chosen = _isolated(clicks, sample_rate)
+    found = []
+    for index in chosen:
+        click = clicks[index]
+        origin = max(0, click.start - window)
+        end = click.stop + window
+        sound = np.asarray(read(origin, end), dtype=np.float64)[:, channel]
+        missing: BoolArray = np.zeros(sound.size, dtype=bool)
+        near = np.searchsorted(starts, (origin - window, end))
+        for other in clicks[near[0] : near[1]]:
+            missing[max(0, other.start - origin) : max(0, other.stop - origin)] = True
+        tail = click.stop + round(PROBE_S * sample_rate)
+        if index + 1 < len(clicks):
+            tail = min(tail, clicks[index + 1].start)
+        for fitted in fit_tail_rings(
+            bridge(sound, missing),
+            missing,
+            click.stop - origin,
+            min(tail - origin, sound.size),
+            sample_rate=sample_rate,
+            passes=1,
+        ):
+            found.append((fitted.ring, fitted.evidence, index))
+    return found, len(chosen)
+
+
+def _recurring(found: list[tuple[Ring, float, int]], looked_at: int) -> tuple[Ring, ...]:
+    """Return the rings whose frequency comes back behind several clicks."""
+    fewest = max(FEWEST_CLICKS, FEWEST_SHARE * looked_at)
+    rings: list[Ring] = []
+    while found and len(rings) < MOST_RINGS:
+        frequency = np.log([ring.frequency_hz for ring, _, _ in found])
+        decay = np.log([ring.decay_s for ring, _, _ in found])
+        weight = np.array([evidence for _, evidence, _ in found])
+        origin = np.array([index for _, _, index in found])
+        # A short ring is broad: its frequency cannot be known better than its bandwidth.
+        width = np.maximum(FREQUENCY_SPREAD, 0.1 / np.exp(frequency + decay))
+        near = np.abs(frequency[:, None] - frequency[None, :]) <= width[:, None]
+        near &= np.abs(decay[:, None] - decay[None, :]) <= np.log(WIDEST_DECAY)
+        count = np.array([np.unique(origin[row]).size for row in near])
+        best = int(np.lexsort((-weight, -count))[0])
+        if count[best] < fewest:
+            break
+        members = near[best]
+        rings.append(
+            Ring(
+                frequency_hz=float(np.exp(_weighted_median(frequency[members], weight[members]))),
+                decay_s=float(np.exp(_weighted_median(decay[members], weight[members]))),
+            )
+        )
+        found = [item for item, gone in zip(found, members, strict=True) if not gone]
+    return tuple(rings)
+
+
+def _weighted_median(values: FloatArray, weights: FloatArray) -> float:
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, 0.5 * total[-1])])

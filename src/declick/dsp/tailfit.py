@@ -1,0 +1,163 @@
+"""Fit the rings and the thump of one tail, with the music around it as the yardstick."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from declick.dsp.rings import FittedRing, Ring, fit_ring, search_rings
+from declick.dsp.thumps import FittedThump, fit_thump, low_pass
+from declick.dsp.whitening import FloatArray, WhitenedFit, prediction_error_filter
+
+BoolArray = NDArray[np.bool_]
+
+RING_CONTEXT_S = 0.25
+THUMP_BEFORE_S, THUMP_AFTER_S = 0.6, 0.4
+RING_ORDER_S = 512 / 44100
+THUMP_ORDER_S = 0.1
+LONGEST_CORE_S = 0.025
+MOST_RINGS = 2
+
+RING_EVIDENCE = 40.0
+CHAIN_EVIDENCE = 25.0
+THUMP_EVIDENCE = 40.0
+
+
+def bridge(samples: FloatArray, missing: BoolArray) -> FloatArray:
+    """Return a copy with straight lines over the missing samples."""
+    result = samples.copy()
+    lost = np.flatnonzero(missing)
+    if lost.size:
+        known = np.flatnonzero(~missing)
+        result[lost] = np.interp(lost, known, samples[known]) if known.size else 0.0
+    return result
+
+
+def core_start(missing: BoolArray, stop: int, longest: int) -> int:
+    """Return where the run of missing samples that ends at `stop` begins."""
+    start = stop
+    while start > 0 and missing[start - 1] and stop - start < longest:
+        start -= 1
+    return start
+
+
+def _fresh_ring(
+    fit: WhitenedFit, onset: int, guesses: Sequence[Ring], sample_rate: float
+) -> FittedRing | None:
+    """Fit the first ring that is expected, or else the strongest that stands out."""
+    for guess in guesses[:1]:
+        expected = fit_ring(fit, onset, guess, sample_rate=sample_rate, freedom=1.5)
+        if expected is not None and expected.evidence >= CHAIN_EVIDENCE:
+            return expected
+    best: FittedRing | None = None
+    variance = fit.sound_energy / max(fit.frames - fit.lost.size, 1)
+    for guess, energy in search_rings(fit, onset, sample_rate=sample_rate):
+        if energy < 0.5 * RING_EVIDENCE * variance:
+            break
+        if best is not None and energy < 0.5 * best.evidence * variance:
+            break
+        found = fit_ring(fit, onset, guess, sample_rate=sample_rate)
+        if found is not None and (best is None or found.evidence > best.evidence):
+            best = found
+    return best if best is not None and best.evidence >= RING_EVIDENCE else None
+
+
+def fit_tail_rings(
+    sound: FloatArray,
+    missing: BoolArray,
+    stop: int,
+    tail: int,
+    *,
+    sample_rate: float,
+    guesses: Sequence[Ring] = (),
+    passes: int = 2,
+) -> list[FittedRing]:
+    """Fit the rings of one tail; `sound` is bridged, `missing` says where."""
+    order = max(32, round(RING_ORDER_S * sample_rate))
+    context = round(RING_CONTEXT_S * sample_rate)
+    start = core_start(missing, stop, round(LONGEST_CORE_S * sample_rate))
+    before = sound[max(0, start - context) : start]
+    after = sound[tail : tail + context]
+    end = min(sound.size, tail + order)
+    onset = stop - start
+    stretches = [before, after]
+    rings: list[FittedRing] = []
+    for _ in range(passes):
+        error_filter = prediction_error_filter(stretches, order)
+        lost = missing[start:end].copy()
+        earlier = rings
+        rings = []
+        cleaned = sound[start:end].copy()
+        while len(rings) < MOST_RINGS:
+            fit = WhitenedFit(error_filter, before, cleaned, lost)
+            if earlier:
+                if len(rings) == len(earlier):
+                    break
+                guess = earlier[len(rings)].ring
+                best = fit_ring(fit, onset, guess, sample_rate=sample_rate, freedom=3.0)
+                if best is not None and best.evidence < CHAIN_EVIDENCE:
+                    best = None
+            else:
+                best = _fresh_ring(fit, onset, guesses[len(rings) :], sample_rate)
+            if best is None:
+                break
+            rings.append(best)
+            cleaned[onset:] -= best.samples(cleaned.size - onset)
+        if not rings:
+            break
+        fit = WhitenedFit(error_filter, before, cleaned, lost)
+        cleaned[fit.lost] = fit.interpolate()
+        stretches = [np.concatenate((before, cleaned, sound[end : tail + context]))]
+    return rings
+
+
+def fit_tail_thump(
+    sound: FloatArray,
+    missing: BoolArray,
+    stop: int,
+    tail: int,
+    *,
+    sample_rate: float,
+    passes: int = 2,
+) -> FittedThump | None:
+    """Fit the thump of one tail; `sound` is bridged, `missing` says where."""
+    factor, taps = low_pass(sample_rate)
+    half = taps.size // 2
+    rate = sample_rate / factor
+    order = round(THUMP_ORDER_S * rate)
+    start = core_start(missing, stop, round(LONGEST_CORE_S * sample_rate))
+    # The low-rate samples are counted from the core, so that no block border moves them.
+    first = -min(round(THUMP_BEFORE_S * rate), (start - half) // factor)
+    last = min(
+        math.ceil((tail - start) / factor) + round(THUMP_AFTER_S * rate),
+        (sound.size - 1 - half - start) // factor,
+    )
+    if first > -16 or last < 8:
+        return None
+    places = start + factor * np.arange(first, last + 1)
+    spans = places[:, None] + np.arange(-half, half + 1)
+    low = sound[spans] @ taps
+    # A stretch of crackle is bridged; what a longer core touches is lost.
+    touched = np.zeros(places.size, dtype=bool)
+    touched[-first:] = missing[spans[-first:]].mean(axis=1) > 0.02
+    reach = (stop + half - places[-first]) // factor + 1
+    begin = -first - (half // factor + 1)
+    touched[begin : -first + reach] = True
+    end = min(low.size, -first + math.ceil((tail - start) / factor) + order)
+    seconds = (places[begin:end] - stop) / sample_rate
+    stretches = [low[:begin], low[end - order :]]
+    best: FittedThump | None = None
+    for _ in range(passes):
+        error_filter = prediction_error_filter(stretches, order)
+        fit = WhitenedFit(error_filter, low[:begin], low[begin:end], touched[begin:end])
+        best = fit_thump(fit, seconds, best.swing if best is not None else None)
+        if best is None or best.evidence < THUMP_EVIDENCE:
+            return None
+        cleaned = low[begin:end] - best.samples(seconds)
+        fit = WhitenedFit(error_filter, low[:begin], cleaned, touched[begin:end])
+        cleaned[fit.lost] = fit.interpolate()
+        stretches = [np.concatenate((low[:begin], cleaned, low[end:]))]
+    return best

@@ -1,0 +1,206 @@
+"""Least squares under an autoregressive model of the music, where some samples are lost.
+
+Something known but for a few numbers (a ring, a thump) lies over the music. The music is white
+once it is filtered by its own prediction error filter, so the best fit of the intruder is a plain
+least-squares fit of the filtered intruder to the filtered sound: generalized least squares. Lost
+samples are further unknowns of the same fit; they are projected out, never guessed.
+
+Source: Godsill & Rayner, Digital Audio Restoration (1998), chapters 4 and 7.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.linalg import cho_factor, cho_solve, solve_toeplitz
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+# A model of ten thousand decibels of range is a model of rounding errors.
+_RIDGE = 1e-9
+_MOST_LOST = 1200
+
+
+def autocorrelation(stretches: Sequence[FloatArray], order: int) -> FloatArray:
+    """Sum the autocorrelation of tapered stretches, lags 0 to `order`."""
+    total = np.zeros(order + 1)
+    for stretch in stretches:
+        if stretch.size < 8:
+            continue
+        size = next_fast_len(stretch.size + order + 1, real=True)
+        spectrum = rfft(stretch * np.hanning(stretch.size + 2)[1:-1], size)
+        total += irfft(spectrum.real**2 + spectrum.imag**2, size)[: order + 1]
+    return total
+
+
+def prediction_error_filter(stretches: Sequence[FloatArray], order: int) -> FloatArray:
+    """Fit the filter that whitens the music, by the autocorrelation method.
+
+    Parameters
+    ----------
+    stretches : sequence of ndarray
+        Music around the place to mend; each is tapered and adds to one autocorrelation.
+    order : int
+        Lowered where the stretches are too short for it.
+
+    Returns
+    -------
+    ndarray, shape (order + 1,)
+        ``1, a1, a2, ...``; a lone 1 in digital silence.
+    """
+    order = min(order, sum(stretch.size for stretch in stretches) // 3)
+    lags = autocorrelation(stretches, max(order, 0))
+    if order < 1 or not lags[0] > 0.0:
+        return np.ones(1)
+    lags[0] *= 1.0 + _RIDGE
+    return np.concatenate(([1.0], solve_toeplitz(lags[:-1], -lags[1:])))
+
+
+class WhitenedFit:
+    """Least-squares fits to one stretch of sound, whitened, with the lost samples projected out.
+
+    Parameters
+    ----------
+    error_filter : ndarray, shape (order + 1,)
+    history : ndarray
+        The sound just before the stretch, at best three times as long as the filter; zeros are
+        taken for what is wanting.
+    sound : ndarray, shape (frames,)
+    lost : ndarray of bool, shape (frames,)
+        Samples of `sound` that hold no music. At most the first 1200 are unknowns of the fit; the
+        rest keep the value that they have.
+
+    Attributes
+    ----------
+    error : ndarray, shape (frames,)
+        The whitened sound, the lost samples taken for zero.
+    sound_energy : float
+        Energy of the whitened sound, the lost samples projected out.
+    calm_variance : float
+        Variance of the whitened history; NaN without one.
+    """
+
+    def __init__(
+        self, error_filter: FloatArray, history: FloatArray, sound: FloatArray, lost: BoolArray
+    ) -> None:
+        self.frames = sound.size
+        self.order = error_filter.size - 1
+        self.lost = np.flatnonzero(lost)[:_MOST_LOST]
+        self._filter = error_filter
+        self._size = next_fast_len(self.frames + 2 * self.order, real=True)
+        self._response = rfft(error_filter, self._size)
+        known = sound.copy()
+        known[self.lost] = 0.0
+        lead = history[max(0, history.size - 3 * self.order) :]
+        lead = np.concatenate((np.zeros(max(0, self.order - lead.size)), lead))
+        size = next_fast_len(lead.size + self.frames + self.order, real=True)
+        whole = irfft(rfft(np.concatenate((lead, known)), size) * rfft(error_filter, size), size)
+        self.error = whole[lead.size : lead.size + self.frames]
+        calm = whole[self.order : lead.size]
+        self.calm_variance = float(np.mean(calm**2)) if calm.size else math.nan
+        self._factor = self._factorize() if self.lost.size else None
+        self._touch, self.sound_energy = self._reduce(self.error)
+
+    def _factorize(self) -> tuple[FloatArray, bool]:
+        """Factor the normal equations of the lost samples."""
+        padded = irfft(np.abs(self._response) ** 2, self._size)[: self.order + 1]
+        span = int(self.lost[-1] - self.lost[0]) + 1
+        lags = np.zeros(max(span, self.order + 1))
+        lags[: self.order + 1] = padded
+        distance = np.abs(self.lost[:, None] - self.lost[None, :])
+        gram = lags[distance]
+        cut = self.lost + self.order >= self.frames
+        if cut.any():
+            # Equations beyond the end of the stretch are not there: take them out again.
+            rows = np.arange(self.frames, self.frames + self.order)
+            steps = rows[:, None] - self.lost[None, cut]
+            beyond = np.where(steps <= self.order, self._filter[np.minimum(steps, self.order)], 0.0)
+            gram[np.ix_(cut, cut)] -= beyond.T @ beyond
+        gram[np.diag_indices_from(gram)] *= 1.0 + 1e-10
+        factor, lower = cho_factor(gram, lower=True, check_finite=False)
+        return factor, lower
+
+    def _correlate(self, rows: FloatArray) -> FloatArray:
+        """Apply the transposed filter."""
+        spectrum = rfft(rows, self._size) * np.conj(self._response)
+        result: FloatArray = irfft(spectrum, self._size)[..., : self.frames]
+        return result
+
+    def _reduce(self, row: FloatArray) -> tuple[FloatArray, float]:
+        """Return what the lost samples see of `row`, and the energy that they cannot explain."""
+        energy = float(row @ row)
+        if self._factor is None:
+            return np.zeros(0), energy
+        seen = self._correlate(row)[self.lost]
+        return seen, energy - float(seen @ cho_solve(self._factor, seen, check_finite=False))
+
+    def whiten(self, columns: FloatArray) -> FloatArray:
+        """Filter columns ``(count, frames)`` that are zero before the stretch."""
+        spectrum = rfft(columns, self._size) * self._response
+        result: FloatArray = irfft(spectrum, self._size)[..., : self.frames]
+        return result
+
+    def normal_equations(self, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the Gram matrix of the whitened `columns` and their products with the sound."""
+        white = self.whiten(columns)
+        gram = white @ white.T
+        right = white @ self.error
+        if self._factor is not None:
+            seen = self._correlate(white)[:, self.lost]
+            solved = cho_solve(self._factor, seen.T, check_finite=False)
+            gram = gram - seen @ solved
+            right = right - self._touch @ solved
+        return gram, right
+
+    def matched(self) -> FloatArray:
+        """Return the product of the projected sound with a whitened impulse at every sample."""
+        error = self.error
+        if self._factor is not None:
+            filled = np.zeros(self.frames)
+            filled[self.lost] = cho_solve(self._factor, self._touch, check_finite=False)
+            error = error - self.whiten(filled)
+        return self._correlate(error)
+
+    def judge(self, explained: float, numbers: int) -> tuple[float, float]:
+        """Return the evidence for a fit, and the unrest of what it leaves.
+
+        Parameters
+        ----------
+        explained : float
+            Whitened energy that the fit explains.
+        numbers : int
+            How many numbers were fitted.
+        """
+        degrees = max(self.frames - self.lost.size - numbers, 1)
+        left = max(self.sound_energy - explained, 1e-300) / degrees
+        unrest = left / self.calm_variance if self.calm_variance > 0.0 else 1.0
+        return explained / left, unrest
+
+    def interpolate(self) -> FloatArray:
+        """Return the least-squares values of the lost samples (`lost` in order)."""
+        if self._factor is None:
+            return np.zeros(0)
+        result: FloatArray = -cho_solve(self._factor, self._touch, check_finite=False)
+        return result
+
+    def filter_lags(self, size: int) -> FloatArray:
+        """Return the autocorrelation of the error filter, lags 0 to ``size - 1``, zero-padded."""
+        lags = np.zeros(size)
+        count = min(size, self.order + 1)
+        lags[:count] = irfft(np.abs(self._response) ** 2, self._size)[:count]
+        return lags
+
+
+def solve_fit(gram: FloatArray, right: FloatArray) -> tuple[FloatArray, float]:
+    """Solve small normal equations; return the coefficients and the energy that they explain."""
+    ridge = 1e-12 * float(np.trace(gram)) / max(gram.shape[0], 1) + 1e-300
+    try:
+        coefficients = np.linalg.solve(gram + ridge * np.eye(gram.shape[0]), right)
+    except np.linalg.LinAlgError:
+        return np.zeros_like(right), 0.0
+    return coefficients, float(right @ coefficients)
