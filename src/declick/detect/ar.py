@@ -1,0 +1,450 @@
+"""The classical detector: what a short linear predictor can foretell neither forward nor backward.
+
+Each channel, and L-R of a stereo record, is whitened by an autoregressive model that changes every
+2048 frames (at 44.1 kHz). A click stands out of the prediction error on both sides at once; an
+attack is followed by sound that goes on. Places that stand out are described by a few numbers, and
+a logistic model turns these into the probability of damage (Godsill & Rayner 1998, ch. 5, gives
+the forward detector; the rest is ours).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from declick.clicks import FloatArray
+from declick.detect.confidence import ConfidenceModel, load_confidence
+
+IntArray = NDArray[np.intp]
+
+# A place is looked at where the prediction error exceeds this many times the local scale.
+PROPOSAL: Final = 4.5
+# ... or this many times, where L-R exceeds PROPOSAL there.
+PROPOSAL_WITH_SIDE: Final = 2.0
+# Amplitude below which nothing is told apart: dither and rounding of a 16-bit source.
+FLOOR: Final = 2e-5
+# A core reaches out to where the prediction error stays below this many times the local scale ...
+EDGE: Final = 3.0
+# ... or below this share of the click's own peak, whichever is higher.
+EDGE_SHARE: Final = 0.05
+
+# Stretches of the prediction error's envelope before and after the peak: a click dies at once.
+ENVELOPE_MS: Final = (
+    (-9.0, -3.4),
+    (-3.4, -1.36),
+    (-1.36, -0.54),
+    (-0.54, -0.14),
+    (-0.14, 0.16),
+    (0.16, 0.57),
+    (0.57, 1.38),
+    (1.38, 3.4),
+    (3.4, 9.0),
+    (9.0, 22.7),
+)
+
+@dataclass(frozen=True)
+class Geometry:
+    """Lengths in frames for a sample rate; all on a grid that is anchored at frame 0."""
+
+    sample_rate: float
+
+    @cached_property
+    def octave(self) -> float:
+        """Power of two that follows the sample rate; 1 at 44.1 and 48 kHz."""
+        return float(2.0 ** round(np.log2(self.sample_rate / 44100.0)))
+
+    @property
+    def hop(self) -> int:
+        """Frames for which one predictor holds (46 ms)."""
+        return max(256, int(2048 * self.octave))
+
+    @property
+    def order(self) -> int:
+        """Order of the predictor."""
+        return int(np.clip(round(32 * self.octave**0.5), 12, 72))
+
+    @property
+    def cell(self) -> int:
+        """Frames of a cell of the local scale (0.73 ms)."""
+        return max(4, int(32 * self.octave))
+
+    @property
+    def context(self) -> int:
+        """Frames that the detector looks to each side of a tile."""
+        return 3 * self.hop
+
+    @property
+    def tile(self) -> int:
+        """Frames whose probability is computed at once."""
+        return self.hop * max(16, int(32 / self.octave))
+
+
+def levinson(autocorrelation: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Solve many Yule-Walker systems at once.
+
+    Parameters
+    ----------
+    autocorrelation : ndarray, shape (batch, order + 1)
+        Positive definite rows.
+
+    Returns
+    -------
+    predictor : ndarray, shape (batch, order + 1)
+        Prediction error filters; the first coefficient is 1.
+    error : ndarray, shape (batch,)
+        Variance of the prediction error.
+    """
+    batch, lags = autocorrelation.shape
+    predictor = np.zeros((batch, lags))
+    predictor[:, 0] = 1.0
+    error = autocorrelation[:, 0].copy()
+    for m in range(1, lags):
+        # Written as a sum over an axis, which unlike BLAS does not depend on the batch.
+        reflection = -(predictor[:, :m] * autocorrelation[:, m:0:-1]).sum(axis=1) / error
+        predictor[:, 1 : m + 1] += reflection[:, None] * predictor[:, m - 1 :: -1][:, :m]
+        error *= np.maximum(1.0 - reflection**2, 1e-12)
+    return predictor, error
+
+
+def whiten(
+    signals: FloatArray, *, order: int, hop: int, floor: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the forward and the backward prediction error.
+
+    Parameters
+    ----------
+    signals : ndarray, shape (signals, frames)
+        `frames` a multiple of `hop`.
+    order, hop : int
+        Order of the predictor and frames for which it holds; it is estimated over ``2 * hop``.
+    floor : float
+        Amplitude of white noise that the signals are supposed to hold at least.
+
+    Returns
+    -------
+    forward, backward : ndarray of float32, shape (signals, frames)
+    predicted_variance : ndarray, shape (signals, frames // hop)
+        Variance of the prediction error by the model.
+    """
+    count, frames = signals.shape
+    hops = frames // hop
+    padded = np.pad(signals, ((0, 0), (hop, hop)))
+    windows = sliding_window_view(padded, 2 * hop, axis=1)[:, hop // 2 :: hop][:, :hops]
+    taper = np.hanning(2 * hop + 1)[:-1]
+    power = np.abs(scipy.fft.rfft(windows * taper, axis=-1)) ** 2
+    correlation = scipy.fft.irfft(power, axis=-1)[..., : order + 1].reshape(-1, order + 1)
+    correlation /= np.sum(taper**2)
+    correlation[:, 0] = correlation[:, 0] * (1.0 + 1e-9) + floor**2
+    predictor, error = levinson(correlation)
+    spectrum = scipy.fft.rfft(windows.astype(np.float32), axis=-1)
+    response = scipy.fft.rfft(predictor.astype(np.float32), 2 * hop, axis=-1)
+    response = response.reshape(count, hops, -1)
+    inner = slice(hop // 2, hop // 2 + hop)
+    forward = scipy.fft.irfft(spectrum * response, axis=-1)[..., inner]
+    backward = scipy.fft.irfft(spectrum * response.conj(), axis=-1)[..., inner]
+    return (
+        forward.reshape(count, frames),
+        backward.reshape(count, frames),
+        error.reshape(count, hops),
+    )
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The whitened view of a tile: per sample, and per cell of it.
+
+    Rows of the cell arrays are the channels and, on a stereo record, L-R behind them.
+    """
+
+    forward: NDArray[np.float32]
+    backward: NDArray[np.float32]
+    stress: NDArray[np.float32]
+    peak: FloatArray
+    typical: FloatArray
+    before: FloatArray
+    after: FloatArray
+    power: FloatArray
+    variance: FloatArray
+
+    @property
+    def scale(self) -> FloatArray:
+        """The larger of the scales before and after, so that an attack hides its own onset."""
+        return np.maximum(self.before, self.after)
+
+
+def survey(samples: FloatArray, geometry: Geometry) -> Surroundings:
+    """Whiten a tile and measure the local scale around each cell.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (frames, channels)
+        `frames` a multiple of ``geometry.hop``.
+    geometry : Geometry
+    """
+    channels = samples.shape[1]
+    signals = samples.T
+    if channels == 2:
+        signals = np.concatenate([signals, samples[:, :1].T - samples[:, 1:].T])
+    signals = np.ascontiguousarray(signals)
+    forward, backward, variance = whiten(
+        signals, order=geometry.order, hop=geometry.hop, floor=FLOOR
+    )
+    stress = np.sqrt(0.5 * (forward * forward + backward * backward))
+    cells = stress.reshape(len(signals), -1, geometry.cell)
+    # The median of a Rayleigh-like magnitude, made comparable to an rms value.
+    typical = np.median(cells, axis=-1).astype(np.float64) / 0.77 + FLOOR
+    power = np.mean(signals.reshape(len(signals), -1, geometry.cell) ** 2, axis=-1)
+    return Surroundings(
+        forward=forward,
+        backward=backward,
+        stress=stress,
+        peak=cells.max(axis=-1).astype(np.float64),
+        typical=typical,
+        before=np.maximum(_running_mean(typical, -15, -1), FLOOR),
+        after=np.maximum(_running_mean(typical, 2, 16), FLOOR),
+        power=power,
+        variance=variance,
+    )
+
+
+def _running_mean(values: FloatArray, low: int, high: int) -> FloatArray:
+    """Return the mean of ``values[:, i + low : i + high]`` for every i; edges count as 0 beyond."""
+    reach = max(abs(low), abs(high))
+    padded = np.pad(values, ((0, 0), (reach, reach)))
+    windows = sliding_window_view(padded, high - low, axis=1)[:, reach + low :]
+    mean: FloatArray = windows.mean(axis=-1)[:, : values.shape[1]]
+    return mean
+
+
+def propose(around: Surroundings, channels: int) -> tuple[IntArray, IntArray]:
+    """Return channel and cell of every place that stands out.
+
+    A peak of the channel's own prediction error, or a weaker one where L-R stands out: on a mono
+    record L-R holds no music at all.
+    """
+    score = around.peak / around.scale
+    side = _side_score(score, channels)
+    peak = around.peak[:channels]
+    earlier = np.pad(peak, ((0, 0), (1, 0)))[:, :-1]
+    later = np.pad(peak, ((0, 0), (0, 1)))[:, 1:]
+    own = score[:channels]
+    stands_out = (own > PROPOSAL) | ((side > PROPOSAL) & (own > PROPOSAL_WITH_SIDE))
+    channel, cell = np.nonzero((peak >= earlier) & (peak > later) & stands_out)
+    return channel, cell
+
+
+def _side_score(score: FloatArray, channels: int) -> FloatArray:
+    """Return the score of L-R within a cell to each side; zeros where there is no L-R."""
+    if len(score) == channels:
+        return np.zeros(score.shape[1])
+    side = np.pad(score[channels], 1)
+    return np.asarray(sliding_window_view(side, 3).max(axis=-1))
+
+
+def _gather(values: NDArray[np.floating], row: IntArray, index: IntArray) -> FloatArray:
+    """Return ``values[row, index]`` for a table of indices, 0 beyond the ends."""
+    inside = (index >= 0) & (index < values.shape[1])
+    taken = values[row[:, None], np.clip(index, 0, values.shape[1] - 1)]
+    return np.where(inside, taken, 0.0).astype(np.float64)
+
+
+def describe(
+    around: Surroundings, channel: IntArray, cell: IntArray, channels: int, geometry: Geometry
+) -> FloatArray:
+    """Describe each proposed place by the numbers that `ConfidenceModel` weighs.
+
+    Returns
+    -------
+    ndarray, shape (places, features)
+        In the order of `declick.detect.confidence.FEATURES`.
+    """
+    log = np.log
+    peak, typical = around.peak, around.typical
+    height = peak[channel, cell]
+
+    def cells(values: FloatArray, *ranges: tuple[int, int]) -> FloatArray:
+        offsets = np.concatenate([np.arange(low, high) for low, high in ranges])
+        return _gather(values, channel, cell[:, None] + offsets)
+
+    rivals = np.sort(cells(peak, (-34, -2), (3, 35)), axis=1)
+    lags = np.arange(3, 28)
+    earlier = _gather(peak, channel, cell[:, None] - lags)
+    later = _gather(peak, channel, cell[:, None] + lags)
+    periodicity = np.minimum(earlier, later).max(axis=1) / height
+    score = peak / around.scale
+    side = _side_score(score, channels)[cell]
+    other = np.ones(len(cell))
+    if channels == 2:
+        other = _gather(score, 1 - channel, cell[:, None] + np.arange(-1, 2)).max(axis=1)
+    level = np.sqrt(cells(around.power, (-16, -2), (3, 17)).mean(axis=1) + 1e-10)
+    near = cells(peak, (-6, -2), (3, 7)).mean(axis=1)
+    local = np.sqrt((cells(peak, (-2, 3)) ** 2).sum(axis=1))
+    ahead = cells(typical, (2, 7)).mean(axis=1)
+    behind = cells(typical, (-6, -1)).mean(axis=1)
+    variance = around.variance[channel, cell * geometry.cell // geometry.hop]
+    power = cells(around.power, (-32, 33)).mean(axis=1)
+    width = geometry.cell
+    span = cell[:, None] * width + np.arange(-width, 2 * width)
+    forward = np.abs(_gather(around.forward, channel, span)).max(axis=1)
+    backward = np.abs(_gather(around.backward, channel, span)).max(axis=1)
+    columns = [
+        log(height / around.scale[channel, cell]),
+        log(height / around.before[channel, cell]),
+        log(height / around.after[channel, cell]),
+        log(height / (rivals[:, -1] + FLOOR)),
+        log(height / (rivals[:, -3] + FLOOR)),
+        periodicity,
+        log((ahead + FLOOR) / (behind + FLOOR)),
+        log(np.maximum(side, 1.0)),
+        log(np.maximum(other, 1.0)),
+        log(height / level),
+        log(height / (near + FLOOR)),
+        log(height / local),
+        0.5 * log(variance / (power + 1e-10) + 1e-12),
+        log((forward + FLOOR) / (backward + FLOOR)),
+    ]
+    summit = _summits(around.stress, channel, cell, width)
+    for start_ms, stop_ms in ENVELOPE_MS:
+        offsets = np.arange(round(start_ms * width / 0.7256), round(stop_ms * width / 0.7256))
+        stretch = _gather(around.stress, channel, summit[:, None] + offsets)
+        columns.append(log(np.sqrt((stretch**2).mean(axis=1)) / height + 1e-4))
+    return np.stack(columns, axis=1)
+
+
+def _summits(
+    stress: NDArray[np.float32], channel: IntArray, cell: IntArray, width: int
+) -> IntArray:
+    """Return the frame of the highest prediction error within each cell."""
+    start = cell * width
+    values = stress[channel[:, None], start[:, None] + np.arange(width)]
+    return start + values.argmax(axis=1)
+
+
+def reach_out(
+    hot: NDArray[np.bool_], *, patience: int
+) -> IntArray:
+    """Return how many frames each row reaches from its first, over rests of at most `patience`.
+
+    Parameters
+    ----------
+    hot : ndarray of bool, shape (rows, frames)
+    patience : int
+        A longer rest ends the reach.
+
+    Returns
+    -------
+    ndarray of int, shape (rows,)
+        Index of the last hot frame before that rest; 0 where only the first frame counts.
+    """
+    hot = hot.copy()
+    hot[:, 0] = True
+    padded = np.pad(hot[:, 1:], ((0, 0), (0, patience)))
+    rests = ~sliding_window_view(padded, patience, axis=1).any(axis=-1)
+    return np.asarray(np.where(rests.any(axis=1), rests.argmax(axis=1), hot.shape[1] - 1))
+
+
+class ArDetector:
+    """Probability of damage from the prediction error of a short linear model.
+
+    Parameters
+    ----------
+    sample_rate : float
+        In Hz.
+    model : ConfidenceModel, optional
+        By default the one that ships with the package.
+    """
+
+    def __init__(self, sample_rate: float, model: ConfidenceModel | None = None) -> None:
+        self.geometry = Geometry(sample_rate)
+        self.model = model or load_confidence()
+
+    @property
+    def context_ms(self) -> float:
+        """Reach to each side, in ms."""
+        return 1000.0 * self.geometry.context / self.geometry.sample_rate
+
+    def __call__(self, samples: FloatArray) -> NDArray[np.float32]:
+        """Return the probability that each sample of a tile is lost to damage.
+
+        Parameters
+        ----------
+        samples : ndarray, shape (geometry.tile + 2 * geometry.context, channels)
+            A tile on the grid of tiles, with its context.
+
+        Returns
+        -------
+        ndarray of float32, shape (geometry.tile, channels)
+        """
+        geometry = self.geometry
+        context, channels = geometry.context, samples.shape[1]
+        probability = np.zeros(samples.shape, dtype=np.float32)
+        if np.any(samples[context:-context] != samples[context]):
+            around = survey(samples, geometry)
+            channel, cell = propose(around, channels)
+            margin = geometry.hop // 4
+            first = (context - margin) // geometry.cell
+            last = (len(samples) - context + margin) // geometry.cell
+            inside = (cell >= first) & (cell < last)
+            channel, cell = channel[inside], cell[inside]
+            if len(cell):
+                described = describe(around, channel, cell, channels, geometry)
+                confidence = self.model(described)
+                start, stop = _edges(around, channel, cell, geometry)
+                confidence[_is_digital(samples, channel, start, stop, geometry)] = 0.0
+                for index in np.argsort(confidence, kind="stable"):
+                    row = slice(start[index], stop[index])
+                    probability[row, channel[index]] = confidence[index]
+        return probability[context:-context]
+
+
+def _edges(
+    around: Surroundings, channel: IntArray, cell: IntArray, geometry: Geometry
+) -> tuple[IntArray, IntArray]:
+    """Return where each core starts and stops.
+
+    The forward error is quiet up to the first damaged sample, the backward error from behind the
+    last; each is followed outward from the peak.
+    """
+    summit = _summits(around.stress, channel, cell, geometry.cell)
+    height = around.peak[channel, cell]
+    level = np.maximum(EDGE * around.scale[channel, cell], EDGE_SHARE * height)[:, None]
+    reach = np.arange(16 * geometry.cell)
+    patience = max(2, geometry.cell // 5)
+    earlier = np.abs(_gather(around.forward, channel, summit[:, None] - reach)) > level
+    later = np.abs(_gather(around.backward, channel, summit[:, None] + reach)) > level
+    start = summit - reach_out(earlier, patience=patience)
+    stop = summit + reach_out(later, patience=patience) + 1
+    return start, stop
+
+
+def _is_digital(
+    samples: FloatArray, channel: IntArray, start: IntArray, stop: IntArray, geometry: Geometry
+) -> NDArray[np.bool_]:
+    """Return which places are the border of digital silence or a clipped peak of the music."""
+    still = (np.diff(samples, axis=0, prepend=samples[:1]) == 0.0).T
+    run = 3 * geometry.cell
+    stillness = np.cumsum(np.pad(still, ((0, 0), (1, 0))), axis=1)
+
+    def still_share(low: IntArray, high: IntArray) -> FloatArray:
+        low, high = (np.clip(edge, 0, samples.shape[0]) for edge in (low, high))
+        count = stillness[channel, high] - stillness[channel, low]
+        return np.asarray(count / np.maximum(high - low, 1))
+
+    silent_before = still_share(start - run, start - 1) == 1.0
+    silent_after = still_share(stop + 1, stop + run) == 1.0
+    flat = still & (np.abs(samples.T) > 0.25)
+    flatness = np.cumsum(np.pad(flat, ((0, 0), (1, 0))), axis=1)
+
+    def flats(low: IntArray, high: IntArray) -> IntArray:
+        low, high = (np.clip(edge, 0, samples.shape[0]) for edge in (low, high))
+        return np.asarray(flatness[channel, high] - flatness[channel, low])
+
+    own = flats(start - geometry.cell, stop + geometry.cell)
+    nearby = flats(start - geometry.hop, stop + geometry.hop) - own
+    return (silent_before != silent_after) | ((own > 0) & (nearby >= 4))

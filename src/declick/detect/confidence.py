@@ -1,0 +1,92 @@
+"""From the description of a place to the probability that it is damage."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import numpy as np
+
+from declick.clicks import FloatArray
+
+FEATURES: Final = (
+    "height over the larger scale",
+    "height over the scale before",
+    "height over the scale after",
+    "height over the highest rival within 25 ms",
+    "height over the third highest rival",
+    "periodicity within 20 ms",
+    "scale after over scale before",
+    "score in L-R",
+    "score in the other channel",
+    "height over the music's level",
+    "height over the peaks 1.5 to 5 ms away",
+    "height over its own burst",
+    "prediction gain",
+    "forward over backward",
+    "envelope -9.0 ms",
+    "envelope -3.4 ms",
+    "envelope -1.4 ms",
+    "envelope -0.5 ms",
+    "envelope 0 ms",
+    "envelope +0.2 ms",
+    "envelope +0.6 ms",
+    "envelope +1.4 ms",
+    "envelope +3.4 ms",
+    "envelope +9.0 ms",
+)
+
+
+@dataclass(frozen=True)
+class ConfidenceModel:
+    """A logistic model of the features and their products, fitted by benchmarks/fit_confidence.py.
+
+    Parameters
+    ----------
+    low, high : ndarray, shape (features,)
+        Features are held within what was seen in fitting.
+    mean, spread : ndarray, shape (features,)
+    linear : ndarray, shape (features,)
+    quadratic : ndarray, shape (features, features)
+        Upper triangle.
+    offset : float
+    """
+
+    low: FloatArray
+    high: FloatArray
+    mean: FloatArray
+    spread: FloatArray
+    linear: FloatArray
+    quadratic: FloatArray
+    offset: float
+
+    def __call__(self, described: FloatArray) -> FloatArray:
+        """Return the probability of damage, 0..1, for each described place.
+
+        Parameters
+        ----------
+        described : ndarray, shape (places, features)
+        """
+        held = np.clip(np.nan_to_num(described), self.low, self.high)
+        scaled = (held - self.mean) / self.spread
+        # Sums over an axis, which unlike BLAS do not depend on how many places there are.
+        products = (scaled[:, :, None] * self.quadratic * scaled[:, None, :]).sum(axis=(1, 2))
+        logit = self.offset + (scaled * self.linear).sum(axis=1) + products
+        return 1.0 / (1.0 + np.exp(-np.clip(logit, -40.0, 40.0)))
+
+
+@cache
+def load_confidence() -> ConfidenceModel:
+    """Return the model that ships with the package."""
+    text = files("declick.detect").joinpath("confidence.json").read_text(encoding="utf-8")
+    values = json.loads(text)
+    if tuple(values["features"]) != FEATURES:
+        raise RuntimeError("confidence.json was fitted to other features; fit it again")
+    arrays = ("low", "high", "mean", "spread", "linear", "quadratic")
+    return ConfidenceModel(
+        **{name: np.asarray(values[name], dtype=np.float64) for name in arrays},
+        offset=float(values["offset"]),
+    )

@@ -1,0 +1,210 @@
+"""From probabilities to events: the only place where thresholds turn numbers into clicks."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from declick.clicks import Click, Kind
+
+# The confidence asked for at sensitivity 0 and 1, as log odds; between them it is a straight line.
+LOG_ODDS: Final = (9.0, -3.0)
+# Cores closer than this are one burst.
+FUSION_MS: Final = 0.25
+# A core longer than this is cut off: what is longer is no click.
+LONGEST_MS: Final = 25.0
+# From this length on a tick is called a pop.
+POP_MS: Final = 0.6
+# Ticks that follow each other at this rate or faster are called crackle ...
+CRACKLE_HZ: Final = 30.0
+# ... counted over this time.
+CRACKLE_WINDOW_S: Final = 0.5
+# A click belongs to a scratch where others fell this near to the same angle, on as many turns.
+SCRATCH_WINDOW_MS: Final = 3.0
+SCRATCH_TURNS: Final = 2
+
+
+def threshold(sensitivity: float) -> float:
+    """Return the confidence that a click must have.
+
+    Parameters
+    ----------
+    sensitivity : float
+        0..1; more takes more.
+    """
+    low, high = LOG_ODDS
+    return float(1.0 / (1.0 + np.exp(-(low + (high - low) * sensitivity))))
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Span:
+    """A stretch of one channel that is probably lost; half-open frames of the recording."""
+
+    start: int
+    stop: int
+    channel: int
+    confidence: float
+
+
+def find_spans(
+    probability: NDArray[np.float32], *, least: float, start: int
+) -> list[Span]:
+    """Return the stretches whose probability is at least `least`, ascending.
+
+    Parameters
+    ----------
+    probability : ndarray, shape (frames, channels)
+    least : float
+        0..1.
+    start : int
+        Frame of the recording that the first row stands for.
+    """
+    spans: list[Span] = []
+    for channel in range(probability.shape[1]):
+        above = np.pad(probability[:, channel] >= least, 1)
+        edges = np.flatnonzero(above[1:] != above[:-1])
+        for first, last in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            confidence = float(probability[first:last, channel].max())
+            spans.append(Span(start + first, start + last, channel, confidence))
+    return sorted(spans)
+
+
+def fuse_spans(spans: Iterable[Span], *, sample_rate: float, frames: int) -> Iterator[Span]:
+    """Join the spans of a channel that touch or nearly touch, also across tiles.
+
+    Parameters
+    ----------
+    spans : iterable of Span
+        Ascending.
+    sample_rate : float
+        In Hz.
+    frames : int
+        Length of the recording; spans are cut to it.
+
+    Yields
+    ------
+    Span
+        Ascending; those of one channel are disjoint.
+    """
+    near = max(1, round(FUSION_MS * 1e-3 * sample_rate))
+    longest = round(LONGEST_MS * 1e-3 * sample_rate)
+    open_spans: dict[int, Span] = {}
+    done: list[Span] = []
+    for span in spans:
+        if span.start >= frames:
+            continue
+        span = replace(span, stop=min(span.stop, frames))
+        last = open_spans.get(span.channel)
+        joined = last is not None and span.start - last.stop <= near
+        if last is not None and joined and span.stop - last.start <= longest:
+            confidence = max(last.confidence, span.confidence)
+            stop = max(last.stop, span.stop)
+            open_spans[span.channel] = replace(last, stop=stop, confidence=confidence)
+        else:
+            if last is not None:
+                heapq.heappush(done, last)
+                span = replace(span, start=max(span.start, last.stop))
+            if span.start < span.stop:
+                open_spans[span.channel] = span
+        first_open = min(item.start for item in open_spans.values())
+        while done and done[0].start < first_open:
+            yield heapq.heappop(done)
+    yield from sorted([*done, *open_spans.values()])
+
+
+def name_kinds(clicks: Sequence[Click], *, sample_rate: float) -> list[Click]:
+    """Name each click by its length and its company; thumps keep their name.
+
+    Parameters
+    ----------
+    clicks : sequence of Click
+        Ascending, of the whole recording.
+    sample_rate : float
+        In Hz.
+    """
+    named: list[Click] = []
+    pop = POP_MS * 1e-3 * sample_rate
+    half = 0.5 * CRACKLE_WINDOW_S * sample_rate
+    crowd = CRACKLE_HZ * CRACKLE_WINDOW_S
+    starts: dict[int, NDArray[np.int64]] = {}
+    for channel in {click.channel for click in clicks}:
+        own = [click.start for click in clicks if click.channel == channel]
+        starts[channel] = np.array(own, dtype=np.int64)
+    for click in clicks:
+        kind = click.kind
+        if kind is not Kind.THUMP:
+            kind = Kind.POP if click.stop - click.start >= pop else Kind.TICK
+            near = np.searchsorted(starts[click.channel], [click.start - half, click.start + half])
+            if kind is Kind.TICK and near[1] - near[0] > crowd:
+                kind = Kind.CRACKLE
+        named.append(replace(click, kind=kind))
+    return named
+
+
+def name_scratches(
+    clicks: Sequence[Click], *, sample_rate: float, period_s: float
+) -> list[Click]:
+    """Call scratch what returns at the same angle on the turns before or after.
+
+    Parameters
+    ----------
+    clicks : sequence of Click
+        Ascending, of the whole recording.
+    sample_rate : float
+        In Hz.
+    period_s : float
+        Time of one revolution.
+    """
+    period = period_s * sample_rate
+    starts = np.array([click.start for click in clicks], dtype=np.float64)
+    window = SCRATCH_WINDOW_MS * 1e-3 * sample_rate
+    turns = np.zeros(len(clicks), dtype=int)
+    for turn in (-2, -1, 1, 2):
+        # The angle may wander by as much again with every turn.
+        reach = window * abs(turn)
+        low = np.searchsorted(starts, starts + turn * period - reach)
+        high = np.searchsorted(starts, starts + turn * period + reach)
+        turns += high > low
+    # In dense crackle something falls near every angle: only what is rarer by chance counts.
+    rate = len(clicks) / max(float(starts[-1] - starts[0]), 1.0) if len(clicks) > 1 else 0.0
+    if rate * 2 * window > 0.2:
+        return list(clicks)
+    plain = (Kind.TICK, Kind.POP)
+    return [
+        replace(click, kind=Kind.SCRATCH) if count >= SCRATCH_TURNS and click.kind in plain else click
+        for click, count in zip(clicks, turns, strict=True)
+    ]
+
+
+def lay_tails(clicks: Iterable[Click]) -> Iterator[Click]:
+    """Cut each tail at the next core of its channel, which carries the rest of it.
+
+    Parameters
+    ----------
+    clicks : iterable of Click
+        Ascending; cores disjoint per channel.
+
+    Yields
+    ------
+    Click
+        Ascending; ``[start, tail)`` disjoint per channel.
+    """
+    waiting: deque[Click] = deque()
+    latest: dict[int, int] = {}
+    for click in clicks:
+        carried = latest.get(click.channel, 0)
+        for index, earlier in enumerate(waiting):
+            if earlier.channel == click.channel and earlier.tail > click.start:
+                waiting[index] = replace(earlier, tail=max(earlier.stop, click.start))
+        tail = max(click.tail, carried) if carried > click.start else click.tail
+        latest[click.channel] = max(carried, tail)
+        waiting.append(replace(click, tail=tail))
+        while waiting and waiting[0].tail <= click.start:
+            yield waiting.popleft()
+    yield from waiting
