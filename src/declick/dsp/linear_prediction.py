@@ -1,4 +1,4 @@
-"""Linear prediction: autocorrelation, Levinson's recursion, and the inverse covariance it implies."""
+"""Linear prediction: autocorrelation, Levinson's recursion, the inverse covariance it implies."""
 
 from __future__ import annotations
 

@@ -33,7 +33,11 @@ JOINT_SAMPLES = 1500
 """Runs whose contexts touch are solved in one system up to this many missing samples."""
 
 
-@dataclass(frozen=True, kw_only=True)
+NEARBY_SAMPLES = 128
+"""How many prediction errors on either side tell how predictable the sound is just there."""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
 class ModelSize:
     """Order and context (samples in the estimation window) of an autoregressive model."""
 
@@ -41,32 +45,42 @@ class ModelSize:
     context: int
 
 
-# (longest gap in ms, order, context) at 44.1 kHz.
-_SIZES = ((1.5, 512, 4096), (3.5, 800, 8192), (7.0, 1024, 8192), (np.inf, 1600, 16384))
+# Longest gap in ms, and the (order, context) at 44.1 kHz of the models whose results are averaged.
+_SIZES: tuple[tuple[float, tuple[tuple[int, int], ...]], ...] = (
+    (1.5, ((512, 4096),)),
+    (4.0, ((512, 4096), (1024, 8192))),
+    (np.inf, ((1024, 8192),)),
+)
 
 
-def model_size(gap: int, sample_rate: int) -> ModelSize:
-    """Return the model for a gap of `gap` samples: longer gaps want longer memory.
+def model_sizes(gap: int, sample_rate: int) -> tuple[ModelSize, ...]:
+    """Return the models for a gap of `gap` samples, ascending: longer gaps want longer memory.
 
-    Both scale with the sample rate, within bounds.
+    Order and context scale with the sample rate, within bounds.
     """
     gap_ms = 1e3 * gap / sample_rate
     scale = sample_rate / 44100
-    order, context = next(row[1:] for row in _SIZES if gap_ms <= row[0])
-    order = int(min(max(order * scale, 32), 2048))
-    context = int(min(max(context * scale, 1024), 65536))
-    return ModelSize(order=order, context=max(context, 3 * gap))
+    rows = next(row[1] for row in _SIZES if gap_ms <= row[0])
+    return tuple(
+        ModelSize(
+            order=int(min(max(order * scale, 32), 2048)),
+            context=max(int(min(max(context * scale, 1024), 32768)), 3 * min(gap, 32768)),
+        )
+        for order, context in rows
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Interpolation:
     """Filled sound and how far off it is expected to be.
 
-    `error_energy` has one value per wanted run: the expected sum of squared errors over it.
+    `error_energy` has one value per wanted run: the expected sum of squared errors over it;
+    infinite where nothing is known. `coefficients` are the last model's prediction error filter.
     """
 
     samples: FloatArray
     error_energy: tuple[float, ...]
+    coefficients: FloatArray
 
 
 def interpolate(
@@ -74,11 +88,14 @@ def interpolate(
     runs: Sequence[Run],
     wanted: Sequence[Run],
     *,
-    size: ModelSize,
+    sizes: Sequence[ModelSize],
     sample_rate: int,
-    iterations: int = 2,
 ) -> Interpolation:
     """Fill the missing runs of one channel.
+
+    Every missing run is filled by a small model first; then the model is estimated from the
+    filled sound and the runs in its reach are filled again: twice with the first of `sizes`, once
+    with each further one, whose results are averaged.
 
     Parameters
     ----------
@@ -87,46 +104,75 @@ def interpolate(
     runs : sequence of (start, stop)
         All missing runs, ascending and disjoint; what `samples` holds there is ignored.
     wanted : sequence of (start, stop)
-        Those of them to be filled; the others serve the estimation.
-    size : ModelSize
+        Those of them to be filled, at least one; the others serve the estimation.
+    sizes : sequence of ModelSize
+        Ascending, at least one.
     sample_rate : int
         In Hz.
-    iterations : int
-        How often the model is estimated from the filled sound and the sound filled again.
 
     Returns
     -------
     Interpolation
-        A copy of `samples` with the wanted runs filled.
+        A copy of `samples`, with the wanted runs filled and zeros or a rough fill in the others.
     """
     result = samples.copy()
     for start, stop in runs:
         result[start:stop] = 0.0
-    if not wanted:
-        return Interpolation(result, ())
     first, last = wanted[0][0], wanted[-1][1]
-    lo = max(0, first - size.context // 2)
-    hi = min(samples.size, last + size.context // 2)
+    reach = max(size.context for size in sizes) // 2
+    lo, hi = max(0, first - reach), min(samples.size, last + reach)
     local = result[lo:hi]
-    inside = [(max(a - lo, 0), min(b, hi) - lo) for a, b in runs if b > lo and a < hi]
+    inside = [(max(a, lo) - lo, min(b, hi) - lo) for a, b in runs if b > lo and a < hi]
+    targets = [(a - lo, b - lo) for a, b in wanted]
     known = local.size - sum(b - a for a, b in inside)
     if known < 4:
-        return Interpolation(result, tuple(float("inf") for _ in wanted))
-    order = max(1, min(size.order, known // 4))
-    start_order = min(order, int(min(max(START_ORDER * sample_rate / 44100, 16), 256)))
-    window = estimation_window(local.size, (first + last) / 2 - lo, size.context / 2)
-    near = [run for run in inside if run[1] > first - lo - order and run[0] < last - lo + order]
-    targets = {(a - lo, b - lo) for a, b in wanted}
-    errors: dict[Run, float] = {}
-    correlation = autocorrelation(local * window, start_order)
-    solve_missing(local, inside, prediction_filter(correlation)[0], errors_for=set())
-    power = float(np.dot(window, window))
-    for iteration in range(iterations):
-        final = iteration == iterations - 1
-        coefficients, variance = prediction_filter(autocorrelation(local * window, order))
-        traces = solve_missing(local, near, coefficients, errors_for=targets if final else set())
-        errors = {run: variance / power * trace for run, trace in traces.items()}
-    return Interpolation(result, tuple(errors[(a - lo, b - lo)] for a, b in wanted))
+        return Interpolation(result, (float("inf"),) * len(wanted), np.ones(1))
+    middle = (targets[0][0] + targets[-1][1]) / 2
+    small = min(known // 4, int(min(max(START_ORDER * sample_rate / 44100, 16), 256)))
+    window = estimation_window(local.size, middle, reach)
+    coefficients = prediction_filter(autocorrelation(local * window, small))[0]
+    solve_missing(local, inside, coefficients, errors_for=())
+    sums = [np.zeros(stop - start) for start, stop in targets]
+    errors = [0.0] * len(targets)
+    for number, size in enumerate(sizes):
+        order = min(size.order, known // 4)
+        cut = slice(max(0, targets[0][0] - size.context // 2), targets[-1][1] + size.context // 2)
+        part = local[cut]
+        window = estimation_window(part.size, middle - cut.start, size.context / 2)
+        near = [
+            run
+            for run in inside
+            if run[1] > targets[0][0] - order and run[0] < targets[-1][1] + order
+        ]
+        for repeat in (False, True) if number == 0 else (True,):
+            coefficients, power = prediction_filter(autocorrelation(part * window, order))
+            traces = solve_missing(local, near, coefficients, errors_for=targets if repeat else ())
+        power /= float(np.dot(window, window))
+        for index, run in enumerate(targets):
+            variance = nearby_variance(local, run, coefficients, otherwise=power)
+            errors[index] += variance * traces[run] / len(sizes)
+            sums[index] += local[slice(*run)] / len(sizes)
+    for run, filled in zip(targets, sums, strict=True):
+        local[slice(*run)] = filled
+    return Interpolation(result, tuple(errors), coefficients)
+
+
+def nearby_variance(
+    samples: FloatArray, run: Run, coefficients: FloatArray, *, otherwise: float
+) -> float:
+    """Return the power of the prediction errors beside a run: of the less predictable side.
+
+    The sound before is predicted forward and the sound behind backward, so that the run itself
+    plays no part. `otherwise` is returned where neither side has enough sound.
+    """
+    order = coefficients.size - 1
+    powers = []
+    for side in (samples[: run[0]], samples[: run[1] - 1 : -1] if run[1] else samples[::-1]):
+        side = side[-NEARBY_SAMPLES - order :]
+        if side.size >= order + 16:
+            errors = np.convolve(side, coefficients, "valid")
+            powers.append(float(np.dot(errors, errors)) / errors.size)
+    return max(powers, default=otherwise)
 
 
 def estimation_window(size: int, centre: float, reach: float) -> FloatArray:
@@ -147,7 +193,7 @@ def estimation_window(size: int, centre: float, reach: float) -> FloatArray:
 
 
 def solve_missing(
-    samples: FloatArray, runs: Sequence[Run], coefficients: FloatArray, *, errors_for: set[Run]
+    samples: FloatArray, runs: Sequence[Run], coefficients: FloatArray, *, errors_for: Sequence[Run]
 ) -> dict[Run, float]:
     """Set the missing runs, in place, to where the prediction error is least.
 
@@ -161,7 +207,7 @@ def solve_missing(
         Ascending and disjoint.
     coefficients : ndarray of float64, shape (order + 1,)
         Prediction error filter.
-    errors_for : set of (start, stop)
+    errors_for : sequence of (start, stop)
         The runs whose error is to be told.
 
     Returns
@@ -194,7 +240,7 @@ def _solve_cluster(
     cluster: list[Run],
     coefficients: FloatArray,
     band: FloatArray,
-    errors_for: set[Run],
+    errors_for: Sequence[Run],
 ) -> dict[Run, float]:
     order = coefficients.size - 1
     for start, stop in cluster:
@@ -223,10 +269,10 @@ def _solve_cluster(
         right[beside] += errors.T @ (around @ context)
     factor, failed = dpotrf(matrix, lower=1, overwrite_a=1)
     if failed:
-        return dict.fromkeys(errors_for.intersection(cluster), float("inf"))
+        return {run: float("inf") for run in cluster if run in errors_for}
     samples[index] = dpotrs(factor, right, lower=1)[0]
     traces: dict[Run, float] = {}
-    if errors_for.intersection(cluster):
+    if any(run in errors_for for run in cluster):
         diagonal = np.diagonal(dpotri(factor, lower=1, overwrite_c=1)[0])
         at = 0
         for run in cluster:
@@ -242,7 +288,7 @@ def _solve_toeplitz(
     cluster: list[Run],
     band: FloatArray,
     right: FloatArray,
-    errors_for: set[Run],
+    errors_for: Sequence[Run],
 ) -> dict[Run, float]:
     ((start, stop),) = cluster
     column = np.zeros(max(right.size, band.size))

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import Click, Repair
-from declick.repair.ar import Run, interpolate, model_size
-from declick.repair.passage import Passage
+from declick.repair.ar import Interpolation, ModelSize, Run, interpolate, model_sizes
+from declick.repair.copy import fill_by_copy
+from declick.repair.passage import LONG_CORE_S, Passage
+from declick.repair.smooth import fill_by_smoothing, fill_by_spline
+from declick.repair.spectrum import fill_by_spectrum
+from declick.repair.stereo import fill_from_channel
 from declick.settings import RepairSettings
 
 FloatArray = NDArray[np.float64]
 
-LEAST_GAIN_DB = 0.0
-"""A repair is made only where at least this gain over leaving the sound alone is expected."""
+LEAST_GAIN_DB = 4.8
+"""A repair is made only where at least this gain over leaving the sound alone is expected.
+
+The expectation itself is uncertain by about 4 dB.
+"""
+
+STEREO_ADVANTAGE = 0.7
+"""The other channel is preferred where its expected error is below this share of AR's."""
+
+COPY_ADVANTAGE = 0.5
+"""As much for a copy, which was picked for its likeness and so looks better than it is."""
+
+BEYOND_AR_S = 0.012
+"""From this length on, a gap may be filled by the surrounding spectrum ..."""
+
+SAGGING = 0.25
+"""... where AR is expected to miss more than this share of the energy around."""
 
 
 def repair_passage(
@@ -39,13 +60,34 @@ def repair_passage(
     list of Repair
         One for each of ``passage.own``, in that order.
     """
+    cleaned: dict[int, FloatArray] = {}
+
+    def clean(channel: int) -> FloatArray:
+        if channel not in cleaned:
+            cleaned[channel] = _without_tails(passage, channel, chain)
+        return cleaned[channel]
+
     repairs: dict[Click, Repair] = {}
     for channel in sorted({click.channel for click in passage.own}):
         own = [click for click in passage.own if click.channel == channel]
-        clean = _without_tails(passage, channel, chain)
-        for repair in _repair_channel(passage, channel, own, clean, settings):
-            repairs[repair.click] = repair
+        fills = _fill_cores(passage, channel, own, clean, settings.method)
+        lo = passage.sound[0]
+        mended = clean(channel).copy()
+        for fill in fills:
+            mended[lo + fill.run[0] : lo + fill.run[1]] = fill.samples
+        for click in own:
+            repairs[click] = _decide(passage, click, mended, fills, settings)
     return [repairs[click] for click in passage.own]
+
+
+@dataclass(frozen=True, eq=False)
+class _Fill:
+    """What a missing run is filled with; `run` counts from the first existing frame."""
+
+    run: Run
+    samples: FloatArray
+    error_energy: float
+    method: str
 
 
 def _without_tails(passage: Passage, channel: int, chain: Any | None) -> FloatArray:
@@ -71,64 +113,134 @@ def _without_tails(passage: Passage, channel: int, chain: Any | None) -> FloatAr
     return cleaned
 
 
-def _repair_channel(
+def _fill_cores(
     passage: Passage,
     channel: int,
     own: Sequence[Click],
-    clean: FloatArray,
-    settings: RepairSettings,
-) -> list[Repair]:
+    clean: Callable[[int], FloatArray],
+    method: str,
+) -> list[_Fill]:
     lo, hi = passage.sound
     runs = [(start - lo, stop - lo) for start, stop in passage.cores(channel)]
-    sound = clean[lo:hi]
-    by_size: dict[tuple[int, int], list[Run]] = {}
-    run_of: dict[Click, Run] = {}
-    for click in own:
-        start, stop = click.start - passage.start - lo, click.stop - passage.start - lo
-        run = next((run for run in runs if run[0] < stop and start < run[1]), None)
-        if run is None:
-            continue
-        run_of[click] = run
-        size = model_size(run[1] - run[0], passage.sample_rate)
-        group = by_size.setdefault((size.order, size.context), [])
-        if run not in group:
-            group.append(run)
-    filled = sound.copy()
-    expected: dict[Run, float] = {}
-    for group in by_size.values():
-        size = model_size(max(stop - start for start, stop in group), passage.sample_rate)
-        result = interpolate(sound, runs, group, size=size, sample_rate=passage.sample_rate)
-        for run, error in zip(group, result.error_energy, strict=True):
-            filled[slice(*run)] = result.samples[slice(*run)]
-            expected[run] = error
-    whole = clean.copy()
-    whole[lo:hi] = filled
-    return [
-        _decide(passage, click, whole, expected.get(run_of.get(click, (0, 0))), "ar", settings)
-        for click in own
-    ]
+    cores = [(click.start - passage.start - lo, click.stop - passage.start - lo) for click in own]
+    wanted = [run for run in runs if any(run[0] < b and a < run[1] for a, b in cores)]
+    sound = clean(channel)[lo:hi]
+    if method == "smooth":
+        rate = passage.sample_rate
+        return [
+            _Fill(run, fill_by_smoothing(sound, run, sample_rate=rate), np.nan, "smooth")
+            for run in wanted
+        ]
+    if method == "spline":
+        return [_Fill(run, fill_by_spline(sound, runs, run), np.nan, "spline") for run in wanted]
+    groups: dict[tuple[ModelSize, ...], list[Run]] = {}
+    for run in wanted:
+        groups.setdefault(model_sizes(run[1] - run[0], passage.sample_rate), []).append(run)
+    fills: list[_Fill] = []
+    for sizes, group in groups.items():
+        fills += _fill_group(passage, channel, runs, group, sizes, clean, method)
+    return fills
+
+
+def _fill_group(
+    passage: Passage,
+    channel: int,
+    runs: Sequence[Run],
+    group: Sequence[Run],
+    sizes: Sequence[ModelSize],
+    clean: Callable[[int], FloatArray],
+    method: str,
+) -> list[_Fill]:
+    """Fill runs of one size by AR, and by what promises to be better."""
+    lo, hi = passage.sound
+    rate = passage.sample_rate
+    sound = clean(channel)[lo:hi]
+    base = interpolate(sound, runs, group, sizes=sizes, sample_rate=rate)
+    best = {
+        run: _Fill(run, base.samples[slice(*run)], error, "ar")
+        for run, error in zip(group, base.error_energy, strict=True)
+    }
+
+    def offer(run: Run, candidate: Interpolation, error: float, name: str, share: float) -> None:
+        forced = method == name and (best[run].method != name or error < best[run].error_energy)
+        if forced or (method == "auto" and error < share * best[run].error_energy):
+            best[run] = _Fill(run, candidate.samples[slice(*run)], error, name)
+
+    if method in ("auto", "stereo"):
+        for other in range(passage.samples.shape[1]):
+            if other == channel:
+                continue
+            found = fill_from_channel(
+                base.samples,
+                runs,
+                group,
+                clean(other)[lo:hi],
+                [(a - lo, b - lo) for a, b in passage.cores(other)],
+                base.coefficients,
+                sizes=sizes,
+                sample_rate=rate,
+                **({"least_coherence": 0.0} if method == "stereo" else {}),
+            )
+            if found is not None:
+                for run, error in zip(found[0], found[1].error_energy, strict=True):
+                    offer(run, found[1], error, "stereo", STEREO_ADVANTAGE)
+    for run, ar_error in zip(group, base.error_energy, strict=True):
+        long = run[1] - run[0] > LONG_CORE_S * rate
+        if method == "copy" or (method == "auto" and long):
+            copied = fill_by_copy(sound, runs, run, sample_rate=rate)
+            if copied is not None:
+                offer(run, copied, copied.error_energy[0], "copy", COPY_ADVANTAGE)
+        sags = (
+            best[run].method == "ar"
+            and run[1] - run[0] > BEYOND_AR_S * rate
+            and ar_error > SAGGING * _energy_beside(sound, runs, run)
+        )
+        if method == "spectrum" or (method == "auto" and sags):
+            drawn = fill_by_spectrum(sound, runs, run, base, ar_error)
+            best[run] = _Fill(run, drawn.samples[slice(*run)], drawn.error_energy[0], "spectrum")
+    return list(best.values())
+
+
+def _energy_beside(sound: FloatArray, runs: Sequence[Run], run: Run) -> float:
+    """Return the energy that the run would have with the mean power of its surroundings."""
+    length = run[1] - run[0]
+    lo, hi = max(run[0] - length, 0), min(run[1] + length, sound.size)
+    known = np.ones(hi - lo, dtype=bool)
+    for a, b in runs:
+        if b > lo and a < hi:
+            known[max(a, lo) - lo : min(b, hi) - lo] = False
+    beside = sound[lo:hi][known]
+    return float(np.dot(beside, beside)) * length / max(beside.size, 1)
 
 
 def _decide(
     passage: Passage,
     click: Click,
-    filled: FloatArray,
-    error: float | None,
-    method: str,
+    mended: FloatArray,
+    fills: Sequence[_Fill],
     settings: RepairSettings,
 ) -> Repair:
-    part = slice(max(click.start - passage.start, 0), max(click.tail - passage.start, 0))
-    observed = passage.samples[part, click.channel]
-    mended = filled[part]
-    if mended.size != click.tail - click.start:  # reaches out of the passage: leave it
-        return Repair(click, np.zeros(0), "left")
-    if error is None:
-        return Repair(click, mended.copy(), "tail")
-    changed = float(np.sum((observed - mended) ** 2))
+    """Make the repair, or leave the click alone where that is expected to be no worse."""
+    left = Repair(click, np.zeros(0), "left")
+    lo = passage.start + passage.sound[0]
+    if click.start < passage.start or click.tail > passage.stop:
+        return left  # the passage does not hold it
+    span = slice(click.start - passage.start, click.tail - passage.start)
+    observed = passage.samples[span, click.channel]
+    samples = mended[span].copy()
+    changed = float(np.sum((observed - samples) ** 2))
+    inside = [f for f in fills if f.run[0] + lo < click.stop and click.start < f.run[1] + lo]
+    if not inside:
+        return left if changed == 0.0 else Repair(click, samples, "tail")
+    fill = inside[0]
+    if settings.method != "auto":
+        return Repair(click, samples, fill.method)
+    share = (click.stop - click.start) / max(fill.run[1] - fill.run[0], 1)
+    error = fill.error_energy * min(share, 1.0)
     gain_db = float("nan")
-    if error > 0.0 and np.isfinite(error):
-        gain_db = 10 * np.log10(max(changed - error, 1e-3 * error) / error)
-    weak = not np.isnan(gain_db) and gain_db < LEAST_GAIN_DB
-    if settings.keep_weak and settings.method == "auto" and (weak or changed == 0.0):
+    if np.isfinite(error) and error > 0.0:
+        gain_db = 10 * math.log10(max(changed / error - 1.0, 1e-3))
+    weak = changed == 0.0 or not np.isfinite(error) or gain_db < LEAST_GAIN_DB
+    if settings.keep_weak and weak:
         return Repair(click, np.zeros(0), "left", gain_db)
-    return Repair(click, mended.copy(), method, gain_db)
+    return Repair(click, samples, fill.method, gain_db)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import Click
+from declick.repair.ar import model_sizes
 from declick.settings import RepairSettings
 
 FloatArray = NDArray[np.float64]
@@ -22,7 +23,7 @@ GROUP_JOIN_S = 0.023
 GROUP_CLICKS = 1024
 """... and while there are at most this many."""
 
-LONG_CORE_S = 0.002
+LONG_CORE_S = 0.003
 """From this length on, copies and other candidates are looked for in the surroundings."""
 
 SEARCH_S = 1.0
@@ -76,13 +77,14 @@ class Passage:
     @property
     def stop(self) -> int:
         """Absolute frame behind the last sample."""
-        return self.start + self.samples.shape[0]
+        return self.start + int(self.samples.shape[0])
 
     @property
     def sound(self) -> tuple[int, int]:
         """Indices ``[lo, hi)`` of the frames of `samples` that exist in the recording."""
-        lo = min(max(self.valid[0] - self.start, 0), self.samples.shape[0])
-        hi = min(max(self.valid[1] - self.start, lo), self.samples.shape[0])
+        frames = int(self.samples.shape[0])
+        lo = min(max(self.valid[0] - self.start, 0), frames)
+        hi = min(max(self.valid[1] - self.start, lo), frames)
         return lo, hi
 
     def cores(self, channel: int) -> list[tuple[int, int]]:
@@ -150,10 +152,8 @@ def plan_passages(
 
 
 def _plan(group: list[Click], sample_rate: int, settings: RepairSettings) -> PassagePlan:
-    from declick.repair.ar import model_size
-
     longest = max(click.stop - click.start for click in group)
-    reach = model_size(longest, sample_rate).context // 2
+    reach = max(size.context for size in model_sizes(longest, sample_rate)) // 2
     searching = settings.method == "copy" or (
         settings.method == "auto" and longest > LONG_CORE_S * sample_rate
     )

@@ -1,0 +1,144 @@
+"""Fill a gap with the most similar sound before or behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from declick.repair.ar import Interpolation, ModelSize, Run, interpolate
+from declick.repair.stereo import merge_runs
+
+FloatArray = NDArray[np.float64]
+
+SURROUNDINGS_S = 0.012
+"""Least sound compared on either side of the gap."""
+
+SEARCH_S = 1.0
+"""How far away the copy may lie."""
+
+JOIN_ORDER = 64
+"""Order of the model that leads from the sound over into the copy and back, at 44.1 kHz."""
+
+KERNEL = 16
+"""Half length of the windowed sinc that shifts a copy by a fraction of a sample."""
+
+
+def fill_by_copy(
+    samples: FloatArray, runs: Sequence[Run], run: Run, *, sample_rate: int
+) -> Interpolation | None:
+    """Fill one run by the most similar sound within `SEARCH_S`.
+
+    Its surroundings are searched for by normalised correlation; the copy is aligned to a fraction
+    of a sample and matched in level. The difference between sound and copy is then interpolated
+    across the gap, which fades the one into the other without a step.
+
+    Parameters
+    ----------
+    samples : ndarray of float64, shape (frames,)
+        Existing sound only.
+    runs : sequence of (start, stop)
+        All missing runs, ascending and disjoint.
+    run : (start, stop)
+        The one to fill.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    Interpolation or None
+        None where there is nothing to copy.
+    """
+    start, stop = run
+    side = max(stop - start, round(SURROUNDINGS_S * sample_rate))
+    lo, hi = max(start - side, 0), min(stop + side, samples.size)
+    known = np.ones(samples.size)
+    for a, b in runs:
+        known[a:b] = 0.0
+    found = _most_similar(samples, known, run, (lo, hi), round(SEARCH_S * sample_rate))
+    if found is None:
+        return None
+    shift, gain = found
+    copy, held = _shifted(samples, known, lo, hi, shift)
+    missing = merge_runs([*runs, *((lo + a, lo + b) for a, b in _zero_runs(held))], lo, hi)
+    if (start - lo, stop - lo) not in missing:
+        return None
+    order = max(16, round(JOIN_ORDER * min(sample_rate / 44100, 4)))
+    result = interpolate(
+        samples[lo:hi] - gain * copy,
+        missing,
+        [(start - lo, stop - lo)],
+        sizes=(ModelSize(order=order, context=2 * side),),
+        sample_rate=sample_rate,
+    )
+    filled = samples.copy()
+    filled[start:stop] = (result.samples + gain * copy)[start - lo : stop - lo]
+    return Interpolation(filled, result.error_energy, result.coefficients)
+
+
+def _most_similar(
+    samples: FloatArray, known: FloatArray, run: Run, frame: tuple[int, int], reach: int
+) -> tuple[float, float] | None:
+    """Return the shift in samples (with a fraction) and the gain of the best copy."""
+    (start, stop), (lo, hi) = run, frame
+    first, last = max(lo - reach, 0), min(hi + reach, samples.size)
+    sound = samples[first:last] * known[first:last]
+    mask = known[lo:hi]
+    template = samples[lo:hi] * mask
+    peak = float(np.max(np.abs(template), initial=0.0))
+    if peak == 0.0:
+        return None
+    template, sound = template / peak, sound / peak  # so that powers neither vanish nor overflow
+    hole = np.zeros(hi - lo)
+    hole[start - lo : stop - lo] = 1.0
+    size = fft.next_fast_len(sound.size + template.size, real=True)
+    count = sound.size - template.size + 1
+    if count < 2:
+        return None
+    long = fft.rfft(np.stack([sound, sound**2, known[first:last]]), size)
+    short = fft.rfft(np.stack([template, template**2, mask, hole]), size).conj()
+    products = np.stack(
+        [long[0] * short[0], long[1] * short[2], long[2] * short[1], long[2] * short[2]]
+    )
+    product, power, own_power, overlap = fft.irfft(products, size)[:, :count]
+    clean = fft.irfft(long[2] * short[3], size)[:count] > stop - start - 0.5
+    usable = clean & (overlap > 0.7 * np.sum(mask)) & (power > 1e-6 * own_power) & (product > 0)
+    usable &= own_power > 1e-12
+    if not np.any(usable):
+        return None
+    score = np.where(usable, product, 0.0) / np.sqrt(np.where(usable, power * own_power, 1.0))
+    best = int(np.argmax(score))
+    gain = float(np.clip(product[best] / power[best], 0.25, 4.0))
+    fraction = 0.0
+    if 0 < best < count - 1 and usable[best - 1] and usable[best + 1]:
+        before, here, behind = score[best - 1 : best + 2]
+        bend = before - 2 * here + behind
+        if bend < 0:
+            fraction = float(np.clip(0.5 * (before - behind) / bend, -0.5, 0.5))
+    return best + first - lo + fraction, gain
+
+
+def _shifted(
+    samples: FloatArray, known: FloatArray, lo: int, hi: int, shift: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return ``samples(t + shift)`` for t in ``[lo, hi)``, and where it rests on known sound."""
+    whole = round(shift)
+    fraction = shift - whole
+    taps = np.arange(-KERNEL, KERNEL + 1)
+    kernel = np.sinc(taps - fraction) * np.cos(0.5 * np.pi * (taps - fraction) / (KERNEL + 1)) ** 2
+    if fraction == 0.0:
+        kernel = (taps == 0).astype(np.float64)
+    kernel /= np.sum(kernel)
+    index = np.arange(lo + whole - KERNEL, hi + whole + KERNEL)
+    inside = (index >= 0) & (index < samples.size)
+    index = np.clip(index, 0, samples.size - 1)
+    copy = np.correlate(samples[index] * known[index] * inside, kernel, "valid")
+    held = (known[index] * inside)[KERNEL : KERNEL + hi - lo]
+    return copy, held
+
+
+def _zero_runs(held: FloatArray) -> list[Run]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[1.0], held, [1.0]])))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]

@@ -1,0 +1,70 @@
+"""Fill a long gap with sound of the surrounding spectrum.
+
+The least-squares interpolation of a long gap sags towards silence in its middle. A draw from the
+same autoregressive model, conditioned on the sound on both sides, keeps the energy: tones continue
+in phase as far as they are predictable, and noise of the right spectrum takes over from there
+(Rayner & Godsill, "The detection and correction of artifacts in degraded gramophone recordings",
+1991; conditioning by interpolating the difference, as in conditional simulation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+from declick.repair.ar import Interpolation, Run, nearby_variance, solve_missing
+
+FloatArray = NDArray[np.float64]
+
+SEED = 20
+
+
+def fill_by_spectrum(
+    samples: FloatArray, runs: Sequence[Run], run: Run, filled: Interpolation, error_energy: float
+) -> Interpolation:
+    """Fill one run with sound of the surrounding spectrum.
+
+    Parameters
+    ----------
+    samples : ndarray of float64, shape (frames,)
+        Existing sound only.
+    runs : sequence of (start, stop)
+        All missing runs, ascending and disjoint.
+    run : (start, stop)
+        The one to fill.
+    filled : Interpolation
+        The autoregressive interpolation of the run, with its model.
+    error_energy : float
+        What that interpolation is expected to be off by: the energy that it lacks.
+
+    Returns
+    -------
+    Interpolation
+        The same draw for the same gap in the same sound.
+    """
+    coefficients = filled.coefficients
+    order = coefficients.size - 1
+    start, stop = run
+    lo, hi = max(start - order, 0), min(stop + order, samples.size)
+    variance = nearby_variance(filled.samples, run, coefficients, otherwise=0.0)
+    if variance <= 0.0 or not np.isfinite(error_energy):
+        return Interpolation(filled.samples, (error_energy,), coefficients)
+    generator = np.random.default_rng([SEED, stop - start])
+    excitation = generator.standard_normal(hi - lo + 2 * order)
+    drawn = lfilter([1.0], coefficients, excitation)[2 * order :]
+    lacking = -drawn
+    other = [(max(a, lo) - lo, min(b, hi) - lo) for a, b in runs if b > lo and a < hi]
+    for a, b in other:
+        lacking[a:b] = 0.0
+    # In a window cut out of longer sound the cut is no end: far samples do not reach the gap.
+    solve_missing(lacking, [(start - lo, stop - lo)], coefficients, errors_for=())
+    residue = (drawn + lacking)[start - lo : stop - lo]
+    energy = float(np.dot(residue, residue))
+    if energy > 0.0 and error_energy > 0.0:
+        residue = residue * np.sqrt(error_energy / energy)
+    result = filled.samples.copy()
+    result[start:stop] += residue
+    return Interpolation(result, (2 * error_energy,), coefficients)
