@@ -1,0 +1,88 @@
+"""Spectrograms and wave envelopes as arrays, ready to be drawn."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from declick.clicks import FloatArray
+from declick.inspect.figure import style
+
+RANGE_DB = 85.0
+HIGHEST_HZ = 22_050.0
+
+
+def spectrogram_db(
+    samples: FloatArray, sample_rate: int, *, window_ms: float, columns: int
+) -> tuple[FloatArray, float]:
+    """Return the power over frequency and time, and its highest frequency.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (frames,) or (frames, channels)
+        Several channels are averaged as power, so that what is in anti-phase stays.
+    sample_rate : int
+    window_ms : float
+        Length of the Hann window, ms; zeros are taken outside the samples.
+    columns : int
+        Columns of the result; each lies in the middle of its share of the time.
+
+    Returns
+    -------
+    power_db : ndarray, shape (frequencies, columns)
+        0 dB is a full-scale sine.
+    highest_hz : float
+        The frequencies run evenly from 0 to it.
+    """
+    sound = samples[:, None] if samples.ndim == 1 else samples
+    size = max(16, round(window_ms * 1e-3 * sample_rate))
+    transform = 1 << (size - 1).bit_length() + 1
+    window = np.hanning(size + 2)[1:-1]
+    columns = max(1, min(columns, sound.shape[0]))
+    starts = np.floor((np.arange(columns) + 0.5) * sound.shape[0] / columns).astype(int)
+    last = min(transform // 2, math.floor(HIGHEST_HZ * transform / sample_rate))
+    power = np.zeros((last + 1, columns))
+    for channel in sound.T:
+        padded = np.pad(channel, (size // 2, size))
+        for chunk in np.array_split(np.arange(columns), math.ceil(columns / 256)):
+            frames = sliding_window_view(padded, size)[starts[chunk]] * window
+            spectrum = np.fft.rfft(frames, transform)[:, : last + 1]
+            power[:, chunk] += np.abs(spectrum.T) ** 2
+    power *= (2.0 / window.sum()) ** 2 / sound.shape[1]
+    return 10.0 * np.log10(power + 1e-15), last * sample_rate / transform
+
+
+def draw_spectrogram(
+    axes: Any, power_db: FloatArray, highest_hz: float, span: tuple[float, float], top_db: float
+) -> Any:
+    """Draw `power_db` over ``span`` of the x axis; return the image for a colour bar."""
+    half = highest_hz / (power_db.shape[0] - 1) / 2
+    image = axes.imshow(
+        power_db,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        interpolation="bilinear",
+        vmin=top_db - RANGE_DB,
+        vmax=top_db,
+        extent=(*span, -half / 1e3, (highest_hz + half) / 1e3),
+    )
+    axes.set_ylim(0, highest_hz / 1e3)
+    style(axes, grid=False)
+    axes.set_ylabel("kHz", fontsize=9)
+    return image
+
+
+def top_db(*powers_db: FloatArray) -> float:
+    """Return where the common colour scale ends: just above nearly all of the sound."""
+    return 5.0 * math.ceil(max(float(np.percentile(power, 99.8)) for power in powers_db) / 5.0)
+
+
+def envelope(samples: FloatArray, columns: int) -> tuple[FloatArray, FloatArray]:
+    """Return the least and greatest sample of each of at most `columns` shares of the time."""
+    columns = max(1, min(columns, samples.shape[0]))
+    edges = np.arange(columns) * samples.shape[0] // columns
+    return np.minimum.reduceat(samples, edges), np.maximum.reduceat(samples, edges)
