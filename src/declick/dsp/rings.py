@@ -16,8 +16,8 @@ ComplexArray = NDArray[np.complex128]
 
 LOWEST_HZ = 1000.0
 HIGHEST_SHARE = 0.46  # of the sample rate
-SHORTEST_S, LONGEST_S = 0.0001, 0.04
-_SEARCH_S = (0.00025, 0.0007, 0.002, 0.006, 0.015)
+SHORTEST_S, LONGEST_S = 0.0001, 0.03
+_SEARCH_S = (0.0003, 0.001, 0.0035, 0.012)
 _STEPS = 8
 
 
@@ -61,48 +61,67 @@ class FittedRing:
         return np.ascontiguousarray(wave.real)
 
 
-def _columns(log_pole: complex, onset: int, frames: int, slopes: bool) -> FloatArray:
-    """Return the ring's two quadratures, and how they change with the pole."""
-    steps = np.arange(frames - onset)
-    wave = np.exp(log_pole * steps)
-    rows = np.zeros((4 if slopes else 2, frames))
-    rows[0, onset:], rows[1, onset:] = wave.real, -wave.imag
-    if slopes:
-        slope = steps * wave
-        rows[2, onset:], rows[3, onset:] = slope.real, -slope.imag
-    return rows
+def _white_rows(
+    fit: WhitenedFit, log_poles: list[complex], onset: int, *, slopes: bool = False
+) -> FloatArray:
+    """Return both quadratures of each ring, whitened, and after them how they change with the
+    pole.
+    """
+    white = fit.whiten_powers(np.array(log_poles), onset)[: 2 if slopes else 1]
+    rows = np.stack((white.real, -white.imag), axis=2)
+    return np.ascontiguousarray(rows.reshape(-1, fit.frames))
 
 
 def search_rings(
-    fit: WhitenedFit, onset: int, *, sample_rate: float, count: int = 2
+    fit: WhitenedFit, onset: int, *, sample_rate: float, least: float = 0.0
 ) -> list[tuple[Ring, float]]:
     """Find the rings that explain most of the whitened sound from `onset` on.
 
-    A matched filter for every frequency and a few decays.
+    A matched filter for every frequency and a few decays proposes; the exact fit ranks.
 
     Returns
     -------
     list of (Ring, float)
-        The best `count`, at most one per decay, with the energy that each may explain.
+        Those of at least the amplitude `least`, the best first, with the whitened energy that
+        each explains.
     """
     matched = fit.matched()[onset:]
-    size = next_fast_len(2 * max(matched.size, fit.order + 1), real=True)
+    size = next_fast_len(max(matched.size, 2 * (fit.order + 1)) * 5 // 4, real=True)
     lags = fit.filter_lags(size // 2)
     hertz = np.arange(size // 2 + 1) * (sample_rate / size)
     allowed = (hertz >= LOWEST_HZ) & (hertz <= HIGHEST_SHARE * sample_rate)
-    found = []
+    proposed = []
     for decay in _SEARCH_S:
         rate = 1.0 / (decay * sample_rate)
-        product = rfft(matched * np.exp(-rate * np.arange(matched.size)), size)
+        power = np.abs(rfft(matched * np.exp(-rate * np.arange(matched.size)), size)) ** 2
+        # The filter answers the sudden start of a ring with a burst. Lost samples before the
+        # start explain that burst away, known ones do not: rank by the energy with it and without.
         damped = lags * np.exp(-rate * np.arange(lags.size))
         damped[0] *= 0.5
-        energy = 2.0 * rfft(damped, size).real / -math.expm1(-2.0 * rate)
-        explained = np.where(allowed, 2.0 * np.abs(product) ** 2 / np.maximum(energy, 1e-300), 0.0)
-        best = int(np.argmax(explained))
-        if explained[best] > 0.0:
-            ring = Ring(frequency_hz=float(hertz[best]), decay_s=decay)
-            found.append((ring, float(explained[best])))
-    return sorted(found, key=lambda item: -item[1])[:count]
+        ways = [(2.0 * rfft(damped, size).real, 1)]
+        if rate * fit.order < 4.0:
+            grown = fit.error_filter * np.exp(rate * np.arange(fit.order + 1))
+            ways.append((np.abs(rfft(grown, size)) ** 2, 2))
+        for energy, best_of in ways:
+            ratio = np.where(allowed, power / np.maximum(energy, 1e-300), 0.0)
+            for _ in range(best_of):
+                best = int(np.argmax(ratio))
+                if not ratio[best] > 0.0:
+                    break
+                proposed.append(Ring(frequency_hz=float(hertz[best]), decay_s=decay))
+                width = max(2, math.ceil(0.5 / decay * size / sample_rate))
+                ratio[max(0, best - width) : best + width + 1] = 0.0
+    if not proposed:
+        return []
+    rows = _white_rows(fit, [ring.log_pole(sample_rate) for ring in proposed], onset)
+    gram, right = fit.normal_equations(rows)
+    found = []
+    for index, ring in enumerate(proposed):
+        pick = slice(2 * index, 2 * index + 2)
+        pair, energy = solve_fit(gram[pick, pick], right[pick])
+        if math.hypot(*pair) >= least:
+            found.append((ring, energy))
+    return sorted(found, key=lambda item: -item[1])
 
 
 def fit_ring(
@@ -142,7 +161,7 @@ def fit_ring(
     best_amplitude, best_energy, best_pole = 0j, 0.0, pole
     step = 0j
     for _ in range(_STEPS):
-        gram, right = fit.normal_equations(_columns(pole, onset, fit.frames, slopes=True))
+        gram, right = fit.normal_equations(_white_rows(fit, [pole], onset, slopes=True))
         pair, energy = solve_fit(gram[:2, :2], right[:2])
         if energy > best_energy:
             gained = energy - best_energy

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from declick.dsp.rings import FittedRing, Ring, fit_ring, search_rings
+from declick.dsp.rings import LONGEST_S, FittedRing, Ring, fit_ring, search_rings
 from declick.dsp.thumps import FittedThump, fit_thump, low_pass
 from declick.dsp.whitening import FloatArray, WhitenedFit, prediction_error_filter
 
@@ -19,7 +19,7 @@ THUMP_BEFORE_S, THUMP_AFTER_S = 0.6, 0.4
 RING_ORDER_S = 512 / 44100
 THUMP_ORDER_S = 0.1
 LONGEST_CORE_S = 0.025
-MOST_RINGS = 2
+RING_LEAST = 0.05  # of the level of the music
 
 RING_EVIDENCE = 40.0
 CHAIN_EVIDENCE = 25.0
@@ -45,24 +45,24 @@ def core_start(missing: BoolArray, stop: int, longest: int) -> int:
 
 
 def _fresh_ring(
-    fit: WhitenedFit, onset: int, guesses: Sequence[Ring], sample_rate: float
+    fit: WhitenedFit, onset: int, guesses: Sequence[Ring], least: float, sample_rate: float
 ) -> FittedRing | None:
     """Fit the first ring that is expected, or else the strongest that stands out."""
     for guess in guesses[:1]:
         expected = fit_ring(fit, onset, guess, sample_rate=sample_rate, freedom=1.5)
         if expected is not None and expected.evidence >= CHAIN_EVIDENCE:
             return expected
-    best: FittedRing | None = None
     variance = fit.sound_energy / max(fit.frames - fit.lost.size, 1)
-    for guess, energy in search_rings(fit, onset, sample_rate=sample_rate):
-        if energy < 0.5 * RING_EVIDENCE * variance:
-            break
-        if best is not None and energy < 0.5 * best.evidence * variance:
+    tried = 0.0
+    for guess, energy in search_rings(fit, onset, sample_rate=sample_rate, least=least):
+        if energy < max(0.4 * RING_EVIDENCE * variance, 0.1 * tried):
             break
         found = fit_ring(fit, onset, guess, sample_rate=sample_rate)
-        if found is not None and (best is None or found.evidence > best.evidence):
-            best = found
-    return best if best is not None and best.evidence >= RING_EVIDENCE else None
+        # What lasts as long as the fit allows is a partial of the music: look further.
+        if found is not None and found.ring.decay_s < 0.95 * LONGEST_S:
+            return found if found.evidence >= RING_EVIDENCE else None
+        tried = max(tried, energy)
+    return None
 
 
 def fit_tail_rings(
@@ -84,6 +84,8 @@ def fit_tail_rings(
     end = min(sound.size, tail + order)
     onset = stop - start
     stretches = [before, after]
+    least = RING_LEAST * float(np.sqrt(np.mean(before**2))) if before.size else 0.0
+    most = max(1, len(guesses))
     rings: list[FittedRing] = []
     for _ in range(passes):
         error_filter = prediction_error_filter(stretches, order)
@@ -91,7 +93,7 @@ def fit_tail_rings(
         earlier = rings
         rings = []
         cleaned = sound[start:end].copy()
-        while len(rings) < MOST_RINGS:
+        while len(rings) < most:
             fit = WhitenedFit(error_filter, before, cleaned, lost)
             if earlier:
                 if len(rings) == len(earlier):
@@ -101,7 +103,7 @@ def fit_tail_rings(
                 if best is not None and best.evidence < CHAIN_EVIDENCE:
                     best = None
             else:
-                best = _fresh_ring(fit, onset, guesses[len(rings) :], sample_rate)
+                best = _fresh_ring(fit, onset, guesses[len(rings) :], least, sample_rate)
             if best is None:
                 break
             rings.append(best)

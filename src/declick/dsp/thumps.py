@@ -120,7 +120,7 @@ def fit_thump(
     """
     starts = _grid() if guess is None else guess.as_vector()[None, :]
     rows = swing_columns(starts, seconds)
-    gram, right = fit.normal_equations(rows.reshape(-1, fit.frames))
+    gram, right = fit.normal_equations(fit.whiten(rows.reshape(-1, fit.frames)))
     energies = np.empty(starts.shape[0])
     for index in range(starts.shape[0]):
         pick = slice(2 * index, 2 * index + 2)
@@ -142,7 +142,7 @@ def _refine(fit: WhitenedFit, seconds: FloatArray, vector: FloatArray) -> Fitted
     for _ in range(_STEPS):
         nearby = np.concatenate((trial[None, :], trial + 1e-4 * np.eye(4)))
         shapes = swing_columns(nearby, seconds)
-        gram2, right2 = fit.normal_equations(shapes[0])
+        gram2, right2 = fit.normal_equations(fit.whiten(shapes[0]))
         trial_pair, trial_energy = solve_fit(gram2, right2)
         if trial_energy > energy:
             gained = trial_energy - energy
@@ -150,7 +150,7 @@ def _refine(fit: WhitenedFit, seconds: FloatArray, vector: FloatArray) -> Fitted
             if gained < 1e-4 * energy:
                 break
             slopes = np.tensordot(pair, (shapes[1:] - shapes[0]) / 1e-4, axes=(0, 1))
-            gram, right = fit.normal_equations(np.concatenate((shapes[0], slopes)))
+            gram, right = fit.normal_equations(fit.whiten(np.concatenate((shapes[0], slopes))))
             damping = max(damping * 0.2, 1e-6)
         else:
             damping *= 6.0

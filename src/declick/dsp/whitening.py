@@ -20,10 +20,12 @@ from scipy.linalg import cho_factor, cho_solve, solve_toeplitz
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+ComplexArray = NDArray[np.complex128]
 
 # A model of ten thousand decibels of range is a model of rounding errors.
 _RIDGE = 1e-9
 _MOST_LOST = 1200
+_LARGE = 100_000
 
 
 def autocorrelation(stretches: Sequence[FloatArray], order: int) -> FloatArray:
@@ -91,7 +93,7 @@ class WhitenedFit:
         self.frames = sound.size
         self.order = error_filter.size - 1
         self.lost = np.flatnonzero(lost)[:_MOST_LOST]
-        self._filter = error_filter
+        self.error_filter = error_filter
         self._size = next_fast_len(self.frames + 2 * self.order, real=True)
         self._response = rfft(error_filter, self._size)
         known = sound.copy()
@@ -104,6 +106,7 @@ class WhitenedFit:
         calm = whole[self.order : lead.size]
         self.calm_variance = float(np.mean(calm**2)) if calm.size else math.nan
         self._factor = self._factorize() if self.lost.size else None
+        self._answers = self._answer() if self.lost.size else None
         self._touch, self.sound_energy = self._reduce(self.error)
 
     def _factorize(self) -> tuple[FloatArray, bool]:
@@ -119,11 +122,24 @@ class WhitenedFit:
             # Equations beyond the end of the stretch are not there: take them out again.
             rows = np.arange(self.frames, self.frames + self.order)
             steps = rows[:, None] - self.lost[None, cut]
-            beyond = np.where(steps <= self.order, self._filter[np.minimum(steps, self.order)], 0.0)
+            beyond = np.where(steps <= self.order, self.error_filter[np.minimum(steps, self.order)], 0.0)
             gram[np.ix_(cut, cut)] -= beyond.T @ beyond
         gram[np.diag_indices_from(gram)] *= 1.0 + 1e-10
         factor, lower = cho_factor(gram, lower=True, check_finite=False)
         return factor, lower
+
+    def _answer(self) -> FloatArray | None:
+        """Return the whitened lost samples as columns; None where that would be a large matrix."""
+        self._answers_from = int(self.lost[0])
+        self._answers_to = min(self.frames, int(self.lost[-1]) + self.order + 1)
+        rows = np.arange(self._answers_from, self._answers_to)
+        if rows.size * self.lost.size > _LARGE:
+            return None
+        steps = rows[:, None] - self.lost[None, :]
+        padded = np.concatenate((self.error_filter, [0.0]))
+        steps[(steps < 0) | (steps > self.order)] = self.order + 1
+        answers: FloatArray = padded[steps]
+        return answers
 
     def _correlate(self, rows: FloatArray) -> FloatArray:
         """Apply the transposed filter."""
@@ -145,17 +161,53 @@ class WhitenedFit:
         result: FloatArray = irfft(spectrum, self._size)[..., : self.frames]
         return result
 
-    def normal_equations(self, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the Gram matrix of the whitened `columns` and their products with the sound."""
-        white = self.whiten(columns)
+    def whiten_powers(self, log_poles: ComplexArray, onset: int) -> ComplexArray:
+        """Filter ``exp(log_pole * n)`` and ``n * exp(log_pole * n)``, n from `onset`, in one go.
+
+        The answer to a power of the pole is that power times a sum that grows for as long as the
+        filter is; nothing needs to be convolved.
+
+        Returns
+        -------
+        ndarray of complex, shape (2, poles, frames)
+        """
+        frames = self.frames - onset
+        order = min(self.order, frames - 1)
+        poles = np.asarray(log_poles)[:, None]
+        coarse = np.exp(poles * np.arange(0, frames, 64))
+        fine = np.exp(poles * np.arange(64))
+        powers = (coarse[:, :, None] * fine[:, None, :]).reshape(len(poles), -1)[:, :frames]
+        steps = np.arange(order + 1)
+        terms = self.error_filter[: order + 1] * np.exp(-poles * steps)
+        sums = np.empty((2, len(poles), frames), dtype=np.complex128)
+        np.cumsum(terms, axis=1, out=sums[0, :, : order + 1])
+        np.cumsum(terms * steps, axis=1, out=sums[1, :, : order + 1])
+        sums[:, :, order + 1 :] = sums[:, :, order : order + 1]
+        result = np.zeros((2, len(poles), self.frames), dtype=np.complex128)
+        result[0, :, onset:] = powers * sums[0]
+        result[1, :, onset:] = powers * (np.arange(frames) * sums[0] - sums[1])
+        return result
+
+    def normal_equations(self, white: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the Gram matrix of whitened rows ``(count, frames)``, and their products with the
+        sound, the lost samples projected out.
+        """
         gram = white @ white.T
         right = white @ self.error
         if self._factor is not None:
-            seen = self._correlate(white)[:, self.lost]
+            seen = self._see(white)
             solved = cho_solve(self._factor, seen.T, check_finite=False)
             gram = gram - seen @ solved
             right = right - self._touch @ solved
         return gram, right
+
+    def _see(self, white: FloatArray) -> FloatArray:
+        """Return the products of whitened rows with the whitened lost samples."""
+        if self._answers is None:
+            seen: FloatArray = self._correlate(white)[:, self.lost]
+        else:
+            seen = white[:, self._answers_from : self._answers_to] @ self._answers
+        return seen
 
     def matched(self) -> FloatArray:
         """Return the product of the projected sound with a whitened impulse at every sample."""
