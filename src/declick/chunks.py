@@ -1,4 +1,4 @@
-"""The chunks of a sound file: where they lie, what the header promises, and how to lay them out.
+"""The chunks of a sound file: where they lie, and what the header promises.
 
 libsndfile decodes the sound; this module knows the containers around it, because libsndfile
 silently shortens a truncated file, does not keep the chunks it does not know, and stumbles over
@@ -14,17 +14,14 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 ByteOrder = Literal["<", ">"]
-Payload = tuple[bytes, bytes]  # chunk id, contents
 
 RIFF_KINDS = ("RIFF", "RIFX", "RF64", "BW64")
-_W64_TAIL = {  # the last 12 bytes of the Wave64 identifiers; the first 4 are the name
+W64_TAIL = {  # the last 12 bytes of the Wave64 identifiers; the first 4 are the name
     b"riff": bytes.fromhex("2e91cf11a5d628db04c10000"),
     b"wave": bytes.fromhex("f3acd3118cd100c04f8edb8a"),
 }
-_W64_DATA = b"data" + _W64_TAIL[b"wave"]
-W64_FMT = b"fmt " + _W64_TAIL[b"wave"]
-W64_FACT = b"fact" + _W64_TAIL[b"wave"]
-_LIMIT_32 = 0xFFFFFFFF
+W64_DATA = b"data" + W64_TAIL[b"wave"]
+LIMIT_32 = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +99,7 @@ def scan(file: BinaryIO) -> Container | None:
         return _scan_riff(file, end, head[:4])
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return _scan_aiff(file, end, head[8:12].decode())
-    if head == b"riff" + _W64_TAIL[b"riff"]:
+    if head == b"riff" + W64_TAIL[b"riff"]:
         return _scan_w64(file, end)
     if head[:4] == b"caff":
         return _scan_caf(file, end)
@@ -153,7 +150,7 @@ def _scan_riff(file: BinaryIO, end: int, magic: bytes) -> Container | None:
     else:
         return None
     promised: int | None = size
-    if wide and ds64 is not None and size == _LIMIT_32:
+    if wide and ds64 is not None and size == LIMIT_32:
         promised = ds64[2] if 0 < ds64[2] < 1 << 63 else None
     elif _streamed(size) and offset + size > end:
         promised = None
@@ -173,8 +170,8 @@ def _scan_riff(file: BinaryIO, end: int, magic: bytes) -> Container | None:
         held -= held % block_align
         if ds64 is not None:
             patches.append((ds64[0], struct.pack("<QQQ", end - 8, held, held // block_align)))
-        elif held < _LIMIT_32:
-            patches.append((4, struct.pack(order + "I", min(end - 8, _LIMIT_32))))
+        elif held < LIMIT_32:
+            patches.append((4, struct.pack(order + "I", min(end - 8, LIMIT_32))))
             patches.append((offset - 4, struct.pack(order + "I", held)))
     data = Chunk(b"data", offset, held)
     return Container(
@@ -209,10 +206,10 @@ def _scan_aiff(file: BinaryIO, end: int, kind: str) -> Container | None:
     if promised is None:
         common = next((chunk for chunk in chunks if chunk.id == b"COMM"), None)
         patches = (
-            (4, struct.pack(">I", min(end - 8, _LIMIT_32))),
+            (4, struct.pack(">I", min(end - 8, LIMIT_32))),
             (
                 sound.offset - 4,
-                struct.pack(">I", min(end - sound.offset, _LIMIT_32)),
+                struct.pack(">I", min(end - sound.offset, LIMIT_32)),
             ),
         )
         if common is not None:
@@ -235,7 +232,7 @@ def _scan_w64(file: BinaryIO, end: int) -> Container | None:
         name, size = struct.unpack("<16sQ", file.read(24))
         contents = position + 24
         here = max(0, min(size - 24, end - contents))
-        if name == _W64_DATA and data is None:
+        if name == W64_DATA and data is None:
             data, offset = len(chunks), contents
             if size <= 24 < end - contents or size >= 1 << 62:  # written to a pipe
                 held = end - contents
@@ -309,7 +306,7 @@ def flac_total_patch(container: Container, file: BinaryIO, frames: int) -> tuple
     info = container.chunks[0]
     file.seek(info.offset + 13)
     top = file.read(1)[0] & 0xF0
-    return info.offset + 13, struct.pack(">BI", top | frames >> 32, frames & _LIMIT_32)
+    return info.offset + 13, struct.pack(">BI", top | frames >> 32, frames & LIMIT_32)
 
 
 def flac_total(container: Container, file: BinaryIO) -> int:
@@ -317,95 +314,3 @@ def flac_total(container: Container, file: BinaryIO) -> int:
     file.seek(container.chunks[0].offset + 13)
     high, low = struct.unpack(">BI", file.read(5))
     return int((high & 15) << 32 | low)
-
-
-# --- laying out -----------------------------------------------------------------------------
-
-
-def frame_container(
-    kind: str, before: Sequence[Payload], data_bytes: int, after: Sequence[Payload]
-) -> tuple[bytes, bytes]:
-    """Lay out a file of known length around its samples.
-
-    Parameters
-    ----------
-    kind : str
-        "RIFF" (becomes RF64 where the file would pass 4 GiB), "RIFX", "RF64", "W64", "AIFF",
-        "AIFC" or "CAF".
-    before, after : sequence of (id, contents)
-        The chunks before and after the samples.
-    data_bytes : int
-        Bytes of the samples.
-
-    Returns
-    -------
-    head, foot : bytes
-        All that comes before and after the samples.
-
-    Raises
-    ------
-    ValueError
-        Where an AIFF or RIFX file would pass 4 GiB.
-    """
-    if kind in RIFF_KINDS:
-        return _frame_riff(kind, before, data_bytes, after)
-    if kind == "W64":
-        head = b"".join(_w64_chunk(*chunk) for chunk in before)
-        head += _W64_DATA + struct.pack("<Q", data_bytes + 24)
-        foot = bytes(-data_bytes % 8) + b"".join(_w64_chunk(*chunk) for chunk in after)
-        start = b"riff" + _W64_TAIL[b"riff"]
-        total = 40 + len(head) + data_bytes + len(foot)
-        return start + struct.pack("<Q", total) + b"wave" + _W64_TAIL[b"wave"] + head, foot
-    if kind == "CAF":
-        head = b"caff\0\1\0\0" + b"".join(_caf_chunk(*chunk) for chunk in before)
-        head += b"data" + struct.pack(">qI", data_bytes + 4, 0)
-        return head, b"".join(_caf_chunk(*chunk) for chunk in after)
-    head = b"".join(_chunk(">", *chunk) for chunk in before)
-    foot = bytes(data_bytes % 2) + b"".join(_chunk(">", *chunk) for chunk in after)
-    total = 4 + len(head) + 16 + data_bytes + len(foot)
-    if total > _LIMIT_32:
-        raise ValueError("an AIFF file cannot pass 4 GiB")
-    head += b"SSND" + struct.pack(">III", data_bytes + 8, 0, 0)
-    return b"FORM" + struct.pack(">I", total) + kind.encode() + head, foot
-
-
-def _frame_riff(
-    kind: str, before: Sequence[Payload], data_bytes: int, after: Sequence[Payload]
-) -> tuple[bytes, bytes]:
-    order: ByteOrder = ">" if kind == "RIFX" else "<"
-    head = b"".join(_chunk(order, *chunk) for chunk in before if chunk[0] != b"ds64")
-    foot = bytes(data_bytes % 2) + b"".join(_chunk(order, *chunk) for chunk in after)
-    total = 4 + len(head) + 8 + data_bytes + len(foot)
-    if kind in ("RF64", "BW64") or total > _LIMIT_32:
-        if kind == "RIFX":
-            raise ValueError("a big-endian WAV file cannot pass 4 GiB")
-        align = next((struct.unpack("<H", c[12:14])[0] for n, c in before if n == b"fmt "), 1)
-        sizes = struct.pack("<QQQI", total + 36, data_bytes, data_bytes // max(1, align), 0)
-        name = b"BW64" if kind == "BW64" else b"RF64"
-        start = name + struct.pack("<I", _LIMIT_32) + b"WAVE" + _chunk("<", b"ds64", sizes)
-        return start + head + b"data" + struct.pack("<I", _LIMIT_32), foot
-    start = kind.encode() + struct.pack(order + "I", total) + b"WAVE"
-    return start + head + b"data" + struct.pack(order + "I", data_bytes), foot
-
-
-def _chunk(order: ByteOrder, name: bytes, contents: bytes) -> bytes:
-    size = struct.pack(order + "I", len(contents))
-    return name + size + contents + bytes(len(contents) % 2)
-
-
-def _w64_chunk(name: bytes, contents: bytes) -> bytes:
-    return name + struct.pack("<Q", len(contents) + 24) + contents + bytes(-len(contents) % 8)
-
-
-def _caf_chunk(name: bytes, contents: bytes) -> bytes:
-    return name + struct.pack(">q", len(contents)) + contents
-
-
-def frame_flac(streaminfo: bytes, blocks: Sequence[Payload]) -> bytes:
-    """Lay out what comes before the audio frames of a FLAC file."""
-    rows = [(b"\0", streaminfo), *blocks]
-    parts = [b"fLaC"]
-    for index, (kind, contents) in enumerate(rows):
-        last = 128 if index == len(rows) - 1 else 0
-        parts.append(struct.pack(">I", (kind[0] | last) << 24 | len(contents)) + contents)
-    return b"".join(parts)

@@ -1,0 +1,197 @@
+"""What surrounds the samples, carried over: tags, pictures, cue points, broadcast chunks.
+
+Into the same container every chunk is copied byte for byte and in its order, known or not, except
+those that describe the samples themselves.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from declick.chunks import RIFF_KINDS, W64_TAIL, ByteOrder
+from declick.headers import WIDTHS, Layout, Payload, plain_layout
+from declick.read import Recording
+
+MAX_METADATA_BYTES = 1 << 28
+_WAVE_FORMATS = ("WAV", "WAVEX", "RF64")
+# Described anew (sizes, counts), or no longer true once a sample has changed (peaks, checksums).
+_STALE = {
+    "WAVE": (b"ds64", b"fact", b"PEAK", b"levl", b"MD5 ", b"data"),
+    "W64": tuple(name + W64_TAIL[b"wave"] for name in (b"fact", b"levl", b"data")),
+    "AIFF": (b"PEAK", b"SSND"),
+    "CAF": (b"peak", b"ovvw", b"data", b"pakt"),
+    "FLAC": (b"\0", b"\3"),  # STREAMINFO, SEEKTABLE
+}
+_BEXT_FIXED = 602  # bytes of a ``bext`` chunk before its coding history
+_HEADERS = {"WAVE": b"fmt ", "W64": b"fmt " + W64_TAIL[b"wave"], "AIFF": b"COMM", "CAF": b"desc"}
+
+
+def carry_over(
+    recording: Recording, format: str, subtype: str, *, coding_history: str | None = None
+) -> tuple[Layout, tuple[str, ...]]:
+    """Lay out an output file with the metadata of its source.
+
+    Parameters
+    ----------
+    recording : Recording
+    format, subtype : str
+        Of the output.
+    coding_history : str, optional
+        What to say under "T=" in a new line of the history of a ``bext`` chunk, where there is
+        one (EBU R98).
+
+    Returns
+    -------
+    layout : Layout
+    notices : tuple of str
+        One line for each thing that could not be carried over.
+    """
+    plain = plain_layout_for(recording, format, subtype)
+    family = _family(format)
+    if recording.container is None or family != _source_family(recording):
+        return plain, ()
+    before, after, notices = _other_chunks(recording, family)
+    kind, order = plain.kind, plain.order
+    if family in _HEADERS and not subtype.startswith("ALAC"):
+        own = _own_header(recording, family, subtype)
+        if own is None:
+            drop = {name for name, _ in plain.before} | {b"FVER"}
+            before = [*plain.before, *(chunk for chunk in before if chunk[0] not in drop)]
+        else:
+            kind, order = _source_kind(recording, format), _source_order(recording)
+            before = [own if chunk[0] == own[0] else chunk for chunk in before]
+            before += [chunk for chunk in plain.before if chunk[0] == b"fact"]
+    if family == "WAVE" and coding_history is not None:
+        before = [_with_history(chunk, recording, subtype, coding_history) for chunk in before]
+        after = [_with_history(chunk, recording, subtype, coding_history) for chunk in after]
+    return Layout(kind, order, tuple(before), tuple(after)), tuple(notices)
+
+
+def _other_chunks(
+    recording: Recording, family: str
+) -> tuple[list[Payload], list[Payload], list[str]]:
+    """Return the chunks before and after the samples that still hold true."""
+    container = recording.container
+    assert container is not None
+    before: list[Payload] = []
+    after: list[Payload] = []
+    notices = []
+    total = 0
+    for index, chunk in enumerate(container.chunks):
+        name = chunk.id[:4].decode("latin-1").strip()
+        total += chunk.size
+        if chunk.id in _STALE[family]:
+            continue
+        if not chunk.whole:
+            notices.append(f"{recording.name}: the chunk {name!r} is cut short and was left out")
+        elif total > MAX_METADATA_BYTES:
+            notices.append(f"{recording.name}: the chunk {name!r} is too long and was left out")
+        else:
+            early = container.data is None or index < container.data
+            contents = recording.raw_bytes(chunk.offset, chunk.size)
+            (before if early else after).append((chunk.id, contents))
+    return before, after, notices
+
+
+def _own_header(recording: Recording, family: str, subtype: str) -> Payload | None:
+    """Return the source's own description of the samples, if it fits the output."""
+    assert recording.container is not None
+    name = _HEADERS[family]
+    chunk = recording.container.find(name)
+    if chunk is None or subtype != recording.subtype:
+        return None
+    contents = recording.raw_bytes(chunk.offset, chunk.size)
+    order, width = _source_order(recording), WIDTHS[subtype]
+    align = recording.channels * width
+    if family == "AIFF":
+        frames = struct.pack(">I", recording.frames)
+        bits = struct.unpack(">H", contents[6:8])[0]
+        fits = (bits + 7) // 8 == width or subtype in ("ULAW", "ALAW")
+        return (name, contents[:2] + frames + contents[6:]) if fits else None
+    if family == "CAF":
+        return (name, contents) if struct.unpack(">I", contents[16:20])[0] == align else None
+    return (name, contents) if struct.unpack(order + "H", contents[12:14])[0] == align else None
+
+
+def _with_history(
+    chunk: Payload, recording: Recording, subtype: str, coding_history: str
+) -> Payload:
+    """Append a line to the history of a ``bext`` chunk (EBU Tech 3285; the line: EBU R98)."""
+    name, contents = chunk
+    if name != b"bext" or len(contents) < _BEXT_FIXED:
+        return chunk
+    mode = {1: "mono", 2: "stereo"}.get(recording.channels, "multitrack")
+    line = (
+        f"A=PCM,F={recording.sample_rate},W={8 * WIDTHS[subtype]},M={mode},T={coding_history}\r\n"
+    )
+    history = contents[_BEXT_FIXED:].rstrip(b"\0")
+    if history and not history.endswith(b"\n"):
+        history += b"\r\n"
+    return name, contents[:_BEXT_FIXED] + history + line.encode("ascii", "replace")
+
+
+def plain_layout_for(recording: Recording, format: str, subtype: str) -> Layout:
+    """Lay out an output file without metadata, but with the places of the channels."""
+    if format == "FLAC":
+        return Layout("FLAC", ">", ())
+    if subtype.startswith("ALAC"):
+        return Layout("CAF", ">", ())
+    return plain_layout(
+        format,
+        subtype,
+        recording.sample_rate,
+        recording.channels,
+        recording.frames,
+        channel_mask(recording),
+    )
+
+
+def channel_mask(recording: Recording) -> int:
+    """Return the WAVE channel mask of a recording; 0 where its channels have no places."""
+    flac = (0x4, 0x3, 0x7, 0x33, 0x37, 0x3F, 0x70F, 0x63F)  # RFC 9639, section 9.1.3
+    if recording.format == "FLAC":
+        return flac[recording.channels - 1]
+    if recording.container is not None:
+        chunk = recording.container.find(b"fmt ", _HEADERS["W64"])
+        fmt = recording.raw_bytes(chunk.offset, chunk.size) if chunk is not None else b""
+        order = _source_order(recording)
+        if len(fmt) >= 40 and struct.unpack(order + "H", fmt[:2])[0] == 0xFFFE:
+            return int(struct.unpack(order + "I", fmt[20:24])[0])
+    return flac[recording.channels - 1] if recording.channels <= 2 else 0
+
+
+def _family(format: str) -> str:
+    return "WAVE" if format in _WAVE_FORMATS else format
+
+
+def _source_family(recording: Recording) -> str:
+    kind = recording.container.kind if recording.container is not None else ""
+    if kind in RIFF_KINDS:
+        return "WAVE"
+    return "AIFF" if kind == "AIFC" else kind
+
+
+def _source_kind(recording: Recording, format: str) -> str:
+    """Return the kind of container to write into the source's own format."""
+    assert recording.container is not None
+    kind = recording.container.kind
+    if format == "RF64" and kind in ("RIFF", "RIFX"):
+        return "RF64"
+    if format in ("WAV", "WAVEX") and kind in ("RF64", "BW64"):
+        return "RIFF"
+    return kind
+
+
+def _source_order(recording: Recording) -> ByteOrder:
+    container = recording.container
+    if container is None or container.kind in ("RIFF", "RF64", "BW64", "W64"):
+        return "<"
+    if container.kind == "AIFC":
+        common = container.find(b"COMM")
+        code = recording.raw_bytes(common.offset + 18, 4) if common is not None else b""
+        return "<" if code == b"sowt" else ">"
+    if container.kind == "CAF":
+        desc = container.find(b"desc")
+        flags = recording.raw_bytes(desc.offset + 12, 4) if desc is not None else b"\0" * 4
+        return "<" if flags[3] & 2 else ">"
+    return ">"
