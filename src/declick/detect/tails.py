@@ -237,6 +237,6 @@ def _thump_end(
 
 def _envelope(fitted: FittedThump, frames: int, sample_rate: float) -> FloatArray:
     """Return the effective level of a thump, falling."""
-    amplitude = math.hypot(*fitted.amplitudes) / math.sqrt(2.0)
+    amplitude = math.hypot(*fitted.amplitudes[:2]) / math.sqrt(2.0)
     seconds = np.arange(frames) / sample_rate
     return amplitude * np.exp(-seconds / fitted.swing.decay_s)

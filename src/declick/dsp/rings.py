@@ -64,9 +64,7 @@ class FittedRing:
 def _white_rows(
     fit: WhitenedFit, log_poles: list[complex], onset: int, *, slopes: bool = False
 ) -> FloatArray:
-    """Return both quadratures of each ring, whitened, and after them how they change with the
-    pole.
-    """
+    """Return both quadratures of each ring, whitened; then their slopes with the pole."""
     white = fit.whiten_powers(np.array(log_poles), onset)[: 2 if slopes else 1]
     rows = np.stack((white.real, -white.imag), axis=2)
     return np.ascontiguousarray(rows.reshape(-1, fit.frames))

@@ -19,7 +19,11 @@ from declick.dsp.whitening import FloatArray, WhitenedFit, solve_fit
 
 LOW_RATE_HZ = 1500.0
 _PASS_HZ, _STOP_HZ = 300.0, 1200.0
-_STEPS = 12
+_FEW_STEPS, _STEPS = 4, 10
+_NUDGE = 1e-5
+_STARTS = 3
+_BENDS = 2
+_BEND_SHARE = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +55,27 @@ _HIGHEST = Swing(decay_s=0.25, first_hz=220.0, last_hz=45.0, fall_s=0.4).as_vect
 
 @dataclass(frozen=True, kw_only=True)
 class FittedThump:
-    """A thump with its two amplitudes, its evidence and unrest (see `FittedRing`)."""
+    """A thump with its amplitudes, its evidence and unrest (see `FittedRing`).
+
+    `amplitudes` are those of `bent_columns`.
+    """
 
     swing: Swing
-    amplitudes: tuple[float, float]
+    amplitudes: FloatArray
     evidence: float
     unrest: float = 1.0
 
     def samples(self, seconds: FloatArray) -> FloatArray:
         """Return the thump at times from the onset."""
-        rows = swing_columns(self.swing.as_vector()[None, :], seconds)
-        wave: FloatArray = self.amplitudes[0] * rows[0, 0] + self.amplitudes[1] * rows[0, 1]
+        wave: FloatArray = self.amplitudes @ bent_columns(self.swing, seconds)
         return wave
+
+
+def bent_columns(swing: Swing, seconds: FloatArray) -> FloatArray:
+    """Return a swing's quadratures times powers of time: no arm follows the formula exactly."""
+    rows = swing_columns(swing.as_vector()[None, :], seconds)[0]
+    time = np.maximum(seconds, 0.0) / swing.decay_s
+    return np.concatenate([rows * time**power for power in range(_BENDS + 1)])
 
 
 def swing_columns(vectors: FloatArray, seconds: FloatArray) -> FloatArray:
@@ -125,32 +138,35 @@ def fit_thump(
     for index in range(starts.shape[0]):
         pick = slice(2 * index, 2 * index + 2)
         energies[index] = solve_fit(gram[pick, pick], right[pick])[1]
-    best: FittedThump | None = None
-    for index in np.argsort(-energies)[: 2 if guess is None else 1]:
-        fitted = _refine(fit, seconds, starts[index])
-        if fitted is not None and (best is None or fitted.evidence > best.evidence):
-            best = fitted
-    return best
+    tried = [
+        _refine(fit, seconds, starts[index], _FEW_STEPS)
+        for index in np.argsort(-energies)[: _STARTS if guess is None else 1]
+    ]
+    vector, energy = max(tried, key=lambda item: item[1])
+    vector, energy = _refine(fit, seconds, vector, _STEPS)
+    return _bend(fit, seconds, vector, energy) if energy > 0.0 else None
 
 
-def _refine(fit: WhitenedFit, seconds: FloatArray, vector: FloatArray) -> FittedThump | None:
+def _refine(
+    fit: WhitenedFit, seconds: FloatArray, vector: FloatArray, steps: int
+) -> tuple[FloatArray, float]:
     """Levenberg-Marquardt over the swing, the amplitudes solved for at every step."""
     damping = 1e-2
-    energy, pair, best = 0.0, np.zeros(2), vector
+    energy, best = 0.0, vector
     trial = np.clip(vector, _LOWEST, _HIGHEST)
     gram, right = np.zeros((6, 6)), np.zeros(6)
-    for _ in range(_STEPS):
-        nearby = np.concatenate((trial[None, :], trial + 1e-4 * np.eye(4)))
-        shapes = swing_columns(nearby, seconds)
-        gram2, right2 = fit.normal_equations(fit.whiten(shapes[0]))
-        trial_pair, trial_energy = solve_fit(gram2, right2)
+    for _ in range(steps):
+        nearby = np.concatenate((trial[None, :], trial + _NUDGE * np.eye(4)))
+        white = fit.whiten(swing_columns(nearby, seconds))
+        gram2, right2 = fit.normal_equations(white[0])
+        pair, trial_energy = solve_fit(gram2, right2)
         if trial_energy > energy:
             gained = trial_energy - energy
-            energy, pair, best = trial_energy, trial_pair, trial
+            energy, best = trial_energy, trial
             if gained < 1e-4 * energy:
                 break
-            slopes = np.tensordot(pair, (shapes[1:] - shapes[0]) / 1e-4, axes=(0, 1))
-            gram, right = fit.normal_equations(fit.whiten(np.concatenate((shapes[0], slopes))))
+            slopes = np.tensordot(pair, (white[1:] - white[0]) / _NUDGE, axes=(0, 1))
+            gram, right = fit.normal_equations(np.concatenate((white[0], slopes)))
             damping = max(damping * 0.2, 1e-6)
         else:
             damping *= 6.0
@@ -160,12 +176,19 @@ def _refine(fit: WhitenedFit, seconds: FloatArray, vector: FloatArray) -> Fitted
         system[2:, 2:] += damping * np.diag(np.diag(gram)[2:]) + 1e-9 * energy * np.eye(4)
         step, _ = solve_fit(system, right)
         trial = np.clip(best + np.clip(step[2:], -0.5, 0.5), _LOWEST, _HIGHEST)
-    if energy <= 0.0 or not np.isfinite(pair).all():
-        return None
-    evidence, unrest = fit.judge(energy, 6)
-    return FittedThump(
-        swing=Swing.from_vector(best),
-        amplitudes=(float(pair[0]), float(pair[1])),
-        evidence=evidence,
-        unrest=unrest,
-    )
+    return best, energy
+
+
+def _bend(
+    fit: WhitenedFit, seconds: FloatArray, vector: FloatArray, energy: float
+) -> FittedThump:
+    """Let the amplitudes of a fitted swing change slowly, as far as the sound asks for it."""
+    swing = Swing.from_vector(vector)
+    gram, right = fit.normal_equations(fit.whiten(bent_columns(swing, seconds)))
+    pair, _ = solve_fit(gram[:2, :2], right[:2])
+    spread = (_BEND_SHARE * math.hypot(*pair)) ** 2 + 1e-300
+    variance = max(fit.sound_energy - energy, 0.0) / max(fit.frames - fit.lost.size - 6, 1)
+    gram[2:, 2:] += variance / spread * np.eye(2 * _BENDS)
+    amplitudes, energy = solve_fit(gram, right)
+    evidence, unrest = fit.judge(energy, 6 + 2 * _BENDS)
+    return FittedThump(swing=swing, amplitudes=amplitudes, evidence=evidence, unrest=unrest)

@@ -111,10 +111,9 @@ class WhitenedFit:
 
     def _factorize(self) -> tuple[FloatArray, bool]:
         """Factor the normal equations of the lost samples."""
-        padded = irfft(np.abs(self._response) ** 2, self._size)[: self.order + 1]
         span = int(self.lost[-1] - self.lost[0]) + 1
         lags = np.zeros(max(span, self.order + 1))
-        lags[: self.order + 1] = padded
+        lags[: self.order + 1] = self.filter_lags(self.order + 1)
         distance = np.abs(self.lost[:, None] - self.lost[None, :])
         gram = lags[distance]
         cut = self.lost + self.order >= self.frames
@@ -122,7 +121,8 @@ class WhitenedFit:
             # Equations beyond the end of the stretch are not there: take them out again.
             rows = np.arange(self.frames, self.frames + self.order)
             steps = rows[:, None] - self.lost[None, cut]
-            beyond = np.where(steps <= self.order, self.error_filter[np.minimum(steps, self.order)], 0.0)
+            padded = np.concatenate((self.error_filter, [0.0]))
+            beyond = padded[np.minimum(steps, self.order + 1)]
             gram[np.ix_(cut, cut)] -= beyond.T @ beyond
         gram[np.diag_indices_from(gram)] *= 1.0 + 1e-10
         factor, lower = cho_factor(gram, lower=True, check_finite=False)
@@ -189,8 +189,13 @@ class WhitenedFit:
         return result
 
     def normal_equations(self, white: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the Gram matrix of whitened rows ``(count, frames)``, and their products with the
-        sound, the lost samples projected out.
+        """Return the normal equations of a fit of whitened rows ``(count, frames)``.
+
+        Returns
+        -------
+        tuple of ndarray
+            The rows' Gram matrix and their products with the sound, both with the lost samples
+            projected out.
         """
         gram = white @ white.T
         right = white @ self.error

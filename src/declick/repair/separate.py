@@ -22,11 +22,13 @@ BoolArray = NDArray[np.bool_]
 CONTEXT_MS = 700.0
 """Sound that `subtract_tails` looks at on each side of a tail and its core."""
 
+FADE_S = 0.005
 
-def fade_out(frames: int) -> FloatArray:
-    """Return ones that fall to zero over the last fifth, as half a cosine."""
+
+def fade_out(frames: int, longest: int) -> FloatArray:
+    """Return ones that fall to zero over at most a fifth, as half a cosine."""
     result = np.ones(frames)
-    length = max(1, frames // 5)
+    length = max(1, min(frames // 5, longest))
     result[frames - length :] = 0.5 + 0.5 * np.cos(np.pi * (np.arange(length) + 1.0) / length)
     return result
 
@@ -88,7 +90,7 @@ def subtract_tails(
         if not taken.any() or not np.isfinite(taken).all():
             sound[stop:tail] = samples[stop:tail]
             continue
-        taken *= fade_out(tail - stop)
+        taken *= fade_out(tail - stop, round(FADE_S * sample_rate))
         result[stop:tail] = samples[stop:tail] - taken
         sound[stop:tail] = result[stop:tail]
     return result
