@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import poisson
 
 from declick.clicks import FloatArray
@@ -18,6 +18,7 @@ PERIODS_S = (60 * 3 / 100, 60 / 45, 60 / 78)
 LEAST_EVIDENCE = 3.0
 MERGE_S = 0.005
 MOST_PER_S = 6.0
+THIN_S = 10.0
 BIN_S = 0.003
 TURNS = (8, 24)
 
@@ -111,27 +112,30 @@ def _events(times: FloatArray, strengths: ArrayLike | None) -> FloatArray:
     The channels of one click, and the train of shocks of one scratch, must count once.
     """
     weights = np.ones_like(times) if strengths is None else np.asarray(strengths, np.float64)
+    order = np.lexsort((-weights, times))
+    times, weights = times[order], weights[order]
+    kept = _strongest(times, weights, np.arange(times.size), MERGE_S, 1)
+    times, weights = times[kept], weights[kept]
+    # Two that lie close on either side of a border are still one.
+    close = np.diff(times) < MERGE_S
+    later_wins = weights[1:] > weights[:-1]
+    keep = np.ones(times.size, bool)
+    keep[1:] &= ~(close & ~later_wins)
+    keep[:-1] &= ~(close & later_wins)
+    times, weights = times[keep], weights[keep]
     # Equals are thinned at random (seeded), since any order in time would favour a phase.
-    order = np.lexsort((np.random.default_rng(0).permutation(times.size), -weights))
-    rank = np.empty(times.size, np.int64)
-    rank[order] = np.arange(times.size)
-    for cell_s, most in ((MERGE_S, 1), (10.0, math.ceil(10.0 * MOST_PER_S))):
-        cells = np.floor(times / cell_s)
-        order = np.lexsort((rank, cells))
-        cells = cells[order]
-        first = np.searchsorted(cells, cells)
-        order = order[np.arange(order.size) - first < most]
-        times, rank = times[order], rank[order]
-        order = np.argsort(times)
-        times, rank = times[order], rank[order]
-        if most == 1:
-            close = np.diff(times) < MERGE_S
-            weaker = rank[1:] > rank[:-1]
-            keep = np.ones(times.size, bool)
-            keep[1:] &= ~(close & weaker)
-            keep[:-1] &= ~(close & ~weaker)
-            times, rank = times[keep], rank[keep]
-    return times
+    lot = np.random.default_rng(0).permutation(times.size)
+    return times[_strongest(times, weights, lot, THIN_S, math.ceil(THIN_S * MOST_PER_S))]
+
+
+def _strongest(
+    times: FloatArray, weights: FloatArray, ties: NDArray[np.int64], cell_s: float, most: int
+) -> NDArray[np.int64]:
+    """Return the indices, ascending, of the `most` strongest of every `cell_s` seconds."""
+    cells = np.floor(times / cell_s)
+    order = np.lexsort((ties, -weights, cells))
+    first = np.searchsorted(cells, cells[order])
+    return np.sort(order[np.arange(order.size) - first < most])
 
 
 def _folds(times: FloatArray, nominal: float, tolerance: float, turns: int) -> list[_Fold]:

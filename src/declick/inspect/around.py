@@ -72,7 +72,7 @@ def draw_around(
     last = min(frames, max(click.stop + reach, click.tail + reach // 4) - start)
     # Milliseconds from the first lost sample.
     at_ms = (np.arange(frames) + start - click.start) / per_ms
-    span = (float(at_ms[first]), float(at_ms[last - 1]))
+    span = (float(at_ms[first]), float(at_ms[first]) + (last - first) / per_ms)
 
     figure = look.new_figure(10.5 if len(shown) == 1 else 13.0, 9.2)
     sides = {"left": 0.07, "right": 0.93, "wspace": 0.14 if len(shown) == 1 else 0.2}
