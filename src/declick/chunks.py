@@ -22,6 +22,10 @@ W64_TAIL = {  # the last 12 bytes of the Wave64 identifiers; the first 4 are the
 }
 W64_DATA = b"data" + W64_TAIL[b"wave"]
 LIMIT_32 = 0xFFFFFFFF
+WIDTHS = {  # bytes of a sample
+    "PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4,
+    "FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from declick.chunks import LIMIT_32, RIFF_KINDS, W64_DATA, W64_TAIL, ByteOrder
+from declick.chunks import LIMIT_32, RIFF_KINDS, W64_DATA, W64_TAIL, WIDTHS, ByteOrder
 
 Payload = tuple[bytes, bytes]  # chunk id, contents
 
@@ -21,10 +21,6 @@ _AIFC_CODES = {
 }  # fmt: skip
 _SUBFORMAT = bytes.fromhex("000000001000800000aa00389b71")
 _AIFC_VERSION = 0xA2805140
-WIDTHS = {  # bytes of a sample
-    "PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4,
-    "FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +150,10 @@ def _frame(
     if kind == "W64":
         head = b"".join(_w64_chunk(*chunk) for chunk in before)
         head += W64_DATA + struct.pack("<Q", data_bytes + 24)
-        foot = bytes(-data_bytes % 8) + b"".join(_w64_chunk(*chunk) for chunk in after)
+        # libsndfile takes the padding for sound, so there is none at the end of the file.
+        foot = bytes(-data_bytes % 8 if after else 0) + b"".join(
+            _w64_chunk(*chunk) for chunk in after
+        )
         start = b"riff" + W64_TAIL[b"riff"]
         total = 40 + len(head) + data_bytes + len(foot)
         return start + struct.pack("<Q", total) + b"wave" + W64_TAIL[b"wave"] + head, foot

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import struct
 
-from declick.chunks import RIFF_KINDS, W64_TAIL, ByteOrder
-from declick.headers import WIDTHS, Layout, Payload, plain_layout
+from declick.chunks import LIMIT_32, RIFF_KINDS, W64_TAIL, WIDTHS, ByteOrder
+from declick.headers import Layout, Payload, plain_layout
 from declick.read import Recording
 
 MAX_METADATA_BYTES = 1 << 28
 _WAVE_FORMATS = ("WAV", "WAVEX", "RF64")
 # Described anew (sizes, counts), or no longer true once a sample has changed (peaks, checksums).
 _STALE = {
-    "WAVE": (b"ds64", b"fact", b"PEAK", b"levl", b"MD5 ", b"data"),
-    "W64": tuple(name + W64_TAIL[b"wave"] for name in (b"fact", b"levl", b"data")),
+    "WAVE": (b"ds64", b"PEAK", b"levl", b"MD5 ", b"data"),
+    "W64": tuple(name + W64_TAIL[b"wave"] for name in (b"levl", b"data")),
     "AIFF": (b"PEAK", b"SSND"),
     "CAF": (b"peak", b"ovvw", b"data", b"pakt"),
     "FLAC": (b"\0", b"\3"),  # STREAMINFO, SEEKTABLE
 }
 _BEXT_FIXED = 602  # bytes of a ``bext`` chunk before its coding history
+_W64_FACT = b"fact" + W64_TAIL[b"wave"]
 _HEADERS = {"WAVE": b"fmt ", "W64": b"fmt " + W64_TAIL[b"wave"], "AIFF": b"COMM", "CAF": b"desc"}
 
 
@@ -55,12 +56,12 @@ def carry_over(
     if family in _HEADERS and not subtype.startswith("ALAC"):
         own = _own_header(recording, family, subtype)
         if own is None:
-            drop = {name for name, _ in plain.before} | {b"FVER"}
+            drop = {_HEADERS[family], b"fact", _W64_FACT, b"FVER"}
             before = [*plain.before, *(chunk for chunk in before if chunk[0] not in drop)]
         else:
             kind, order = _source_kind(recording, format), _source_order(recording)
             before = [own if chunk[0] == own[0] else chunk for chunk in before]
-            before += [chunk for chunk in plain.before if chunk[0] == b"fact"]
+            before = [_fact(chunk, recording.frames, order) for chunk in before]
     if family == "WAVE" and coding_history is not None:
         before = [_with_history(chunk, recording, subtype, coding_history) for chunk in before]
         after = [_with_history(chunk, recording, subtype, coding_history) for chunk in after]
@@ -111,6 +112,16 @@ def _own_header(recording: Recording, family: str, subtype: str) -> Payload | No
     if family == "CAF":
         return (name, contents) if struct.unpack(">I", contents[16:20])[0] == align else None
     return (name, contents) if struct.unpack(order + "H", contents[12:14])[0] == align else None
+
+
+def _fact(chunk: Payload, frames: int, order: ByteOrder) -> Payload:
+    """Correct the number of frames in a ``fact`` chunk, which a pipe leaves unknown."""
+    name, contents = chunk
+    if name == b"fact" and len(contents) >= 4:
+        return name, struct.pack(order + "I", min(frames, LIMIT_32)) + contents[4:]
+    if name == _W64_FACT and len(contents) >= 8:
+        return name, struct.pack("<Q", frames) + contents[8:]
+    return chunk
 
 
 def _with_history(

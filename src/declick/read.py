@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 from numpy.typing import ArrayLike, NDArray
 
-from declick.chunks import Container, flac_total, flac_total_patch, scan
+from declick.chunks import WIDTHS, Container, flac_total, flac_total_patch, scan
 from declick.clicks import FloatArray
 from declick.errors import ReadError
 
@@ -30,10 +30,10 @@ _PIECE = 1 << 16
 
 # What libsndfile decodes so that writing it back gives the same samples. ALAC_32 is not among
 # them: libsndfile 1.2.2 drops its upper 8 bits.
-_LOSSLESS = frozenset(
-    ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
-    + ("ALAC_16", "ALAC_20", "ALAC_24", "ULAW", "ALAW")
-)
+_LOSSLESS = (
+    "PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE",
+    "ALAC_16", "ALAC_20", "ALAC_24", "ULAW", "ALAW",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -265,6 +265,9 @@ class Recording:
             )
         if format == "FLAC":
             frames = self._flac_frames(frames)
+        elif container is not None and subtype in WIDTHS:
+            # In W64, libsndfile takes the padding after the sound for sound.
+            frames = min(frames, container.samples_bytes // (channels * WIDTHS[subtype]))
         self._describe(name, rate, frames, channels, format, subtype)
         if container is not None and container.truncated:
             promised, held = container.promised_bytes or 0, container.samples_bytes

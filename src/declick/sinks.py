@@ -15,11 +15,11 @@ from typing import BinaryIO, Protocol, Self
 import numpy as np
 import soundfile
 
-from declick.chunks import scan
+from declick.chunks import WIDTHS, scan
 from declick.clicks import FloatArray
 from declick.errors import WriteError
 from declick.grid import left_justified, pack
-from declick.headers import WIDTHS, Layout, frame_flac
+from declick.headers import Layout, frame_flac
 
 _SPARE_BYTES = 1 << 16
 

@@ -16,10 +16,11 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from declick.chunks import WIDTHS
 from declick.clicks import Click, FloatArray, Repair
 from declick.errors import WriteError
 from declick.grid import snap
-from declick.headers import WIDTHS, Layout
+from declick.headers import Layout
 from declick.metadata import carry_over, plain_layout_for
 from declick.read import Recording
 from declick.sinks import ArraySink, CodecSink, PackedSink, Sink, Transaction
