@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,9 @@ START_ORDER = 64
 JOINT_SAMPLES = 1500
 """Runs whose contexts touch are solved in one system up to this many missing samples."""
 
+
+TOEPLITZ_SAMPLES = 64
+"""Longer single runs are solved by Levinson's recursion in place of Cholesky's factors."""
 
 NEARBY_SAMPLES = 128
 """How many prediction errors on either side tell how predictable the sound is just there."""
@@ -175,6 +179,7 @@ def nearby_variance(
     return max(powers, default=otherwise)
 
 
+@lru_cache(maxsize=64)
 def estimation_window(size: int, centre: float, reach: float) -> FloatArray:
     """Return a cosine window around `centre`, brought to zero at the ends of the sound.
 
@@ -189,6 +194,7 @@ def estimation_window(size: int, centre: float, reach: float) -> FloatArray:
     for distance, side in ((frames, left), (size - frames, right)):
         if side < 0.9 * span:
             window *= np.sin(0.5 * np.pi * np.minimum(distance / taper, 1.0))
+    window.flags.writeable = False
     return np.asarray(window, dtype=np.float64)
 
 
@@ -246,23 +252,21 @@ def _solve_cluster(
     for start, stop in cluster:
         samples[start:stop] = 0.0
     right = -np.concatenate([_apply_band(samples, run, band) for run in cluster])
-    if right.size > JOINT_SAMPLES:  # one long run: Toeplitz, but for the file's ends
+    inner = cluster[0][0] >= order and cluster[-1][1] <= samples.size - order
+    if len(cluster) == 1 and right.size > (TOEPLITZ_SAMPLES if inner else JOINT_SAMPLES):
+        # Toeplitz: exact away from the ends; beside an end, good enough for what is so long.
         return _solve_toeplitz(samples, cluster, band, right, errors_for)
     index = np.concatenate([np.arange(*run) for run in cluster])
     padded = np.zeros(max(index[-1] - index[0], order) + 1)
     padded[: order + 1] = band
-    if len(cluster) == 1:
-        diagonals = np.concatenate([padded[index.size - 1 : 0 : -1], padded[: index.size]])
-        matrix = np.lib.stride_tricks.sliding_window_view(diagonals, index.size)[::-1].copy()
-    else:
-        matrix = padded[np.abs(index[:, None] - index[None, :])]
+    matrix = padded[np.abs(index[:, None] - index[None, :])]
     for distances, context in (
         (index + 1, samples[:order]),
         (samples.size - index, samples[: -order - 1 : -1]),
     ):
-        beside = np.flatnonzero(distances <= order)
-        if beside.size == 0:
+        if min(distances[0], distances[-1]) > order:
             continue
+        beside = np.flatnonzero(distances <= order)
         errors = end_errors(coefficients, distances[beside])
         around = end_errors(coefficients, np.arange(1, context.size + 1))
         matrix[np.ix_(beside, beside)] -= errors.T @ errors

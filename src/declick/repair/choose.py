@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,11 @@ from declick.repair.copy import fill_by_copy
 from declick.repair.passage import LONG_CORE_S, Passage
 from declick.repair.smooth import fill_by_smoothing, fill_by_spline
 from declick.repair.spectrum import fill_by_spectrum
-from declick.repair.stereo import fill_from_channel
+from declick.repair.stereo import LEAST_COHERENCE, fill_from_channel
 from declick.settings import RepairSettings
+
+if TYPE_CHECKING:
+    from declick.dsp.chain import Chain
 
 FloatArray = NDArray[np.float64]
 
@@ -27,21 +30,33 @@ LEAST_GAIN_DB = 4.8
 The expectation itself is uncertain by about 4 dB.
 """
 
-STEREO_ADVANTAGE = 0.7
+TAILS_BESIDE_S = 0.025
+"""Neighbours' tails are subtracted too where they come this close to the own clicks."""
+
+STEREO_ADVANTAGE = 0.8
 """The other channel is preferred where its expected error is below this share of AR's."""
+
+STEREO_SURPRISE = 8.0
+"""The other channel is distrusted where it is this many times further from AR than expected.
+
+It is then likely to have been hit by the same click, too weakly to be found.
+"""
 
 COPY_ADVANTAGE = 0.5
 """As much for a copy, which was picked for its likeness and so looks better than it is."""
 
+SHORT_CORE_S = 0.0015
+"""Up to this length, other channels are tried only where they look alike."""
+
 BEYOND_AR_S = 0.012
 """From this length on, a gap may be filled by the surrounding spectrum ..."""
 
-SAGGING = 0.25
+SAGGING = 0.5
 """... where AR is expected to miss more than this share of the energy around."""
 
 
 def repair_passage(
-    passage: Passage, *, settings: RepairSettings, chain: Any | None = None
+    passage: Passage, *, settings: RepairSettings, chain: Chain | None = None
 ) -> list[Repair]:
     """Mend the own clicks of a passage.
 
@@ -90,14 +105,20 @@ class _Fill:
     method: str
 
 
-def _without_tails(passage: Passage, channel: int, chain: Any | None) -> FloatArray:
+def _without_tails(passage: Passage, channel: int, chain: Chain | None) -> FloatArray:
+    """Return the channel with the tails in and beside the own clicks subtracted."""
     samples = np.ascontiguousarray(passage.samples[:, channel])
     size = samples.size
+    beside = round(TAILS_BESIDE_S * passage.sample_rate)
+    first = passage.own[0].start - beside
+    last = max(click.tail for click in passage.own) + beside
     tails = [
         (click.stop - passage.start, min(click.tail - passage.start, size), click.kind)
         for click in sorted(passage.clicks)
         if click.channel == channel
-        and click.tail > click.stop
+        and click.stop < click.tail
+        and click.stop < last
+        and click.tail > first
         and 0 <= click.stop - passage.start < size
     ]
     if not tails:
@@ -107,10 +128,14 @@ def _without_tails(passage: Passage, channel: int, chain: Any | None) -> FloatAr
     missing = np.zeros(size, dtype=bool)
     for start, stop in passage.cores(channel):
         missing[start:stop] = True
-    cleaned: FloatArray = subtract_tails(
-        samples, missing, tails, sample_rate=passage.sample_rate, chain=chain
+    return subtract_tails(
+        samples,
+        missing,
+        tails,
+        sample_rate=passage.sample_rate,
+        chain=chain,
+        channel=channel,
     )
-    return cleaned
 
 
 def _fill_cores(
@@ -156,10 +181,9 @@ def _fill_group(
     rate = passage.sample_rate
     sound = clean(channel)[lo:hi]
     base = interpolate(sound, runs, group, sizes=sizes, sample_rate=rate)
-    best = {
-        run: _Fill(run, base.samples[slice(*run)], error, "ar")
-        for run, error in zip(group, base.error_energy, strict=True)
-    }
+    ar = dict(zip(group, base.error_energy, strict=True))
+    best = {run: _Fill(run, base.samples[slice(*run)], ar[run], "ar") for run in group}
+    short = max(stop - start for start, stop in group) <= SHORT_CORE_S * rate
 
     def offer(run: Run, candidate: Interpolation, error: float, name: str, share: float) -> None:
         forced = method == name and (best[run].method != name or error < best[run].error_energy)
@@ -179,12 +203,15 @@ def _fill_group(
                 base.coefficients,
                 sizes=sizes,
                 sample_rate=rate,
-                **({"least_coherence": 0.0} if method == "stereo" else {}),
+                least_coherence=LEAST_COHERENCE if method == "auto" and short else 0.0,
             )
-            if found is not None:
-                for run, error in zip(found[0], found[1].error_energy, strict=True):
+            if found is None:
+                continue
+            for run, error in zip(found[0], found[1].error_energy, strict=True):
+                change = found[1].samples[slice(*run)] - base.samples[slice(*run)]
+                if method == "stereo" or np.dot(change, change) < STEREO_SURPRISE * ar[run]:
                     offer(run, found[1], error, "stereo", STEREO_ADVANTAGE)
-    for run, ar_error in zip(group, base.error_energy, strict=True):
+    for run, ar_error in ar.items():
         long = run[1] - run[0] > LONG_CORE_S * rate
         if method == "copy" or (method == "auto" and long):
             copied = fill_by_copy(sound, runs, run, sample_rate=rate)

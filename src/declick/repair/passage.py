@@ -26,6 +26,9 @@ GROUP_CLICKS = 1024
 LONG_CORE_S = 0.003
 """From this length on, copies and other candidates are looked for in the surroundings."""
 
+TAIL_CONTEXT_S = 0.7
+"""How much sound the fit of a tail looks at on either side."""
+
 SEARCH_S = 1.0
 """How far those surroundings reach on either side."""
 
@@ -159,6 +162,8 @@ def _plan(group: list[Click], sample_rate: int, settings: RepairSettings) -> Pas
     )
     if searching:
         reach = max(reach, round(SEARCH_S * sample_rate))
+    if any(click.tail > click.stop for click in group):
+        reach = max(reach, round(TAIL_CONTEXT_S * sample_rate))
     return PassagePlan(
         start=group[0].start - reach,
         stop=max(click.tail for click in group) + reach,

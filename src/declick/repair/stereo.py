@@ -24,14 +24,17 @@ from declick.repair.ar import (
 
 FloatArray = NDArray[np.float64]
 
-TAPS = 32
+TAPS = 16
 """Length of the matching filter at 44.1 kHz, half of it before the present."""
 
 TEST_SAMPLES = 256
 """How much whitened sound on either side is compared to see whether the channels agree."""
 
-LEAST_COHERENCE = 0.25
-"""Channels whose whitened sound has less squared correlation than this are not matched."""
+LEAST_COHERENCE = 0.02
+"""For short gaps, channels whose whitened sound has less squared correlation are not matched.
+
+Chance alone gives about half of this. For long gaps a match is always worth the trial.
+"""
 
 
 def coherence(
@@ -116,7 +119,7 @@ def match_channel(
     return guide
 
 
-def fill_roughly(samples: FloatArray, runs: Sequence[Run], order: int = 32) -> FloatArray:
+def fill_roughly(samples: FloatArray, runs: Sequence[Run], order: int = 64) -> FloatArray:
     """Return a copy with the missing runs filled by a small model: good enough to match by."""
     filled = samples.copy()
     for start, stop in runs:
@@ -138,7 +141,7 @@ def fill_from_channel(
     *,
     sizes: Sequence[ModelSize],
     sample_rate: int,
-    least_coherence: float = LEAST_COHERENCE,
+    least_coherence: float = 0.0,
 ) -> tuple[list[Run], Interpolation] | None:
     """Fill the wanted runs from `other` where it is sound and coherent.
 
@@ -167,7 +170,7 @@ def fill_from_channel(
     """
     taps = max(8, 2 * round(TAPS / 2 * sample_rate / 44100))
     damaged = [(max(a - taps, 0), min(b + taps, target.size)) for a, b in other_runs]
-    usable = [run for run in wanted if not any(a < run[1] and run[0] < b for a, b in damaged)]
+    usable = [run for run in wanted if not any(a <= run[1] and run[0] <= b for a, b in damaged)]
     if not usable:
         return None
     span = (usable[0][0], usable[-1][1])
@@ -176,11 +179,11 @@ def fill_from_channel(
     near = [(max(a, lo) - lo, min(b, hi) - lo) for a, b in other_runs if b > lo and a < hi]
     filled = np.zeros(target.size)
     filled[lo:hi] = fill_roughly(other[lo:hi], near)
-    if coherence(target, filled, span, coefficients) < least_coherence:
+    if least_coherence and coherence(target, filled, span, coefficients) < least_coherence:
         return None
     guide = match_channel(target, filled, span, coefficients, context=context, taps=taps)
     lo, hi = max(span[0] - context // 2, 0), min(span[1] + context // 2, target.size)
-    missing = merge_runs([*runs, *damaged], lo, hi)
+    missing = merge_runs(runs, lo, hi)
     result = interpolate(
         target[lo:hi] - guide[lo:hi],
         missing,
