@@ -56,7 +56,7 @@ class TailThresholds:
         A tail that ends sooner is not worth a fit.
     """
 
-    ring_rise_db: float = 9.0
+    ring_rise_db: float = 12.0
     thump_rise_db: float = 3.0
     ring_evidence: float = 120.0
     chain_evidence: float = 40.0
@@ -117,7 +117,7 @@ def find_tails(
             if end > stop:
                 result[index] = (end, Kind.THUMP)
                 continue
-        if ring_rise[index] >= thresholds.ring_rise_db * (0.6 if rings_expected else 1.0):
+        if ring_rise[index] >= thresholds.ring_rise_db * (0.75 if rings_expected else 1.0):
             guesses = chain.channel_rings(channel) if chain is not None else ()
             tail = min(stop + round(_LONGEST_RING_S * sample_rate), limit)
             if tail - stop < 8:
@@ -146,12 +146,21 @@ def _windows(sound: FloatArray, starts: NDArray[np.int64], window: FloatArray) -
     return power
 
 
+def _decaying(seconds: float, sample_rate: float) -> FloatArray:
+    """Return a window that rises within an eighth and then falls, like a tail."""
+    size = max(32, round(seconds * sample_rate))
+    rise = size // 8
+    up = 0.5 - 0.5 * np.cos(np.pi * (np.arange(rise) + 0.5) / rise)
+    down = 0.5 + 0.5 * np.cos(np.pi * (np.arange(size - rise) + 0.5) / (size - rise))
+    return np.concatenate((up, down))
+
+
 def _rises(
     sound: FloatArray, edges: NDArray[np.int64], sample_rate: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return how many dB the most risen high band, and the bass, exceed before and later."""
-    short = np.hanning(max(16, round(_RING_WINDOW_S * sample_rate)))
-    long = np.hanning(max(32, round(_THUMP_WINDOW_S * sample_rate)))
+    short = _decaying(_RING_WINDOW_S, sample_rate)
+    long = _decaying(_THUMP_WINDOW_S, sample_rate)
     hertz = np.arange(short.size // 2 + 1) * (sample_rate / short.size)
     high = (hertz >= 1200.0) & (hertz <= 0.45 * sample_rate)
     bass = slice(1, max(2, math.ceil(120.0 * long.size / sample_rate)))
@@ -167,7 +176,9 @@ def _rises(
             _windows(sound, stop + round(0.055 * sample_rate), short)[:, high],
         )
         floor = 1e-4 * quiet.mean(axis=1, keepdims=True) + 1e-30
-        rings.append(10.0 * np.log10(((after + floor) / (quiet + floor)).max(axis=1)))
+        rise = 10.0 * np.log10((after + floor) / (quiet + floor))
+        # An attack lifts all bands, a ring one.
+        rings.append(rise.max(axis=1) - np.maximum(np.percentile(rise, 80.0, axis=1), 0.0))
         loud = _windows(sound, stop, long)[:, bass].sum(axis=1)
         still = np.maximum(
             _windows(sound, start - long.size, long)[:, bass].sum(axis=1),

@@ -24,15 +24,21 @@ RING_LEAST = 0.05  # of the level of the music
 RING_EVIDENCE = 40.0
 CHAIN_EVIDENCE = 25.0
 THUMP_EVIDENCE = 40.0
+THUMP_LEAST = 0.015  # of the energy of the music
+LONGEST_THUMP_S = 0.2
 
 
 def bridge(samples: FloatArray, missing: BoolArray) -> FloatArray:
     """Return a copy with straight lines over the missing samples."""
     result = samples.copy()
+    if not missing.any():
+        return result
+    steps = np.diff(missing.astype(np.int8), prepend=0, append=0)
+    starts, stops = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
     lost = np.flatnonzero(missing)
-    if lost.size:
-        known = np.flatnonzero(~missing)
-        result[lost] = np.interp(lost, known, samples[known]) if known.size else 0.0
+    known = np.unique(np.concatenate((starts - 1, stops)))
+    known = known[(known >= 0) & (known < samples.size)]
+    result[lost] = np.interp(lost, known, samples[known]) if known.size else 0.0
     return result
 
 
@@ -156,10 +162,15 @@ def fit_tail_thump(
         error_filter = prediction_error_filter(stretches, order)
         fit = WhitenedFit(error_filter, low[:begin], low[begin:end], touched[begin:end])
         best = fit_thump(fit, seconds, best.swing if best is not None else None)
-        if best is None or best.evidence < THUMP_EVIDENCE:
+        if best is None or best.evidence < THUMP_EVIDENCE or best.swing.decay_s > LONGEST_THUMP_S:
             return None
         cleaned = low[begin:end] - best.samples(seconds)
         fit = WhitenedFit(error_filter, low[:begin], cleaned, touched[begin:end])
         cleaned[fit.lost] = fit.interpolate()
         stretches = [np.concatenate((low[:begin], cleaned, low[end:]))]
-    return best
+    if best is None:
+        return None
+    wave = best.samples(np.arange(tail - stop) / sample_rate)
+    music = sound[stop:tail] - wave
+    # What nobody hears is no damage, and more likely the music's own.
+    return best if float(wave @ wave) > THUMP_LEAST * float(music @ music) else None

@@ -13,7 +13,6 @@ from functools import lru_cache
 from itertools import product
 
 import numpy as np
-from scipy.signal import firwin
 
 from declick.dsp.whitening import FloatArray, WhitenedFit, solve_fit
 
@@ -108,10 +107,9 @@ def low_pass(sample_rate: float) -> tuple[int, FloatArray]:
     if factor == 1:
         return 1, np.ones(1)
     half = math.ceil(52.0 / (2.285 * 2.0 * math.pi * width) / 2.0)
-    taps = firwin(
-        2 * half + 1, (_STOP_HZ + _PASS_HZ) / 2.0, window=("kaiser", 5.65), fs=sample_rate
-    )
-    return factor, taps
+    cutoff = (_STOP_HZ + _PASS_HZ) / sample_rate
+    taps = np.sinc(cutoff * np.arange(-half, half + 1)) * np.kaiser(2 * half + 1, 5.65)
+    return factor, taps / taps.sum()
 
 
 def fit_thump(
