@@ -1,7 +1,8 @@
 """What surrounds the samples, carried over: tags, pictures, cue points, broadcast chunks.
 
 Into the same container every chunk is copied byte for byte and in its order, known or not, except
-those that describe the samples themselves.
+those that describe the samples themselves. Into another one, tags and pictures are translated;
+the chunks of WAV and AIFF are stored in FLAC as its reference encoder does, and come back from it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import struct
 from declick.chunks import LIMIT_32, RIFF_KINDS, W64_TAIL, WIDTHS, ByteOrder
 from declick.headers import Layout, Payload, plain_layout
 from declick.read import Recording
+from declick.tags import read_tags, tag_chunks
 
 MAX_METADATA_BYTES = 1 << 28
 _WAVE_FORMATS = ("WAV", "WAVEX", "RF64")
@@ -50,7 +52,7 @@ def carry_over(
     plain = plain_layout_for(recording, format, subtype)
     family = _family(format)
     if recording.container is None or family != _source_family(recording):
-        return plain, ()
+        return _converted(recording, family, plain, coding_history)
     before, after, notices = _other_chunks(recording, family)
     kind, order = plain.kind, plain.order
     if family in _HEADERS and not subtype.startswith("ALAC"):
@@ -66,6 +68,90 @@ def carry_over(
         before = [_with_history(chunk, recording, subtype, coding_history) for chunk in before]
         after = [_with_history(chunk, recording, subtype, coding_history) for chunk in after]
     return Layout(kind, order, tuple(before), tuple(after)), tuple(notices)
+
+
+def _converted(
+    recording: Recording, family: str, plain: Layout, coding_history: str | None
+) -> tuple[Layout, tuple[str, ...]]:
+    """Lay out a file of another container, with the tags and pictures translated."""
+    notices = []
+    before, after = list(plain.before), list(plain.after)
+    try:
+        foreign = _stored_foreign_chunks(recording, family)
+        names = {name for name, _ in (*foreign[0], *foreign[1])}
+        tags = read_tags(recording)
+        before = [*before, *foreign[0]]
+        after += foreign[1]
+        after += [chunk for chunk in tag_chunks(tags, family) if chunk[0] not in names]
+        if family == "WAVE" and coding_history is not None:
+            subtype = recording.subtype if recording.subtype in WIDTHS else "PCM_16"
+            before = [_with_history(c, recording, subtype, coding_history) for c in before]
+        if tags and family == "W64":
+            notices.append(f"{recording.name}: W64 has no place for tags; they were left out")
+        if tags.pictures and family == "CAF":
+            notices.append(f"{recording.name}: CAF has no place for pictures; they were left out")
+    except Exception as error:  # mutagen raises anything on damaged tags; the sound goes first
+        notices.append(f"{recording.name}: the tags are damaged and were left out ({error})")
+    if family == "FLAC":
+        before, after = [*before, *after], []
+        before += _stored_as_flac_blocks(recording, coding_history, notices)
+    return Layout(plain.kind, plain.order, tuple(before), tuple(after)), tuple(notices)
+
+
+def _stored_as_flac_blocks(
+    recording: Recording, coding_history: str | None, notices: list[str]
+) -> list[Payload]:
+    """Keep the chunks of a WAV or AIFF file as ``flac --keep-foreign-metadata`` does."""
+    family = _source_family(recording)
+    if family not in ("WAVE", "AIFF") or recording.subtype not in WIDTHS:
+        return []
+    format = "AIFF" if family == "AIFF" else "WAV"
+    layout, more = carry_over(recording, format, recording.subtype, coding_history=coding_history)
+    notices += more
+    if layout.kind not in ("RIFF", "AIFF", "AIFC"):
+        return []
+    head, foot = layout.frame(recording.frames * recording.channels * WIDTHS[recording.subtype])
+    order: ByteOrder = "<" if layout.kind == "RIFF" else ">"
+    pieces, position, whole = [head[:12]], 12, head + foot.lstrip(b"\0")
+    while position < len(head):
+        name, size = struct.unpack(order + "4sI", head[position : position + 8])
+        if name in (b"data", b"SSND"):
+            pieces.append(head[position:])
+            break
+        end = position + 8 + size + size % 2
+        pieces.append(head[position:end])
+        position = end
+    position = len(head)
+    while position + 8 <= len(whole):
+        size = struct.unpack(order + "I", whole[position + 4 : position + 8])[0]
+        end = position + 8 + size + size % 2
+        pieces.append(whole[position:end])
+        position = end
+    name = b"riff" if layout.kind == "RIFF" else b"aiff"
+    return [(b"\2", name + piece) for piece in pieces if len(piece) < 1 << 24]
+
+
+def _stored_foreign_chunks(
+    recording: Recording, family: str
+) -> tuple[list[Payload], list[Payload]]:
+    """Return the WAV or AIFF chunks that a FLAC file holds (see `_stored_as_flac_blocks`)."""
+    before: list[Payload] = []
+    after: list[Payload] = []
+    wanted = {"WAVE": b"riff", "AIFF": b"aiff"}.get(family)
+    if recording.container is None or recording.container.kind != "FLAC" or wanted is None:
+        return before, after
+    into = before
+    for block in recording.container.chunks:
+        contents = recording.raw_bytes(block.offset, block.size)
+        if block.id != b"\2" or contents[:4] != wanted or contents[4:8] in (b"RIFF", b"FORM"):
+            continue
+        order = "<" if wanted == b"riff" else ">"
+        name, size = struct.unpack(order + "4sI", contents[4:12])
+        if name in (b"data", b"SSND"):
+            into = after
+        elif name not in (*_STALE[family], _HEADERS[family], b"fact", b"FVER"):
+            into.append((name, contents[12 : 12 + size]))
+    return before, after
 
 
 def _other_chunks(

@@ -530,7 +530,7 @@ class Recording:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def raw_bytes(self, offset: int, size: int) -> bytes:
-        """Return bytes of the file as they are stored; for what surrounds the samples."""
+        """Return bytes of the file as they are stored; a negative `size` takes all that follow."""
         if self._source is None:
             return b""
         with open(self._source, "rb") as file:  # noqa: PTH123

@@ -104,8 +104,8 @@ def output_format(recording: Recording, output: Output) -> tuple[str, str]:
     recording : Recording
         The source.
     output : Path, str, binary file or None
-        The container follows from the extension. Without one, on standard output ("-") and in
-        memory it is that of the source if uncompressed samples fit it, else WAV.
+        The container follows from the extension. Without one, and in memory, it is that of the
+        source; on standard output ("-") too, but uncompressed.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def output_format(recording: Recording, output: Output) -> tuple[str, str]:
             format = recording.format
     elif format not in _HOLDS or not recording.lossless:
         format = "WAV"
-    elif not isinstance(output, str | Path) or output == "-":
+    elif output == "-" or not isinstance(output, str | Path | None):
         if format == "FLAC":
             format = "WAV"
         elif subtype.startswith("ALAC"):
