@@ -270,15 +270,19 @@ class Recording:
             frames = min(frames, container.samples_bytes // (channels * WIDTHS[subtype]))
         self._describe(name, rate, frames, channels, format, subtype)
         if container is not None and container.truncated:
-            promised, held = container.promised_bytes or 0, container.samples_bytes
-            seconds = self.frames / self.sample_rate
-            raise ReadError(
-                f"{name}: the file is cut short: its header promises {promised} bytes of sound, "
-                f"{held} are there ({_clock(seconds)}); copy it again"
-            )
+            raise ReadError(self._cut_short(container, f" ({_clock(self.duration_s)})"))
+
+    def _cut_short(self, container: Container, until: str = "") -> str:
+        promised, held = container.promised_bytes, container.samples_bytes
+        return (
+            f"{self.name}: the file is cut short: its header promises {promised} bytes of sound, "
+            f"{held} are there{until}; copy it again"
+        )
 
     def _not_sound(self, error: soundfile.LibsndfileError) -> str:
         reason = str(error.error_string).strip().rstrip(".")
+        if self.container is not None and self.container.truncated:
+            return self._cut_short(self.container)
         if "not recognised" in reason or "unknown format" in reason.lower():
             return (
                 f"{self.name}: this is not a sound file that declick knows; "
