@@ -110,20 +110,34 @@ def find_tails(
     edges = np.array(cores, dtype=np.int64)
     rings_expected = bool(chain is not None and chain.channel_rings(channel))
     ring_rise, thump_rise = _rises(sound, edges, sample_rate)
+    ring_least = thresholds.ring_rise_db * (0.75 if rings_expected else 1.0)
+    thump_least = thresholds.thump_rise_db
+    # Where a tail is likely, the sound is no yardstick for the music beside another core.
+    ring_dirt = _mark(samples.size, edges, ring_rise >= ring_least, _LONGEST_RING_S * sample_rate)
+    thump_dirt = _mark(
+        samples.size, edges, thump_rise >= thump_least, 0.6 * _LONGEST_THUMP_S * sample_rate
+    )
     for index, (_, stop) in enumerate(cores):
         limit = cores[index + 1][0] if index + 1 < len(cores) else samples.size
-        if thump_rise[index] >= thresholds.thump_rise_db:
-            end = _thump_end(sound, missing, stop, limit, sample_rate, thresholds)
+        if thump_rise[index] >= thump_least:
+            end = _thump_end(sound, missing, thump_dirt, stop, limit, sample_rate, thresholds)
             if end > stop:
                 result[index] = (end, Kind.THUMP)
                 continue
-        if ring_rise[index] >= thresholds.ring_rise_db * (0.75 if rings_expected else 1.0):
+        if ring_rise[index] >= ring_least:
             guesses = chain.channel_rings(channel) if chain is not None else ()
             tail = min(stop + round(_LONGEST_RING_S * sample_rate), limit)
             if tail - stop < 8:
                 continue
             rings = fit_tail_rings(
-                sound, missing, stop, tail, sample_rate=sample_rate, guesses=guesses, passes=1
+                sound,
+                missing,
+                stop,
+                tail,
+                sample_rate=sample_rate,
+                guesses=guesses,
+                dirty=ring_dirt,
+                passes=1,
             )
             end = max(
                 (
@@ -144,6 +158,14 @@ def _windows(sound: FloatArray, starts: NDArray[np.int64], window: FloatArray) -
     spectrum = rfft((cut - cut.mean(axis=1, keepdims=True)) * window, axis=1)
     power: FloatArray = spectrum.real**2 + spectrum.imag**2
     return power
+
+
+def _mark(size: int, edges: NDArray[np.int64], chosen: BoolArray, frames: float) -> BoolArray:
+    """Return the sound behind the chosen cores."""
+    marked: BoolArray = np.zeros(size, dtype=bool)
+    for stop in edges[chosen, 1]:
+        marked[stop : stop + round(frames)] = True
+    return marked
 
 
 def _decaying(seconds: float, sample_rate: float) -> FloatArray:
@@ -220,6 +242,7 @@ def _ring_end(
 def _thump_end(
     sound: FloatArray,
     missing: BoolArray,
+    dirty: BoolArray,
     stop: int,
     limit: int,
     sample_rate: float,
@@ -229,7 +252,9 @@ def _thump_end(
     tail = min(stop + round(_LONGEST_THUMP_S * sample_rate), limit)
     if tail - stop < 0.02 * sample_rate:
         return stop
-    fitted = fit_tail_thump(sound, missing, stop, tail, sample_rate=sample_rate, passes=1)
+    fitted = fit_tail_thump(
+        sound, missing, stop, tail, sample_rate=sample_rate, dirty=dirty, passes=1
+    )
     if (
         fitted is None
         or fitted.evidence < thresholds.thump_evidence

@@ -42,6 +42,17 @@ def bridge(samples: FloatArray, missing: BoolArray) -> FloatArray:
     return result
 
 
+def clean_stretches(sound: FloatArray, dirty: BoolArray, shortest: int) -> list[FloatArray]:
+    """Cut the sound where it is dirty; leave out pieces that say little."""
+    steps = np.diff(dirty.astype(np.int8), prepend=1, append=1)
+    starts, stops = np.flatnonzero(steps == -1), np.flatnonzero(steps == 1)
+    return [
+        sound[start:stop]
+        for start, stop in zip(starts, stops, strict=True)
+        if stop - start >= shortest
+    ]
+
+
 def core_start(missing: BoolArray, stop: int, longest: int) -> int:
     """Return where the run of missing samples that ends at `stop` begins."""
     start = stop
@@ -79,22 +90,51 @@ def fit_tail_rings(
     *,
     sample_rate: float,
     guesses: Sequence[Ring] = (),
+    dirty: BoolArray | None = None,
     passes: int = 2,
 ) -> list[FittedRing]:
-    """Fit the rings of one tail; `sound` is bridged, `missing` says where."""
+    """Fit the rings of one tail.
+
+    Parameters
+    ----------
+    sound : ndarray, shape (frames,)
+        Bridged over the cores.
+    missing : ndarray of bool, shape (frames,)
+        The cores.
+    stop, tail : int
+        The tail ``[stop, tail)``.
+    sample_rate : float
+        In Hz.
+    guesses : sequence of Ring
+        Rings of the chain, tried first.
+    dirty : ndarray of bool, shape (frames,), optional
+        Tails that still hold their rings: no yardstick for the music.
+    passes : int
+        The second learns the music from under the ring, too.
+
+    Returns
+    -------
+    list of FittedRing
+        Empty where nothing stands out.
+    """
     order = max(32, round(RING_ORDER_S * sample_rate))
     context = round(RING_CONTEXT_S * sample_rate)
     start = core_start(missing, stop, round(LONGEST_CORE_S * sample_rate))
     before = sound[max(0, start - context) : start]
-    after = sound[tail : tail + context]
     end = min(sound.size, tail + order)
+    if dirty is not None and dirty[tail:end].any():
+        end = tail + int(np.argmax(dirty[tail:end]))
     onset = stop - start
-    stretches = [before, after]
+
+    low, high = start - before.size, min(sound.size, tail + context)
+    music = sound[low:high].copy()
+    foul = np.zeros(high - low, dtype=bool) if dirty is None else dirty[low:high].copy()
+    foul[start - low : tail - low] = True
     least = RING_LEAST * float(np.sqrt(np.mean(before**2))) if before.size else 0.0
     most = max(1, len(guesses))
     rings: list[FittedRing] = []
     for _ in range(passes):
-        error_filter = prediction_error_filter(stretches, order)
+        error_filter = prediction_error_filter(clean_stretches(music, foul, order // 2), order)
         lost = missing[start:end].copy()
         earlier = rings
         rings = []
@@ -118,7 +158,8 @@ def fit_tail_rings(
             break
         fit = WhitenedFit(error_filter, before, cleaned, lost)
         cleaned[fit.lost] = fit.interpolate()
-        stretches = [np.concatenate((before, cleaned, sound[end : tail + context]))]
+        music[start - low : end - low] = cleaned
+        foul[start - low : end - low] = False
     return rings
 
 
@@ -129,9 +170,10 @@ def fit_tail_thump(
     tail: int,
     *,
     sample_rate: float,
+    dirty: BoolArray | None = None,
     passes: int = 2,
 ) -> FittedThump | None:
-    """Fit the thump of one tail; `sound` is bridged, `missing` says where."""
+    """Fit the thump of one tail; the parameters are those of `fit_tail_rings`."""
     factor, taps = low_pass(sample_rate)
     half = taps.size // 2
     rate = sample_rate / factor
@@ -154,12 +196,17 @@ def fit_tail_thump(
     reach = (stop + half - places[-first]) // factor + 1
     begin = -first - (half // factor + 1)
     touched[begin : -first + reach] = True
-    end = min(low.size, -first + math.ceil((tail - start) / factor) + order)
+    over = min(low.size, -first + math.ceil((tail - start) / factor))
+    end = min(low.size, over + order)
+    foul = np.zeros(low.size, dtype=bool) if dirty is None else dirty[places]
+    if foul[over:end].any():
+        end = over + int(np.argmax(foul[over:end]))
+    foul[begin:over] = True
     seconds = (places[begin:end] - stop) / sample_rate
-    stretches = [low[:begin], low[end - order :]]
+    music = low.copy()
     best: FittedThump | None = None
     for _ in range(passes):
-        error_filter = prediction_error_filter(stretches, order)
+        error_filter = prediction_error_filter(clean_stretches(music, foul, order // 2), order)
         fit = WhitenedFit(error_filter, low[:begin], low[begin:end], touched[begin:end])
         best = fit_thump(fit, seconds, best.swing if best is not None else None)
         if best is None or best.evidence < THUMP_EVIDENCE or best.swing.decay_s > LONGEST_THUMP_S:
@@ -167,7 +214,8 @@ def fit_tail_thump(
         cleaned = low[begin:end] - best.samples(seconds)
         fit = WhitenedFit(error_filter, low[:begin], cleaned, touched[begin:end])
         cleaned[fit.lost] = fit.interpolate()
-        stretches = [np.concatenate((low[:begin], cleaned, low[end:]))]
+        music[begin:end] = cleaned
+        foul[begin:end] = False
     if best is None:
         return None
     wave = best.samples(np.arange(tail - stop) / sample_rate)

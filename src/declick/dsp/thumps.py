@@ -177,9 +177,7 @@ def _refine(
     return best, energy
 
 
-def _bend(
-    fit: WhitenedFit, seconds: FloatArray, vector: FloatArray, energy: float
-) -> FittedThump:
+def _bend(fit: WhitenedFit, seconds: FloatArray, vector: FloatArray, energy: float) -> FittedThump:
     """Let the amplitudes of a fitted swing change slowly, as far as the sound asks for it."""
     swing = Swing.from_vector(vector)
     gram, right = fit.normal_equations(fit.whiten(bent_columns(swing, seconds)))

@@ -23,6 +23,7 @@ CONTEXT_MS = 700.0
 """Sound that `subtract_tails` looks at on each side of a tail and its core."""
 
 FADE_S = 0.005
+_SHORTEST = 8
 
 
 def fade_out(frames: int, longest: int) -> FloatArray:
@@ -71,28 +72,31 @@ def subtract_tails(
         return result
     guesses = chain.channel_rings(channel) if chain is not None else ()
     sound = bridge(samples, missing)
-    for stop, tail, kind in sorted(tails):
+    order = sorted(tails)
+    dirty: BoolArray = np.zeros(samples.size, dtype=bool)
+    for stop, tail, _ in order:
+        dirty[max(stop, 0) : max(tail, 0)] = True
+    for stop, tail, kind in order:
         stop, tail = max(stop, 0), min(tail, samples.size)
-        if tail - stop < 8:
+        if tail - stop < _SHORTEST:
             continue
+        dirty[stop:tail] = False
         taken = np.zeros(tail - stop)
         if kind is Kind.THUMP:
-            thump = fit_tail_thump(sound, missing, stop, tail, sample_rate=sample_rate)
+            thump = fit_tail_thump(sound, missing, stop, tail, sample_rate=sample_rate, dirty=dirty)
             if thump is not None:
                 taken += thump.samples(np.arange(tail - stop) / sample_rate)
                 sound[stop:tail] -= taken
         if kind is not Kind.THUMP or guesses:
-            rings = fit_tail_rings(
-                sound, missing, stop, tail, sample_rate=sample_rate, guesses=guesses
-            )
-            for ring in rings:
+            for ring in fit_tail_rings(
+                sound, missing, stop, tail, sample_rate=sample_rate, guesses=guesses, dirty=dirty
+            ):
                 taken += ring.samples(tail - stop)
-        if not taken.any() or not np.isfinite(taken).all():
-            sound[stop:tail] = samples[stop:tail]
-            continue
-        taken *= fade_out(tail - stop, round(FADE_S * sample_rate))
-        result[stop:tail] = samples[stop:tail] - taken
-        sound[stop:tail] = result[stop:tail]
+        if taken.any() and np.isfinite(taken).all():
+            taken *= fade_out(tail - stop, round(FADE_S * sample_rate))
+            # Cores within the tail are not this function's to touch.
+            result[stop:tail] -= np.where(missing[stop:tail], 0.0, taken)
+        sound[stop:tail] = bridge(result[stop:tail], missing[stop:tail])
     return result
 
 
