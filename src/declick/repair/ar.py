@@ -79,11 +79,13 @@ class Interpolation:
     """Filled sound and how far off it is expected to be.
 
     `error_energy` has one value per wanted run: the expected sum of squared errors over it;
-    infinite where nothing is known. `coefficients` are the last model's prediction error filter.
+    infinite where nothing is known. `variance` is the power of the prediction error beside each
+    run, and `coefficients` the prediction error filter, both of the last model.
     """
 
     samples: FloatArray
     error_energy: tuple[float, ...]
+    variance: tuple[float, ...]
     coefficients: FloatArray
 
 
@@ -130,7 +132,8 @@ def interpolate(
     targets = [(a - lo, b - lo) for a, b in wanted]
     known = local.size - sum(b - a for a, b in inside)
     if known < 4:
-        return Interpolation(result, (float("inf"),) * len(wanted), np.ones(1))
+        unknown = (float("inf"),) * len(wanted)
+        return Interpolation(result, unknown, unknown, np.ones(1))
     middle = (targets[0][0] + targets[-1][1]) / 2
     small = min(known // 4, int(min(max(START_ORDER * sample_rate / 44100, 16), 256)))
     window = estimation_window(local.size, middle, reach)
@@ -138,6 +141,7 @@ def interpolate(
     solve_missing(local, inside, coefficients, errors_for=())
     sums = [np.zeros(stop - start) for start, stop in targets]
     errors = [0.0] * len(targets)
+    variances = [0.0] * len(targets)
     for number, size in enumerate(sizes):
         order = min(size.order, known // 4)
         cut = slice(max(0, targets[0][0] - size.context // 2), targets[-1][1] + size.context // 2)
@@ -152,13 +156,16 @@ def interpolate(
             coefficients, power = prediction_filter(autocorrelation(part * window, order))
             traces = solve_missing(local, near, coefficients, errors_for=targets if repeat else ())
         power /= float(np.dot(window, window))
+        # The errors of the sound that taught the model are too small (Akaike's FPE).
+        seen = float(np.sum(window**2)) ** 2 / float(np.sum(window**4))
+        optimism = (seen + order) / max(seen - order, 0.1 * seen)
         for index, run in enumerate(targets):
-            variance = nearby_variance(local, run, coefficients, otherwise=power)
-            errors[index] += variance * traces[run] / len(sizes)
+            variances[index] = optimism * nearby_variance(local, run, coefficients, otherwise=power)
+            errors[index] += variances[index] * traces[run] / len(sizes)
             sums[index] += local[slice(*run)] / len(sizes)
     for run, filled in zip(targets, sums, strict=True):
         local[slice(*run)] = filled
-    return Interpolation(result, tuple(errors), coefficients)
+    return Interpolation(result, tuple(errors), tuple(variances), coefficients)
 
 
 def nearby_variance(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,11 +24,18 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-LEAST_GAIN_DB = 4.8
-"""A repair is made only where at least this gain over leaving the sound alone is expected.
+LEAST_GAIN_DB = 2.0
+"""A repair is made only where at least this gain over leaving the sound alone is expected ..."""
 
-The expectation itself is uncertain by about 4 dB.
+LEAST_SURPRISE_DB = 6.0
+"""... and where what is there is this much less predictable than the sound beside it.
+
+Of clicks claimed on clean music 0.3 to 0.8 % pass both; with broadband damage of -40 to +10 dB
+relative to the music this has the largest net gain.
 """
+
+CERTAIN_GAIN_DB = 8.0
+"""With as much expected gain, smooth (predictable) damage is mended too."""
 
 TAILS_BESIDE_S = 0.025
 """Neighbours' tails are subtracted too where they come this close to the own clicks."""
@@ -103,6 +110,14 @@ class _Fill:
     samples: FloatArray
     error_energy: float
     method: str
+    variance: float = np.nan
+    coefficients: FloatArray = field(default_factory=lambda: np.ones(1))
+
+    def surprise_db(self, difference: FloatArray) -> float:
+        """Return the power of the observed sound's prediction errors over the expected, in dB."""
+        errors = np.convolve(self.coefficients, difference)
+        expected = self.variance * difference.size
+        return 10 * math.log10(max(float(np.dot(errors, errors)) / expected, 1e-30))
 
 
 def _without_tails(passage: Passage, channel: int, chain: Chain | None) -> FloatArray:
@@ -181,14 +196,17 @@ def _fill_group(
     rate = passage.sample_rate
     sound = clean(channel)[lo:hi]
     base = interpolate(sound, runs, group, sizes=sizes, sample_rate=rate)
-    ar = dict(zip(group, base.error_energy, strict=True))
-    best = {run: _Fill(run, base.samples[slice(*run)], ar[run], "ar") for run in group}
+    ar = {fill.run: fill for fill in _fills(base, group, "ar")}
+    best = dict(ar)
     short = max(stop - start for start, stop in group) <= SHORT_CORE_S * rate
 
-    def offer(run: Run, candidate: Interpolation, error: float, name: str, share: float) -> None:
-        forced = method == name and (best[run].method != name or error < best[run].error_energy)
-        if forced or (method == "auto" and error < share * best[run].error_energy):
-            best[run] = _Fill(run, candidate.samples[slice(*run)], error, name)
+    def offer(fill: _Fill, share: float) -> None:
+        rival = best[fill.run]
+        forced = method == fill.method and (
+            rival.method != method or fill.error_energy < rival.error_energy
+        )
+        if forced or (method == "auto" and fill.error_energy < share * rival.error_energy):
+            best[fill.run] = fill
 
     if method in ("auto", "stereo"):
         for other in range(passage.samples.shape[1]):
@@ -207,25 +225,33 @@ def _fill_group(
             )
             if found is None:
                 continue
-            for run, error in zip(found[0], found[1].error_energy, strict=True):
-                change = found[1].samples[slice(*run)] - base.samples[slice(*run)]
-                if method == "stereo" or np.dot(change, change) < STEREO_SURPRISE * ar[run]:
-                    offer(run, found[1], error, "stereo", STEREO_ADVANTAGE)
-    for run, ar_error in ar.items():
-        long = run[1] - run[0] > LONG_CORE_S * rate
-        if method == "copy" or (method == "auto" and long):
+            for fill in _fills(found[1], found[0], "stereo"):
+                change = fill.samples - ar[fill.run].samples
+                trusted = np.dot(change, change) < STEREO_SURPRISE * ar[fill.run].error_energy
+                if method == "stereo" or trusted:
+                    offer(fill, STEREO_ADVANTAGE)
+    for run, plain in ar.items():
+        length = run[1] - run[0]
+        if method == "copy" or (method == "auto" and length > LONG_CORE_S * rate):
             copied = fill_by_copy(sound, runs, run, sample_rate=rate)
             if copied is not None:
-                offer(run, copied, copied.error_energy[0], "copy", COPY_ADVANTAGE)
+                offer(_fills(copied, [run], "copy")[0], COPY_ADVANTAGE)
         sags = (
-            best[run].method == "ar"
-            and run[1] - run[0] > BEYOND_AR_S * rate
-            and ar_error > SAGGING * _energy_beside(sound, runs, run)
+            best[run] is plain
+            and length > BEYOND_AR_S * rate
+            and plain.error_energy > SAGGING * _energy_beside(sound, runs, run)
         )
         if method == "spectrum" or (method == "auto" and sags):
-            drawn = fill_by_spectrum(sound, runs, run, base, ar_error)
-            best[run] = _Fill(run, drawn.samples[slice(*run)], drawn.error_energy[0], "spectrum")
+            drawn = fill_by_spectrum(sound, runs, run, base, plain.error_energy)
+            best[run] = replace(plain, samples=drawn, method="spectrum")
     return list(best.values())
+
+
+def _fills(result: Interpolation, runs: Sequence[Run], method: str) -> list[_Fill]:
+    return [
+        _Fill(run, result.samples[slice(*run)], error, method, variance, result.coefficients)
+        for run, error, variance in zip(runs, result.error_energy, result.variance, strict=True)
+    ]
 
 
 def _energy_beside(sound: FloatArray, runs: Sequence[Run], run: Run) -> float:
@@ -265,9 +291,14 @@ def _decide(
     share = (click.stop - click.start) / max(fill.run[1] - fill.run[0], 1)
     error = fill.error_energy * min(share, 1.0)
     gain_db = float("nan")
+    certain = changed > 0.0 and error == 0.0
     if np.isfinite(error) and error > 0.0:
         gain_db = 10 * math.log10(max(changed / error - 1.0, 1e-3))
-    weak = changed == 0.0 or not np.isfinite(error) or gain_db < LEAST_GAIN_DB
-    if settings.keep_weak and weak:
+        core = slice(0, click.stop - click.start)
+        certain = gain_db >= CERTAIN_GAIN_DB or (
+            gain_db >= LEAST_GAIN_DB
+            and fill.surprise_db((observed - samples)[core]) >= LEAST_SURPRISE_DB
+        )
+    if settings.keep_weak and not certain:
         return Repair(click, np.zeros(0), "left", gain_db)
     return Repair(click, samples, fill.method, gain_db)

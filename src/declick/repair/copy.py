@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ def fill_by_copy(
     )
     filled = samples.copy()
     filled[start:stop] = (result.samples + gain * copy)[start - lo : stop - lo]
-    return Interpolation(filled, result.error_energy, result.coefficients)
+    return replace(result, samples=filled)
 
 
 def _most_similar(

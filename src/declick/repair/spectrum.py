@@ -24,7 +24,7 @@ SEED = 20
 
 def fill_by_spectrum(
     samples: FloatArray, runs: Sequence[Run], run: Run, filled: Interpolation, error_energy: float
-) -> Interpolation:
+) -> FloatArray:
     """Fill one run with sound of the surrounding spectrum.
 
     Parameters
@@ -42,7 +42,7 @@ def fill_by_spectrum(
 
     Returns
     -------
-    Interpolation
+    ndarray of float64, shape (stop - start,)
         The same draw for the same gap in the same sound.
     """
     coefficients = filled.coefficients
@@ -51,7 +51,7 @@ def fill_by_spectrum(
     lo, hi = max(start - order, 0), min(stop + order, samples.size)
     variance = nearby_variance(filled.samples, run, coefficients, otherwise=0.0)
     if variance <= 0.0 or not np.isfinite(error_energy):
-        return Interpolation(filled.samples, (error_energy,), coefficients)
+        return filled.samples[start:stop].copy()
     generator = np.random.default_rng([SEED, stop - start])
     excitation = generator.standard_normal(hi - lo + 2 * order)
     drawn = lfilter([1.0], coefficients, excitation)[2 * order :]
@@ -65,6 +65,4 @@ def fill_by_spectrum(
     energy = float(np.dot(residue, residue))
     if energy > 0.0 and error_energy > 0.0:
         residue = residue * np.sqrt(error_energy / energy)
-    result = filled.samples.copy()
-    result[start:stop] += residue
-    return Interpolation(result, (2 * error_energy,), coefficients)
+    return np.asarray(filled.samples[start:stop] + residue, dtype=np.float64)

@@ -7,6 +7,7 @@ interpolated autoregressively across the gap, and the prediction is added back.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,11 +182,17 @@ def fill_from_channel(
     filled[lo:hi] = fill_roughly(other[lo:hi], near)
     if least_coherence and coherence(target, filled, span, coefficients) < least_coherence:
         return None
-    guide = match_channel(target, filled, span, coefficients, context=context, taps=taps)
     lo, hi = max(span[0] - context // 2, 0), min(span[1] + context // 2, target.size)
     missing = merge_runs(runs, lo, hi)
+    estimate = target.copy()
+    for final in (False, True):
+        # What the gap was filled with spoils the match a little, so match again when it is better.
+        guide = match_channel(estimate, filled, span, coefficients, context=context, taps=taps)
+        difference = target[lo:hi] - guide[lo:hi]
+        if not final:
+            estimate[lo:hi] = fill_roughly(difference, missing) + guide[lo:hi]
     result = interpolate(
-        target[lo:hi] - guide[lo:hi],
+        difference,
         missing,
         [(a - lo, b - lo) for a, b in usable],
         sizes=sizes[:1],
@@ -193,7 +200,7 @@ def fill_from_channel(
     )
     samples = target.copy()
     samples[lo:hi] = result.samples + guide[lo:hi]
-    return usable, Interpolation(samples, result.error_energy, result.coefficients)
+    return usable, replace(result, samples=samples)
 
 
 def merge_runs(runs: Sequence[Run], lo: int, hi: int) -> list[Run]:
