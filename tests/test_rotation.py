@@ -56,6 +56,16 @@ def test_bursts_have_no_period() -> None:
         assert find_rotation(np.concatenate(bursts)) is None
 
 
+def test_many_small_clicks_that_return_for_a_few_turns() -> None:
+    rng = np.random.default_rng(10)
+    places = rng.uniform(0, 1.791, 20)
+    turns = [places[rng.uniform(size=20) < 0.7] + 1.791 * turn for turn in range(4)]
+    times = np.concatenate(turns)
+    rotation = find_rotation(times + rng.normal(0, 3e-4, times.size))
+    assert rotation is not None
+    assert rotation.period_s == pytest.approx(1.791, rel=5e-4)
+
+
 def test_strong_clicks_are_kept_in_dense_crackle() -> None:
     rng = np.random.default_rng(9)
     crackle = rng.uniform(0, 60, 60 * 150)

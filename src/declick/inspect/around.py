@@ -10,7 +10,7 @@ import numpy as np
 
 from declick.clicks import Click, FloatArray
 from declick.inspect import figure as look
-from declick.inspect.spectrogram import draw_spectrogram, spectrogram_db, top_db
+from declick.inspect.spectrogram import common_scale, draw_spectrogram, spectrogram_db
 from declick.labels import channel_name
 from declick.report import format_time
 
@@ -92,7 +92,9 @@ def draw_around(
         for name, part in (("before", before), ("after", after), ("removed", removed))
         for channel in shown
     }
-    top = top_db(*(power for (name, _), (power, _) in powers.items() if name == "before"))
+    scale_db = common_scale(
+        *(power for (name, _), (power, _) in powers.items() if name == "before")
+    )
     tails = False
     for column, channel in enumerate(shown):
         close = figure.add_subplot(upper[0, column])
@@ -120,7 +122,7 @@ def draw_around(
         for row, part in enumerate(("before", "after", "removed"), start=1):
             axes = figure.add_subplot(lower[row, column], sharex=wide)
             power, highest_hz = powers[part, channel]
-            image = draw_spectrogram(axes, power, highest_hz, span, top)
+            image = draw_spectrogram(axes, power, highest_hz, span, scale_db)
             look.name_inside(axes, part)
             axes.set_xlim(span)
             axes.tick_params(labelbottom=part == "removed")

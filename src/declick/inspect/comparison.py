@@ -9,7 +9,12 @@ import numpy as np
 
 from declick.clicks import Click, FloatArray
 from declick.inspect import figure as look
-from declick.inspect.spectrogram import draw_spectrogram, envelope, spectrogram_db, top_db
+from declick.inspect.spectrogram import (
+    common_scale,
+    draw_spectrogram,
+    envelope,
+    spectrogram_db,
+)
 
 COLUMNS = 800
 
@@ -82,10 +87,10 @@ def draw_comparison(
         (name, *spectrogram_db(sound, sample_rate, window_ms=23.0, columns=COLUMNS))
         for name, sound in sounds
     ]
-    top = top_db(*(power for _, power, _ in powers))
+    scale_db = common_scale(*(power for _, power, _ in powers))
     for row, (name, power, highest_hz) in enumerate(powers, start=1):
         axes = figure.add_subplot(grid[row, 0], sharex=wave)
-        image = draw_spectrogram(axes, power, highest_hz, (0.0, duration_s), top)
+        image = draw_spectrogram(axes, power, highest_hz, (0.0, duration_s), scale_db)
         look.name_inside(axes, name)
         axes.tick_params(labelbottom=row == len(powers))
     look.time_axis(wave, duration_s)

@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from declick.clicks import FloatArray
 from declick.inspect.figure import style
 
-RANGE_DB = 85.0
+LEAST_RANGE_DB, RANGE_DB = 50.0, 85.0
 HIGHEST_HZ = 22_050.0
 
 
@@ -56,7 +56,11 @@ def spectrogram_db(
 
 
 def draw_spectrogram(
-    axes: Any, power_db: FloatArray, highest_hz: float, span: tuple[float, float], top_db: float
+    axes: Any,
+    power_db: FloatArray,
+    highest_hz: float,
+    span: tuple[float, float],
+    scale_db: tuple[float, float],
 ) -> Any:
     """Draw `power_db` over ``span`` of the x axis; return the image for a colour bar."""
     half = highest_hz / (power_db.shape[0] - 1) / 2
@@ -66,8 +70,8 @@ def draw_spectrogram(
         aspect="auto",
         cmap="magma",
         interpolation="bilinear",
-        vmin=top_db - RANGE_DB,
-        vmax=top_db,
+        vmin=scale_db[0],
+        vmax=scale_db[1],
         extent=(*span, -half / 1e3, (highest_hz + half) / 1e3),
     )
     axes.set_ylim(0, highest_hz / 1e3)
@@ -76,9 +80,12 @@ def draw_spectrogram(
     return image
 
 
-def top_db(*powers_db: FloatArray) -> float:
-    """Return where the common colour scale ends: just above nearly all of the sound."""
-    return 5.0 * math.ceil(max(float(np.percentile(power, 99.8)) for power in powers_db) / 5.0)
+def common_scale(*powers_db: FloatArray) -> tuple[float, float]:
+    """Return the ends of a colour scale (dB): just below and above nearly all of the sound."""
+    low, high = np.percentile(np.concatenate([power.ravel() for power in powers_db]), (1, 99.9))
+    top = 5.0 * math.ceil(float(high) / 5.0)
+    bottom = 5.0 * math.floor(float(low) / 5.0)
+    return min(max(bottom, top - RANGE_DB), top - LEAST_RANGE_DB), top
 
 
 def envelope(samples: FloatArray, columns: int) -> tuple[FloatArray, FloatArray]:
