@@ -123,6 +123,8 @@ def test_comparison(tmp_path: Path, worn: tuple[FloatArray, FloatArray, list[Cli
     path = tmp_path / "demo.png"
     draw_comparison(path, clean, damaged, clean, sample_rate=RATE, clicks=clicks, title="demo")
     assert_picture(path)
+    draw_comparison(path, None, damaged, clean, sample_rate=RATE)
+    assert_picture(path)
     quiet = np.zeros((500, 1))
     draw_comparison(path, quiet, quiet, quiet, sample_rate=8000)
     assert_picture(path, least_kb=5)

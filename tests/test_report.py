@@ -129,6 +129,14 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     assert write(tmp_path / "b.json", [repair(5), repair(90)]).read_bytes() == one
 
 
+def test_numpy_numbers_are_taken(tmp_path: Path) -> None:
+    click = Click(np.int64(5), np.int64(9), np.int64(9), np.int32(1), np.float32(0.5))  # type: ignore[arg-type]
+    item = Repair(click, np.zeros(4), "ar", np.float32(2.5))  # type: ignore[arg-type]
+    report = read_report(write(tmp_path / "r.json", [item]))
+    assert report.clicks == [Click(5, 9, 9, 1, 0.5)]
+    assert report.entries[0].gain_db == 2.5
+
+
 def test_source_may_be_known_at_the_end(tmp_path: Path) -> None:
     with ReportWriter(tmp_path / "r.json", source=SOURCE, settings={}) as writer:
         writer.source = replace(SOURCE, frames=7, sha256=None)

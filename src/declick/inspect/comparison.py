@@ -21,7 +21,7 @@ COLUMNS = 800
 
 def draw_comparison(
     path: str | Path,
-    clean: FloatArray,
+    clean: FloatArray | None,
     damaged: FloatArray,
     restored: FloatArray,
     *,
@@ -29,13 +29,14 @@ def draw_comparison(
     clicks: Sequence[Click] = (),
     title: str = "",
 ) -> Path:
-    """Draw the waves over one another and three spectrograms below (PNG).
+    """Draw the waves over one another, and the spectrograms below (PNG).
 
     Parameters
     ----------
     path : str or Path
     clean, damaged, restored : ndarray of float64, shape (frames, channels)
-        The spectrograms show the mean power of the channels, the wave its first channel.
+        `clean` is None for a real record. The spectrograms show the mean power of the channels,
+        the wave its first channel.
     sample_rate : int
     clicks : sequence of Click
         What was found; marked under the wave.
@@ -52,12 +53,15 @@ def draw_comparison(
     WriteError
         Where the picture cannot be written.
     """
+    sounds = [("damaged", damaged), ("restored", restored)]
+    if clean is not None:
+        sounds.insert(0, ("clean", clean))
     figure = look.new_figure(11.5, 8.6)
     grid = figure.add_gridspec(
-        4, 2, width_ratios=[60, 1], wspace=0.03, hspace=0.14,
+        1 + len(sounds), 2, width_ratios=[60, 1], wspace=0.03, hspace=0.14,
         left=0.065, right=0.935, top=0.915, bottom=0.055,
     )  # fmt: skip
-    duration_s = clean.shape[0] / sample_rate
+    duration_s = damaged.shape[0] / sample_rate
     wave = figure.add_subplot(grid[0, 0])
     for sound, colour, name in (
         (damaged, look.BEFORE, "damaged"),
@@ -82,7 +86,6 @@ def draw_comparison(
     wave.set_title("wave", fontsize=10, loc="left", pad=4)
     look.style(wave)
 
-    sounds = (("clean", clean), ("damaged", damaged), ("restored", restored))
     powers = [
         (name, *spectrogram_db(sound, sample_rate, window_ms=23.0, columns=COLUMNS))
         for name, sound in sounds
@@ -99,5 +102,11 @@ def draw_comparison(
     bar = figure.colorbar(image, cax=figure.add_subplot(grid[1:, 1]))
     bar.set_label("dB re full scale", fontsize=9)
     bar.ax.tick_params(labelsize=9)
-    figure.suptitle(title or "Clean, damaged, restored", x=0.065, y=0.972, ha="left", fontsize=13)
+    figure.suptitle(
+        title or ", ".join(name for name, _ in sounds).capitalize(),
+        x=0.065,
+        y=0.972,
+        ha="left",
+        fontsize=13,
+    )
     return look.save_png(figure, path, look.spectrogram_palette())
