@@ -272,7 +272,11 @@ class ReportWriter:
         Entry
             As it stands in the report.
         """
-        click = repair.click
+        given = repair.click
+        frames = (int(frame) for frame in (given.start, given.stop, given.tail))
+        # Rounded as it is written, in Python's numbers: JSON knows no NumPy.
+        sure = round(float(given.confidence), 4)
+        click = Click(*frames, int(given.channel), sure, given.kind)
         if click.start < self._last_start:
             raise ValueError(f"a report needs ascending clicks: {click} comes after a later one")
         self._last_start = click.start
@@ -421,12 +425,12 @@ def _entry_values(entry: Entry, sample_rate: int) -> dict[str, Any]:
         "number": entry.number,
         "time_s": round(time_s, 6),
         "time": format_time(time_s),
-        "channel": int(click.channel),
-        "start": int(click.start),
-        "stop": int(click.stop),
-        "tail": int(click.tail),
+        "channel": click.channel,
+        "start": click.start,
+        "stop": click.stop,
+        "tail": click.tail,
         "kind": click.kind.value,
-        "confidence": round(float(click.confidence), 4),
+        "confidence": click.confidence,
         "method": entry.method,
         "made": entry.made,
         "gain_db": entry.gain_db,
