@@ -273,10 +273,10 @@ class ReportWriter:
             As it stands in the report.
         """
         given = repair.click
-        frames = (int(frame) for frame in (given.start, given.stop, given.tail))
         # Rounded as it is written, in Python's numbers: JSON knows no NumPy.
         sure = round(float(given.confidence), 4)
-        click = Click(*frames, int(given.channel), sure, given.kind)
+        start, stop, tail = int(given.start), int(given.stop), int(given.tail)
+        click = Click(start, stop, tail, int(given.channel), sure, given.kind)
         if click.start < self._last_start:
             raise ValueError(f"a report needs ascending clicks: {click} comes after a later one")
         self._last_start = click.start
