@@ -13,10 +13,7 @@ from numpy.typing import NDArray
 from declick.chunks import ByteOrder
 from declick.clicks import FloatArray
 
-_BITS = {
-    "PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32,
-    "ALAC_16": 16, "ALAC_20": 20, "ALAC_24": 24,
-}  # fmt: skip
+_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 
 
 def snap(samples: FloatArray, subtype: str) -> FloatArray:
@@ -68,7 +65,7 @@ def pack(samples: FloatArray, subtype: str, order: ByteOrder) -> bytes:
 
 
 def left_justified(samples: FloatArray, subtype: str) -> NDArray[np.int32]:
-    """Return integer samples in the upper bits of 32, as the codecs of libsndfile take them."""
+    """Return integer samples in the upper bits of 32, as libsndfile takes them."""
     bits = _BITS[subtype]
     return (_integers(samples, bits) * 2.0 ** (32 - bits)).astype(np.int32)
 

@@ -55,10 +55,10 @@ def carry_over(
         return _converted(recording, family, plain, coding_history)
     before, after, notices = _other_chunks(recording, family)
     kind, order = plain.kind, plain.order
-    if family in _HEADERS and not subtype.startswith("ALAC"):
+    if family in _HEADERS:
         own = _own_header(recording, family, subtype)
         if own is None:
-            drop = {_HEADERS[family], b"fact", _W64_FACT, b"FVER"}
+            drop = {_HEADERS[family], b"fact", _W64_FACT, b"FVER", b"kuki"}
             before = [*plain.before, *(chunk for chunk in before if chunk[0] not in drop)]
         else:
             kind, order = _source_kind(recording, format), _source_order(recording)
@@ -231,8 +231,6 @@ def plain_layout_for(recording: Recording, format: str, subtype: str) -> Layout:
     """Lay out an output file without metadata, but with the places of the channels."""
     if format == "FLAC":
         return Layout("FLAC", ">", ())
-    if subtype.startswith("ALAC"):
-        return Layout("CAF", ">", ())
     return plain_layout(
         format,
         subtype,

@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol, Self
 import numpy as np
 import soundfile
 
-from declick.chunks import WIDTHS, scan
+from declick.chunks import WIDTHS, flac_total, scan
 from declick.clicks import FloatArray
 from declick.errors import WriteError
 from declick.grid import left_justified, pack
@@ -78,13 +78,18 @@ class PackedSink:
             self._file.flush()
 
 
-class CodecSink:
-    """Lets libsndfile compress the samples, then puts the metadata around them."""
+class FlacSink:
+    """Lets libsndfile compress the samples, then puts the metadata before its frames."""
 
     def __init__(
-        self, pending: PendingFile, layout: Layout, format: str, subtype: str, sample_rate: int,
-        frames: int, channels: int,
-    ) -> None:  # fmt: skip
+        self,
+        pending: PendingFile,
+        layout: Layout,
+        subtype: str,
+        sample_rate: int,
+        frames: int,
+        channels: int,
+    ) -> None:
         self._pending, self._layout, self._subtype = pending, layout, subtype
         self._frames = frames
         self._compressed = pending.beside()
@@ -94,7 +99,7 @@ class CodecSink:
                 "w",
                 samplerate=sample_rate,
                 channels=channels,
-                format=format,
+                format="FLAC",
                 subtype=subtype,
             )
 
@@ -104,34 +109,19 @@ class CodecSink:
             self._encoder.write(left_justified(samples, self._subtype))
 
     def finish(self) -> None:
-        """Close the encoder, check its length, and put the metadata around its output."""
+        """Close the encoder, check its length, and put the metadata before its frames."""
         with self._encoding():
             self._encoder.close()
-            if soundfile.info(str(self._compressed)).frames != self._frames:
-                raise WriteError(self._failed())
         with writing(self._pending.name), self._compressed.open("rb") as source:
             container = scan(source)
-            assert container is not None
-            target = self._pending.file
-            if container.kind == "FLAC":
-                info = container.chunks[0]
-                source.seek(info.offset)
-                target.write(frame_flac(source.read(info.size), self._layout.before))
-                source.seek(container.samples_offset)
-                shutil.copyfileobj(source, target, 1 << 20)
-            else:
-                own = []
-                for chunk in container.chunks:
-                    source.seek(chunk.offset)
-                    if chunk.id not in (b"data", b"free"):
-                        own.append((chunk.id, source.read(chunk.size)))
-                names = {name for name, _ in own}
-                rest = [c for c in (*self._layout.before, *self._layout.after) if c[0] not in names]
-                head, _ = Layout("CAF", ">", (*own, *rest)).frame(container.samples_bytes)
-                target.write(head)
-                source.seek(container.samples_offset)
-                shutil.copyfileobj(source, target, 1 << 20)
-        self._compressed.unlink()
+            if container is None or flac_total(container, source) != self._frames:
+                raise WriteError(self._failed())
+            info = container.chunks[0]
+            source.seek(info.offset)
+            head = frame_flac(source.read(info.size), self._layout.before)
+            self._pending.file.write(head)
+            source.seek(container.samples_offset)
+            shutil.copyfileobj(source, self._pending.file, 1 << 20)
 
     def _failed(self) -> str:
         free = shutil.disk_usage(self._compressed.parent).free
