@@ -18,19 +18,21 @@ from pathlib import Path
 
 import numpy as np
 import scipy.optimize
+import scipy.signal
 import soundfile
 
 from declick.clicks import Click, FloatArray, Kind
 from declick.damage.synthesize import draw_wear, wear
 from declick.detect.ar import Geometry, describe, propose, survey
-from declick.detect.confidence import FEATURES, ConfidenceModel
+from declick.detect.confidence import FEATURES, STEREO_FEATURES, ConfidenceModel
 
 RATE = 44100
-MODES = ("clean", "tick", "pop", "crackle", "real")
+MODES = ("clean", "tick", "pop", "crackle", "real", "shellac")
 WEAR = {
     "tick": {Kind.TICK: 3.0},
     "pop": {Kind.POP: 1.5, Kind.THUMP: 0.3, Kind.SCRATCH: 1.0},
     "crackle": {Kind.CRACKLE: 80.0, Kind.TICK: 2.0},
+    "shellac": {Kind.CRACKLE: 60.0, Kind.TICK: 10.0, Kind.POP: 1.0},
 }
 
 
@@ -114,7 +116,11 @@ def gather(
             if rng.uniform() < 0.25:  # a mono record on a stereo cartridge
                 middle = clean.mean(axis=1, keepdims=True)
                 clean = middle + (clean - middle) * rng.uniform(0, 0.2)
-            bed = 10 ** (rng.uniform(-70, -45) / 20) * np.sqrt(np.mean(clean**2))
+            loud = (-70, -45)
+            if name == "shellac" or (name == "clean" and rng.uniform() < 0.25):
+                band = scipy.signal.butter(4, rng.uniform(3500, 9000), fs=RATE, output="sos")
+                clean, loud = scipy.signal.sosfilt(band, clean, axis=0), (-40, -20)
+            bed = 10 ** (rng.uniform(*loud) / 20) * np.sqrt(np.mean(clean**2))
             clean = clean + rng.standard_normal(clean.shape) * bed
             worn, truth = clean, []
             if name == "real":
@@ -128,11 +134,17 @@ def gather(
             yield index, mode, describe(around, channel, cell, 2, geometry), labels
 
 
-def fit(described: FloatArray, labels: np.ndarray, weights: FloatArray) -> ConfidenceModel:
+def fit(
+    described: FloatArray, labels: np.ndarray, weights: FloatArray, stereo: bool
+) -> ConfidenceModel:
     """Fit the logistic model with its products by L-BFGS and a ridge."""
+    if not stereo:
+        described = described.copy()
+        described[:, STEREO_FEATURES] = 0.0
     low, high = np.quantile(described, [0.002, 0.998], axis=0)
     held = np.clip(described, low, high)
-    mean, spread = held.mean(axis=0), held.std(axis=0) + 1e-9
+    mean, spread = held.mean(axis=0), held.std(axis=0)
+    spread[spread < 1e-6] = 1.0  # the features that a mono model goes without
     scaled = (held - mean) / spread
     rows, columns = np.triu_indices(len(FEATURES))
     design = np.concatenate(
@@ -159,7 +171,10 @@ def fit(described: FloatArray, labels: np.ndarray, weights: FloatArray) -> Confi
 
 
 def report(
-    model: ConfidenceModel, described: FloatArray, labels: np.ndarray, modes: np.ndarray,
+    model: ConfidenceModel,
+    described: FloatArray,
+    labels: np.ndarray,
+    modes: np.ndarray,
     minutes: float,
 ) -> list[dict[str, float]]:
     """Return false places a minute on clean music and recall by mode, at several thresholds."""
@@ -196,27 +211,34 @@ def main() -> None:
             part = (modes == mode) & (labels == value)
             weights[part] = (2.0 - value) / max(1, part.sum())
     fitted = index % 2 == 0
-    model = fit(described[fitted], labels[fitted], weights[fitted])
     held = ~fitted
     minutes = len({i for i, m, _, _ in parts if m == 0 and i % 2}) * 0.25
-    rows = report(model, described[held], labels[held], modes[held], minutes)
-    for row in rows:
-        print("  ".join(f"{name} {value:7.3f}" for name, value in row.items()))
-    model = fit(described, labels, weights)
+    held_out: dict[str, list[dict[str, float]]] = {}
+    values: dict[str, object] = {"features": FEATURES}
+    for name, stereo in (("stereo", True), ("mono", False)):
+        model = fit(described[fitted], labels[fitted], weights[fitted], stereo)
+        rows = report(model, described[held], labels[held], modes[held], minutes)
+        print(name)
+        for row in rows:
+            print("  ".join(f"{key} {value:7.3f}" for key, value in row.items()))
+        held_out[name] = rows
+        model = fit(described, labels, weights, stereo)
+        fields = ("low", "high", "mean", "spread", "linear", "quadratic")
+        values[name] = {key: np.round(getattr(model, key), 5).tolist() for key in fields} | {
+            "offset": model.offset
+        }
     package = Path(__file__).parents[1] / "src" / "declick" / "detect" / "confidence.json"
-    values = {"features": FEATURES, "offset": model.offset}
-    for name in ("low", "high", "mean", "spread", "linear", "quadratic"):
-        values[name] = np.round(getattr(model, name), 6).tolist()
     package.write_text(json.dumps(values) + "\n", encoding="utf-8")
     results = {
         "schema": "declick-confidence/1",
-        "command": "python " + " ".join(["benchmarks/fit_confidence.py", "--clean", "DIR"])
+        "command": "python "
+        + " ".join(["benchmarks/fit_confidence.py", "--clean", "DIR"])
         + " --noise DIR",
         "sources": [path.name for path in files],
         "held_out": [path.name for path in files[1::2]],
         "banked_clicks": len(bank),
         "places": len(labels),
-        "held_out_rows": rows,
+        "held_out_rows": held_out,
     }
     target = Path(__file__).parents[1] / "results" / "confidence.json"
     target.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
-from declick.detect.confidence import ConfidenceModel, load_confidence
+from declick.detect.confidence import ConfidenceModels, load_confidence
 
 IntArray = NDArray[np.intp]
 
@@ -29,6 +29,8 @@ PROPOSAL: Final = 4.5
 PROPOSAL_WITH_SIDE: Final = 2.0
 # Amplitude below which nothing is told apart: dither and rounding of a 16-bit source.
 FLOOR: Final = 2e-5
+# L-R weaker than this share of the louder channel, in power: both channels are the same.
+SAME_SHARE: Final = 1e-4
 # A core reaches out to where the prediction error stays below this many times the local scale ...
 EDGE: Final = 3.0
 # ... or below this share of the click's own peak, whichever is higher.
@@ -47,6 +49,7 @@ ENVELOPE_MS: Final = (
     (3.4, 9.0),
     (9.0, 22.7),
 )
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -257,7 +260,7 @@ def _gather(values: NDArray[np.floating], row: IntArray, index: IntArray) -> Flo
 def describe(
     around: Surroundings, channel: IntArray, cell: IntArray, channels: int, geometry: Geometry
 ) -> FloatArray:
-    """Describe each proposed place by the numbers that `ConfidenceModel` weighs.
+    """Describe each proposed place by the numbers that `ConfidenceModels` weighs.
 
     Returns
     -------
@@ -326,9 +329,7 @@ def _summits(
     return start + values.argmax(axis=1)
 
 
-def reach_out(
-    hot: NDArray[np.bool_], *, patience: int
-) -> IntArray:
+def reach_out(hot: NDArray[np.bool_], *, patience: int) -> IntArray:
     """Return how many frames each row reaches from its first, over rests of at most `patience`.
 
     Parameters
@@ -356,11 +357,11 @@ class ArDetector:
     ----------
     sample_rate : float
         In Hz.
-    model : ConfidenceModel, optional
+    model : ConfidenceModels, optional
         By default the one that ships with the package.
     """
 
-    def __init__(self, sample_rate: float, model: ConfidenceModel | None = None) -> None:
+    def __init__(self, sample_rate: float, model: ConfidenceModels | None = None) -> None:
         self.geometry = Geometry(sample_rate)
         self.model = model or load_confidence()
 
@@ -394,13 +395,24 @@ class ArDetector:
             channel, cell = channel[inside], cell[inside]
             if len(cell):
                 described = describe(around, channel, cell, channels, geometry)
-                confidence = self.model(described)
+                second = _has_second_opinion(around, cell, channels)
+                confidence = self.model(described, second)
                 start, stop = _edges(around, channel, cell, geometry)
                 confidence[_is_digital(samples, channel, start, stop, geometry)] = 0.0
                 for index in np.argsort(confidence, kind="stable"):
                     row = slice(start[index], stop[index])
                     probability[row, channel[index]] = confidence[index]
         return probability[context:-context]
+
+
+def _has_second_opinion(around: Surroundings, cell: IntArray, channels: int) -> NDArray[np.bool_]:
+    """Return where the two channels differ enough for L-R to tell anything."""
+    if channels != 2:
+        return np.zeros(len(cell), dtype=bool)
+    near = cell[:, None] + np.arange(-32, 33)
+    row = np.zeros(len(cell), dtype=np.intp)
+    left, right, side = (_gather(around.power, row + i, near).sum(axis=1) for i in range(3))
+    return np.asarray(side > SAME_SHARE * np.maximum(left, right))
 
 
 def _edges(

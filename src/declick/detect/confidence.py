@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
 
@@ -38,6 +39,9 @@ FEATURES: Final = (
     "envelope +3.4 ms",
     "envelope +9.0 ms",
 )
+
+STEREO_FEATURES: Final = [FEATURES.index(name) for name in FEATURES if "score in" in name]
+"""Those that tell nothing on a mono file, or where both channels are the same."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +82,37 @@ class ConfidenceModel:
         return 1.0 / (1.0 + np.exp(-np.clip(logit, -40.0, 40.0)))
 
 
+@dataclass(frozen=True)
+class ConfidenceModels:
+    """The models for places with and without the evidence of a second channel."""
+
+    stereo: ConfidenceModel
+    mono: ConfidenceModel
+
+    def __call__(self, described: FloatArray, second: NDArray[np.bool_]) -> FloatArray:
+        """Return the probability of damage, 0..1.
+
+        Parameters
+        ----------
+        described : ndarray, shape (places, features)
+        second : ndarray of bool, shape (places,)
+            Where L-R and the other channel tell something.
+        """
+        alone = described.copy()
+        alone[:, STEREO_FEATURES] = 0.0
+        return np.where(second, self.stereo(described), self.mono(alone))
+
+
 @cache
-def load_confidence() -> ConfidenceModel:
-    """Return the model that ships with the package."""
+def load_confidence() -> ConfidenceModels:
+    """Return the models that ship with the package."""
     text = files("declick.detect").joinpath("confidence.json").read_text(encoding="utf-8")
     values = json.loads(text)
     if tuple(values["features"]) != FEATURES:
         raise RuntimeError("confidence.json was fitted to other features; fit it again")
-    arrays = ("low", "high", "mean", "spread", "linear", "quadratic")
-    return ConfidenceModel(
-        **{name: np.asarray(values[name], dtype=np.float64) for name in arrays},
-        offset=float(values["offset"]),
-    )
+
+    def model(part: dict[str, Any]) -> ConfidenceModel:
+        arrays = {k: np.asarray(v, dtype=np.float64) for k, v in part.items() if k != "offset"}
+        return ConfidenceModel(**arrays, offset=float(part["offset"]))
+
+    return ConfidenceModels(stereo=model(values["stereo"]), mono=model(values["mono"]))

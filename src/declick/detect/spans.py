@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,13 @@ from declick.clicks import Click, Kind
 
 # The confidence asked for at sensitivity 0 and 1, as log odds; between them it is a straight line.
 LOG_ODDS: Final = (9.0, -3.0)
+# A record with this many plain clicks a second is taken for a clean one ...
+CLEAN_HZ: Final = 0.5
+# ... plain meaning this confidence; more of them make the weaker ones likelier, up to this much.
+PLAIN: Final = 0.99
+MOST_PRIOR: Final = 3.0
+# What coincides with a click of the other channel needs less, by so much in log odds.
+COMPANION: Final = 3.0
 # Cores closer than this are one burst.
 FUSION_MS: Final = 0.25
 # A core longer than this is cut off: what is longer is no click.
@@ -30,16 +38,29 @@ SCRATCH_WINDOW_MS: Final = 3.0
 SCRATCH_TURNS: Final = 2
 
 
-def threshold(sensitivity: float) -> float:
+def threshold(sensitivity: float, *, plain_hz: float = 0.0) -> float:
     """Return the confidence that a click must have.
 
     Parameters
     ----------
     sensitivity : float
         0..1; more takes more.
+    plain_hz : float
+        Plain clicks per second and channel of this record (`count_plain`).
     """
     low, high = LOG_ODDS
-    return float(1.0 / (1.0 + np.exp(-(low + (high - low) * sensitivity))))
+    prior = float(np.clip(np.log(max(plain_hz, 1e-9) / CLEAN_HZ), 0.0, MOST_PRIOR))
+    return _odds(low + (high - low) * sensitivity - prior)
+
+
+def _odds(logarithm: float) -> float:
+    """Return the probability for log odds."""
+    return float(1.0 / (1.0 + np.exp(-logarithm)))
+
+
+def count_plain(probability: NDArray[np.float32]) -> int:
+    """Return how many spans of all channels are plainly damage."""
+    return len(find_spans(probability, least=PLAIN, start=0, companions=False))
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -53,7 +74,7 @@ class Span:
 
 
 def find_spans(
-    probability: NDArray[np.float32], *, least: float, start: int
+    probability: NDArray[np.float32], *, least: float, start: int, companions: bool = True
 ) -> list[Span]:
     """Return the stretches whose probability is at least `least`, ascending.
 
@@ -64,7 +85,30 @@ def find_spans(
         0..1.
     start : int
         Frame of the recording that the first row stands for.
+    companions : bool
+        Whether a weaker stretch counts, too, that coincides with one in another channel.
     """
+    spans = _runs(probability, least, start)
+    if companions and spans and probability.shape[1] > 1:
+        weaker = _odds(float(np.log(least / (1.0 - least))) - COMPANION)
+        starts = [span.start for span in spans]
+        spans += [
+            span
+            for span in _runs(probability, weaker, start)
+            if span.confidence < least
+            and any(
+                other.channel != span.channel and other.stop > span.start
+                for other in spans[
+                    max(0, bisect_left(starts, span.stop) - 8) : bisect_left(starts, span.stop)
+                ]
+            )
+        ]
+        spans.sort()
+    return spans
+
+
+def _runs(probability: NDArray[np.float32], least: float, start: int) -> list[Span]:
+    """Return the runs of at least `least`, ascending."""
     spans: list[Span] = []
     for channel in range(probability.shape[1]):
         above = np.pad(probability[:, channel] >= least, 1)
@@ -147,9 +191,7 @@ def name_kinds(clicks: Sequence[Click], *, sample_rate: float) -> list[Click]:
     return named
 
 
-def name_scratches(
-    clicks: Sequence[Click], *, sample_rate: float, period_s: float
-) -> list[Click]:
+def name_scratches(clicks: Sequence[Click], *, sample_rate: float, period_s: float) -> list[Click]:
     """Call scratch what returns at the same angle on the turns before or after.
 
     Parameters
@@ -177,7 +219,9 @@ def name_scratches(
         return list(clicks)
     plain = (Kind.TICK, Kind.POP)
     return [
-        replace(click, kind=Kind.SCRATCH) if count >= SCRATCH_TURNS and click.kind in plain else click
+        replace(click, kind=Kind.SCRATCH)
+        if count >= SCRATCH_TURNS and click.kind in plain
+        else click
         for click, count in zip(clicks, turns, strict=True)
     ]
 
@@ -197,7 +241,13 @@ def lay_tails(clicks: Iterable[Click]) -> Iterator[Click]:
     """
     waiting: deque[Click] = deque()
     latest: dict[int, int] = {}
+    ends: dict[int, int] = {}
     for click in clicks:
+        start = max(click.start, ends.get(click.channel, 0))
+        if start >= click.stop:
+            continue
+        click = replace(click, start=start)
+        ends[click.channel] = click.stop
         carried = latest.get(click.channel, 0)
         for index, earlier in enumerate(waiting):
             if earlier.channel == click.channel and earlier.tail > click.start:

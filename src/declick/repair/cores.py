@@ -1,0 +1,203 @@
+"""Where a core begins and ends, judged by what the music should have been there.
+
+A detector sees the corners of a push: the stretch between the two corners of a pop is smooth, and
+its prediction error is small. So where the sound beside a core stands far out of its surroundings,
+the whole neighbourhood is interpolated, and the core is taken to be what differs from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from declick.clicks import FloatArray
+from declick.repair.ar import ModelSize, interpolate
+
+Core = tuple[int, int]
+
+
+class SettledCore(NamedTuple):
+    """A core with its ends settled, and which of the given cores it came from."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+# How far beside a core its neighbourhood reaches where that stands out, and where it does not.
+REACH_MS: Final = 3.0
+MARGIN_MS: Final = 0.3
+# How often the ends may move on.
+ROUNDS: Final = 4
+# How far apart two corners of a pop may be.
+BURST_MS: Final = 8.0
+# The surroundings whose level is the measure.
+SURROUNDINGS_MS: Final = 25.0
+# A neighbourhood is looked at where its peak is this many times the level of the surroundings.
+STANDS_OUT: Final = 2.2
+# A sample is lost where the damage exceeds this share of the level: more gains nothing on real
+# clicks, whose weak skirts still hold the music.
+LOST_SHARE: Final = 0.2
+# ... and this many times the error that the interpolation is expected to have.
+LOST_ERRORS: Final = 2.0
+# The least part of an extension that must be lost by itself.
+LOST_PART: Final = 0.5
+# Shorter rests inside a core are lost too: a slow push crosses zero.
+REST_MS: Final = 0.7
+_ORDER, _CONTEXT = 256, 4096
+
+
+def settle_cores(
+    samples: FloatArray, cores: Sequence[Core], *, sample_rate: float
+) -> list[SettledCore]:
+    """Return the cores with their ends where the damage ends; corners of one pop are joined.
+
+    Parameters
+    ----------
+    samples : ndarray of float64, shape (frames,)
+        One channel, with 60 ms of context around the cores where there is any.
+    cores : sequence of (start, stop)
+        Half-open frames, ascending and disjoint.
+    sample_rate : float
+        In Hz.
+
+    Returns
+    -------
+    list of SettledCore
+        Ascending and disjoint; no more of them than before.
+    """
+    burst = max(2, round(BURST_MS * 1e-3 * sample_rate))
+    lost = np.zeros(samples.size, dtype=bool)
+    for start, stop in cores:
+        lost[start:stop] = True
+    settled: list[SettledCore] = []
+    index = 0
+    while index < len(cores):
+        first = last = index
+        level = _level(samples, lost, cores[first], sample_rate)
+        while (
+            last + 1 < len(cores)
+            and cores[last + 1][0] - cores[last][1] <= burst
+            and cores[last + 1][1] - cores[first][0] <= 3 * burst
+            and _stands_out(samples, cores[last][1], cores[last + 1][0], level)
+        ):
+            last += 1
+        group = list(cores[first : last + 1])
+        bounds = (
+            settled[-1].stop if settled else 0,
+            cores[last + 1][0] if last + 1 < len(cores) else samples.size,
+        )
+        others = [*cores[max(0, first - 64) : first], *cores[last + 1 : last + 65]]
+        core = _settle(samples, group, others, bounds, level, sample_rate)
+        if core is not None:
+            settled.append(SettledCore(*core, first, last))
+            index = last + 1
+            continue
+        settled += [
+            SettledCore(*core, number, number) for number, core in enumerate(group, start=first)
+        ]
+        index = last + 1
+    return settled
+
+
+def _level(samples: FloatArray, lost: NDArray[np.bool_], core: Core, sample_rate: float) -> float:
+    """Return the level of the sound around a core, from cells so that no click dominates it."""
+    span = round(SURROUNDINGS_MS * 1e-3 * sample_rate)
+    cell = max(1, round(2e-3 * sample_rate))
+    powers: list[float] = []
+    for start in (core[0] - span, core[1]):
+        for low in range(start, start + span - cell + 1, cell):
+            if low < 0 or low + cell > samples.size or lost[low : low + cell].any():
+                continue
+            powers.append(float(np.dot(samples[low : low + cell], samples[low : low + cell])))
+    return float(np.sqrt(np.median(powers) / cell)) if powers else 0.0
+
+
+def _stands_out(samples: FloatArray, low: int, high: int, level: float) -> bool:
+    """Return whether the sound between two frames is much louder than its surroundings."""
+    if high <= low or level <= 0.0:
+        return False
+    return bool(np.abs(samples[low:high]).max() > STANDS_OUT * level)
+
+
+def _settle(
+    samples: FloatArray,
+    group: list[Core],
+    others: list[Core],
+    bounds: Core,
+    level: float,
+    sample_rate: float,
+) -> Core | None:
+    """Return the core that a group is part of, None where nothing beside it stands out."""
+    reach, margin = (round(ms * 1e-3 * sample_rate) for ms in (REACH_MS, MARGIN_MS))
+    hull = group[0][0], group[-1][1]
+    core = hull
+    for _ in range(ROUNDS):
+        low, high = max(core[0] - reach, bounds[0]), min(core[1] + reach, bounds[1])
+        left = _stands_out(samples, low, core[0], level)
+        right = _stands_out(samples, core[1], high, level)
+        if not (left or right) and (len(group) == 1 or core != hull):
+            break
+        low = low if left else max(core[0] - margin, bounds[0])
+        high = high if right else min(core[1] + margin, bounds[1])
+        first, last = _differing(samples, core, others, (low, high), level, sample_rate)
+        # What goes on beyond the window to the right is a tail, or a louder note.
+        last = core[1] if last >= high - 1 else last
+        moved = min(first, hull[0]), max(last, hull[1])
+        if moved == core:
+            break
+        core = moved
+    return core if core != hull or len(group) > 1 else None
+
+
+def _extension(distances: NDArray[np.intp], rest: int) -> int:
+    """Return how far damage goes on: over short rests, and lost for the greater part."""
+    breaks = np.flatnonzero(np.diff(distances, prepend=-1) > rest)
+    distances = distances[: breaks[0]] if breaks.size else distances
+    dense = np.arange(1, distances.size + 1) >= LOST_PART * (distances + 1)
+    return int(distances[dense][-1]) + 1 if dense.any() else 0
+
+
+def _differing(
+    samples: FloatArray,
+    core: Core,
+    others: list[Core],
+    window: Core,
+    level: float,
+    sample_rate: float,
+) -> Core:
+    """Return where the sound around a core differs from its interpolation over a window."""
+    low, high = window
+    rest = round(REST_MS * 1e-3 * sample_rate)
+    near = round(0.06 * sample_rate)
+    start, stop = max(0, low - near), min(samples.size, high + near)
+    wanted = (low - start, high - start)
+    runs = [
+        (max(a - start, 0), min(b, stop) - start)
+        for a, b in others
+        if b > start and a < stop and not (a < high and b > low)
+    ]
+    scale = sample_rate / 44100.0
+    size = ModelSize(order=round(_ORDER * min(scale, 4.0)), context=round(_CONTEXT * scale))
+    filled = interpolate(
+        samples[start:stop],
+        sorted([*runs, wanted]),
+        [wanted],
+        sizes=[size],
+        sample_rate=round(sample_rate),
+    )
+    error = filled.error_energy[0] / (high - low)
+    least = max(LOST_SHARE * level, LOST_ERRORS * float(np.sqrt(error)))
+    differs = np.abs(samples[low:high] - filled.samples[slice(*wanted)]) > least
+    frames = np.flatnonzero(differs) + low
+    first = core[0] - _extension((core[0] - 1 - frames[frames < core[0]])[::-1], rest)
+    last = core[1] + _extension(frames[frames >= core[1]] - core[1], rest)
+    if first == core[0] and last == core[1] and frames.size:
+        inside = frames[(frames >= core[0]) & (frames < core[1])]
+        if inside.size:
+            first, last = int(inside[0]), int(inside[-1]) + 1
+    return first, last
