@@ -29,7 +29,8 @@ def music(frames: int, sample_rate: float, seed: int = 1) -> FloatArray:
     noise = np.cumsum(rng.standard_normal(frames) * np.sqrt(44100 / sample_rate))
     noise -= np.convolve(noise, np.ones(101) / 101, mode="same")
     sound = sound / sound.std() + 0.02 * noise + 0.003 * rng.standard_normal(frames)
-    return 0.1 * sound / sound.std()
+    result: FloatArray = 0.1 * sound / sound.std()
+    return result
 
 
 def ring(frames: int, sample_rate: float, frequency: float, decay: float) -> FloatArray:
@@ -41,7 +42,8 @@ def ring(frames: int, sample_rate: float, frequency: float, decay: float) -> Flo
 def thump(frames: int, sample_rate: float, decay: float = 0.03) -> FloatArray:
     time = np.arange(frames) / sample_rate
     phase = 2 * np.pi * (14.0 * time + 80.0 * 0.04 * (1.0 - np.exp(-time / 0.04)))
-    return np.exp(-time / decay) * np.sin(phase)
+    wave: FloatArray = np.exp(-time / decay) * np.sin(phase)
+    return wave
 
 
 def damage(

@@ -33,6 +33,7 @@ _THUMP_WINDOW_S = 0.07
 _LONGEST_RING_S = 0.08
 _LONGEST_THUMP_S = 0.2
 _CORES_AT_ONCE = 256
+_SHORTEST = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +59,10 @@ class TailThresholds:
 
     ring_rise_db: float = 12.0
     thump_rise_db: float = 3.0
-    ring_evidence: float = 120.0
+    ring_evidence: float = 150.0
     chain_evidence: float = 40.0
-    thump_evidence: float = 100.0
-    unrest: float = 6.0
+    thump_evidence: float = 90.0
+    unrest: float = 30.0
     end_db: float = -20.0
     shortest_ms: float = 0.5
 
@@ -89,7 +90,7 @@ def find_tails(
     sample_rate : float
         In Hz.
     chain : Chain, optional
-        The record's rings, which are then found at a lower level.
+        The record's rings: they are found at a lower level, and no others are looked for.
     channel : int
         Which channel of the chain this is.
     thresholds : TailThresholds
@@ -108,9 +109,10 @@ def find_tails(
         missing[start:stop] = True
     sound = bridge(samples, missing)
     edges = np.array(cores, dtype=np.int64)
-    rings_expected = bool(chain is not None and chain.channel_rings(channel))
+    guesses = chain.channel_rings(channel) if chain is not None else ()
+    expected = bool(guesses)
     ring_rise, thump_rise = _rises(sound, edges, sample_rate)
-    ring_least = thresholds.ring_rise_db * (0.75 if rings_expected else 1.0)
+    ring_least = thresholds.ring_rise_db * (0.75 if expected else 1.0)
     thump_least = thresholds.thump_rise_db
     # Where a tail is likely, the sound is no yardstick for the music beside another core.
     ring_dirt = _mark(samples.size, edges, ring_rise >= ring_least, _LONGEST_RING_S * sample_rate)
@@ -124,10 +126,9 @@ def find_tails(
             if end > stop:
                 result[index] = (end, Kind.THUMP)
                 continue
-        if ring_rise[index] >= ring_least:
-            guesses = chain.channel_rings(channel) if chain is not None else ()
+        if ring_rise[index] >= ring_least and (chain is None or expected):
             tail = min(stop + round(_LONGEST_RING_S * sample_rate), limit)
-            if tail - stop < 8:
+            if tail - stop < _SHORTEST:
                 continue
             rings = fit_tail_rings(
                 sound,
@@ -136,17 +137,15 @@ def find_tails(
                 tail,
                 sample_rate=sample_rate,
                 guesses=guesses,
+                fresh=not expected,
                 dirty=ring_dirt,
                 passes=1,
             )
-            end = max(
-                (
-                    _ring_end(sound, missing, stop, ring, sample_rate, thresholds, rings_expected)
-                    for ring in rings
-                ),
-                default=stop,
-            )
-            result[index] = (min(end, tail), None)
+            ends = [
+                _ring_end(sound, missing, stop, ring, sample_rate, thresholds, expected)
+                for ring in rings
+            ]
+            result[index] = (min(max(ends, default=stop), tail), None)
     return result
 
 

@@ -88,7 +88,7 @@ def search_rings(
     lags = fit.filter_lags(size // 2)
     hertz = np.arange(size // 2 + 1) * (sample_rate / size)
     allowed = (hertz >= LOWEST_HZ) & (hertz <= HIGHEST_SHARE * sample_rate)
-    proposed = []
+    proposed: list[Ring] = []
     for decay in _SEARCH_S:
         rate = 1.0 / (decay * sample_rate)
         power = np.abs(rfft(matched * np.exp(-rate * np.arange(matched.size)), size)) ** 2
@@ -113,12 +113,12 @@ def search_rings(
         return []
     rows = _white_rows(fit, [ring.log_pole(sample_rate) for ring in proposed], onset)
     gram, right = fit.normal_equations(rows)
-    found = []
+    found: list[tuple[Ring, float]] = []
     for index, ring in enumerate(proposed):
         pick = slice(2 * index, 2 * index + 2)
-        pair, energy = solve_fit(gram[pick, pick], right[pick])
+        pair, explained = solve_fit(gram[pick, pick], right[pick])
         if math.hypot(*pair) >= least:
-            found.append((ring, energy))
+            found.append((ring, explained))
     return sorted(found, key=lambda item: -item[1])
 
 

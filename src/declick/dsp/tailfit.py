@@ -61,14 +61,21 @@ def core_start(missing: BoolArray, stop: int, longest: int) -> int:
     return start
 
 
+def _expected_ring(
+    fit: WhitenedFit, onset: int, guesses: Sequence[Ring], sample_rate: float
+) -> tuple[FittedRing | None, Sequence[Ring]]:
+    """Fit the first of the rings of the chain that is there; return the untried ones, too."""
+    for index, guess in enumerate(guesses):
+        found = fit_ring(fit, onset, guess, sample_rate=sample_rate, freedom=1.5)
+        if found is not None and found.evidence >= CHAIN_EVIDENCE:
+            return found, guesses[index + 1 :]
+    return None, ()
+
+
 def _fresh_ring(
-    fit: WhitenedFit, onset: int, guesses: Sequence[Ring], least: float, sample_rate: float
+    fit: WhitenedFit, onset: int, least: float, sample_rate: float
 ) -> FittedRing | None:
-    """Fit the first ring that is expected, or else the strongest that stands out."""
-    for guess in guesses[:1]:
-        expected = fit_ring(fit, onset, guess, sample_rate=sample_rate, freedom=1.5)
-        if expected is not None and expected.evidence >= CHAIN_EVIDENCE:
-            return expected
+    """Fit the strongest ring that stands out and is at least `least` high."""
     variance = fit.sound_energy / max(fit.frames - fit.lost.size, 1)
     tried = 0.0
     for guess, energy in search_rings(fit, onset, sample_rate=sample_rate, least=least):
@@ -90,6 +97,7 @@ def fit_tail_rings(
     *,
     sample_rate: float,
     guesses: Sequence[Ring] = (),
+    fresh: bool = True,
     dirty: BoolArray | None = None,
     passes: int = 2,
 ) -> list[FittedRing]:
@@ -107,6 +115,8 @@ def fit_tail_rings(
         In Hz.
     guesses : sequence of Ring
         Rings of the chain, tried first.
+    fresh : bool
+        Whether to look for other rings where those are not there.
     dirty : ndarray of bool, shape (frames,), optional
         Tails that still hold their rings: no yardstick for the music.
     passes : int
@@ -136,7 +146,7 @@ def fit_tail_rings(
     for _ in range(passes):
         error_filter = prediction_error_filter(clean_stretches(music, foul, order // 2), order)
         lost = missing[start:end].copy()
-        earlier = rings
+        earlier, expected = rings, guesses
         rings = []
         cleaned = sound[start:end].copy()
         while len(rings) < most:
@@ -149,7 +159,9 @@ def fit_tail_rings(
                 if best is not None and best.evidence < CHAIN_EVIDENCE:
                     best = None
             else:
-                best = _fresh_ring(fit, onset, guesses[len(rings) :], least, sample_rate)
+                best, expected = _expected_ring(fit, onset, expected, sample_rate)
+                if best is None and fresh and not rings:
+                    best = _fresh_ring(fit, onset, least, sample_rate)
             if best is None:
                 break
             rings.append(best)

@@ -1,0 +1,170 @@
+"""Tails are found behind the clicks that have one, and only there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from declick.clicks import Kind
+from declick.detect.tails import TailThresholds, find_tails
+from declick.dsp.chain import Chain
+from declick.dsp.rings import Ring
+
+FloatArray = NDArray[np.float64]
+
+
+def music(frames: int, sample_rate: float, seed: int = 1) -> FloatArray:
+    """Return a chord with slow beats over soft noise, at an effective level of 0.1."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(frames) / sample_rate
+    sound = 0.01 * rng.standard_normal(frames)
+    for root in (61.7, 123.5, 311.1, 466.2):
+        for partial in range(1, 12):
+            if root * partial < 0.4 * sample_rate:
+                level = (1.0 + 0.3 * np.sin(2 * np.pi * rng.uniform(1, 4) * time)) / partial**1.5
+                phase = 2 * np.pi * root * partial * time + rng.uniform(0, 6.28)
+                sound += level * np.sin(phase)
+    result: FloatArray = 0.1 * sound / sound.std()
+    return result
+
+
+def ring(frames: int, sample_rate: float, frequency: float, decay: float) -> FloatArray:
+    time = np.arange(frames) / sample_rate
+    wave: FloatArray = np.exp(-time / decay) * np.cos(2 * np.pi * frequency * time + 1.0)
+    return wave
+
+
+def thump(frames: int, sample_rate: float, decay: float) -> FloatArray:
+    time = np.arange(frames) / sample_rate
+    phase = 2 * np.pi * (14.0 * time + 80.0 * 0.04 * (1.0 - np.exp(-time / 0.04)))
+    wave: FloatArray = np.exp(-time / decay) * np.sin(phase)
+    return wave
+
+
+def ticks(
+    sample_rate: int, tail: FloatArray | None = None, seed: int = 1
+) -> tuple[FloatArray, list[tuple[int, int]]]:
+    """Return four seconds of music with a tick and the tail every half second."""
+    sound = music(4 * sample_rate, sample_rate, seed=seed)
+    rng = np.random.default_rng(seed)
+    cores = []
+    for start in range(int(0.7 * sample_rate), int(3.5 * sample_rate), sample_rate // 2):
+        core = int(rng.integers(4, 40) * sample_rate / 44100) + 2
+        if tail is not None:
+            sound[start : start + tail.size] += tail
+        sound[start : start + core] += 0.5 * rng.standard_normal(core)
+        cores.append((start, start + core))
+    return sound, cores
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 44100, 96000])
+def test_no_tails_behind_plain_ticks(sample_rate: int) -> None:
+    for seed in (1, 2, 3):
+        sound, cores = ticks(sample_rate, seed=seed)
+        found = find_tails(sound, cores, sample_rate=sample_rate)
+        assert found == [(stop, None) for _, stop in cores]
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 44100, 192000])
+def test_rings_are_found(sample_rate: int) -> None:
+    decay = 0.012
+    wave = 0.1 * ring(sample_rate // 4, sample_rate, 3100.0, decay)
+    sound, cores = ticks(sample_rate, wave)
+    found = find_tails(sound, cores, sample_rate=sample_rate)
+    lengths = [(end - stop) / sample_rate for (end, _), (_, stop) in zip(found, cores, strict=True)]
+    assert sum(2.0 * decay < length <= 0.08 for length in lengths) >= len(cores) - 1
+    assert all(kind is None for _, kind in found)
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 44100, 192000])
+def test_thumps_are_found(sample_rate: int) -> None:
+    decay = 0.03
+    sound, cores = ticks(sample_rate, 0.4 * thump(sample_rate // 4, sample_rate, decay))
+    found = find_tails(sound, cores, sample_rate=sample_rate)
+    ends = [(end - stop) / sample_rate for (end, _), (_, stop) in zip(found, cores, strict=True)]
+    assert sum(kind is Kind.THUMP for _, kind in found) >= len(cores) - 1
+    # 0.4 at the core, to a tenth of an effective level of 0.1.
+    assert np.median(ends) == pytest.approx(decay * np.log(0.4 / 0.01 / np.sqrt(2)), rel=0.2)
+
+
+def test_known_chain_finds_weaker_rings_and_no_others() -> None:
+    sample_rate = 44100
+    sound, cores = ticks(sample_rate, 0.02 * ring(10000, sample_rate, 4000.0, 0.012))
+    right = Chain(rings=((Ring(frequency_hz=4020.0, decay_s=0.011),),))
+    wrong = Chain(rings=((Ring(frequency_hz=6000.0, decay_s=0.011),),))
+    none = Chain(rings=((),))
+    hits = {
+        name: sum(
+            end > stop
+            for (end, _), (_, stop) in zip(
+                find_tails(sound, cores, sample_rate=sample_rate, chain=chain), cores, strict=True
+            )
+        )
+        for name, chain in {"right": right, "wrong": wrong, "none": none}.items()
+    }
+    assert hits["right"] >= len(cores) - 1
+    assert hits["wrong"] == hits["none"] == 0
+
+
+def test_attacks_right_behind_a_core_are_no_tails() -> None:
+    sample_rate = 44100
+    rng = np.random.default_rng(4)
+    sound, cores = ticks(sample_rate, seed=4)
+    time = np.arange(9000) / sample_rate
+    for index, (start, _) in enumerate(cores):
+        if index % 2:  # a note with its partials, dying slowly
+            hit = sum(
+                np.exp(-time / (0.4 / k)) * np.sin(2 * np.pi * 700.0 * k * time) / k
+                for k in range(1, 9)
+            )
+        else:  # a snare
+            hit = np.exp(-time / 0.03) * rng.standard_normal(time.size)
+        sound[start : start + 9000] += 0.2 * hit
+    found = find_tails(sound, cores, sample_rate=sample_rate)
+    assert sum(end > stop for (end, _), (_, stop) in zip(found, cores, strict=True)) <= 1
+
+
+def test_silence_ends_and_neighbours() -> None:
+    assert find_tails(np.zeros(100), [], sample_rate=44100) == []
+    cores = [(0, 30), (60, 70), (400, 410), (990, 1000)]
+    assert find_tails(np.zeros(1000), cores, sample_rate=44100) == [(s, None) for _, s in cores]
+    short = music(1000, 44100)
+    for end, (_, stop), limit in zip(
+        [end for end, _ in find_tails(short, cores, sample_rate=44100)],
+        cores,
+        [start for start, _ in cores[1:]] + [1000],
+        strict=True,
+    ):
+        assert stop <= end <= max(limit, stop)
+
+
+def test_a_tail_ends_before_the_next_core() -> None:
+    sample_rate = 44100
+    sound, cores = ticks(sample_rate, 0.2 * ring(10000, sample_rate, 4000.0, 0.012))
+    dense = sorted(cores + [(start + 900, start + 905) for start, _ in cores])
+    found = find_tails(sound, dense, sample_rate=sample_rate)
+    for (end, _), (following, _) in zip(found, dense[1:], strict=False):
+        assert end <= following
+    assert sum(end == start + 900 for (end, _), (start, _) in zip(found, dense, strict=True)) >= 4
+
+
+def test_same_answer_from_any_cut_and_polarity() -> None:
+    sample_rate = 44100
+    sound, cores = ticks(sample_rate, 0.1 * ring(10000, sample_rate, 4000.0, 0.012))
+    whole = find_tails(sound, cores, sample_rate=sample_rate)
+    assert find_tails(-sound, cores, sample_rate=sample_rate) == whole
+    origin = cores[2][0] - int(0.75 * sample_rate)
+    end = cores[2][1] + int(0.75 * sample_rate)
+    inside = [(a - origin, b - origin) for a, b in cores if a > origin and b < end]
+    index = inside.index((cores[2][0] - origin, cores[2][1] - origin))
+    part = find_tails(sound[origin:end], inside, sample_rate=sample_rate)
+    assert (part[index][0] + origin, part[index][1]) == whole[2]
+
+
+def test_thresholds_can_be_set() -> None:
+    sample_rate = 44100
+    sound, cores = ticks(sample_rate, 0.1 * ring(10000, sample_rate, 4000.0, 0.012))
+    strict = TailThresholds(ring_evidence=1e12)
+    found = find_tails(sound, cores, sample_rate=sample_rate, thresholds=strict)
+    assert found == [(stop, None) for _, stop in cores]
