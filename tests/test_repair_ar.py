@@ -27,7 +27,8 @@ FloatArray = NDArray[np.float64]
 def some_filter(order: int, seed: int) -> FloatArray:
     noise = np.random.default_rng(seed).standard_normal(40 * order)
     sound = np.convolve(noise, np.random.default_rng(seed + 1).standard_normal(order), "same")
-    return dense.prediction_filter(dense.autocorrelation(sound, order), 1e-3)
+    correlation = dense.autocorrelation(np.asarray(sound, dtype=np.float64), order)
+    return np.asarray(dense.prediction_filter(correlation, 1e-3))
 
 
 @limits(deadline=None, max_examples=60)
@@ -164,10 +165,10 @@ def test_a_gap_longer_than_the_joint_limit_is_filled() -> None:
 @given(gain=st.sampled_from([-1.0, 0.5, -0.125, 3.7]), shift=st.integers(0, 500))
 def test_gain_polarity_and_time_carry_over(gain: float, shift: int) -> None:
     rng = np.random.default_rng(6)
-    samples = np.convolve(rng.standard_normal(9000), np.hanning(20), "same")
-    runs = [(4000, 4011), (4100, 4120)]
+    samples = np.convolve(rng.standard_normal(12_000), np.hanning(20), "same")
+    runs = [(5000, 5011), (5100, 5120)]
     sizes = model_sizes(20, 44100)
-    plain = interpolate(samples[: 4120 + 3000], runs, runs, sizes=sizes, sample_rate=44100)
+    plain = interpolate(samples[: 5120 + 4500], runs, runs, sizes=sizes, sample_rate=44100)
     moved = interpolate(
         gain * np.concatenate([rng.standard_normal(shift), samples]),
         [(a + shift, b + shift) for a, b in runs],
@@ -176,9 +177,9 @@ def test_gain_polarity_and_time_carry_over(gain: float, shift: int) -> None:
         sample_rate=44100,
     )
     np.testing.assert_allclose(
-        moved.samples[shift + 4000 : shift + 4120],
-        gain * plain.samples[4000:4120],
-        atol=1e-6 * abs(gain),
+        moved.samples[shift + 5000 : shift + 5120],
+        gain * plain.samples[5000:5120],
+        atol=1e-5 * abs(gain),
     )
 
 

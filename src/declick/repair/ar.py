@@ -37,6 +37,9 @@ JOINT_SAMPLES = 1500
 TOEPLITZ_SAMPLES = 64
 """Longer single runs are solved by Levinson's recursion in place of Cholesky's factors."""
 
+WEIGHTING = 2.0
+"""Models are weighted by their expected error energy to the minus this."""
+
 NEARBY_SAMPLES = 128
 """How many prediction errors on either side tell how predictable the sound is just there."""
 
@@ -49,11 +52,10 @@ class ModelSize:
     context: int
 
 
-# Longest gap in ms, and the (order, context) at 44.1 kHz of the models whose results are averaged.
+# Longest gap in ms, and the (order, context) at 44.1 kHz of the models that are combined.
 _SIZES: tuple[tuple[float, tuple[tuple[int, int], ...]], ...] = (
-    (1.5, ((512, 4096),)),
-    (4.0, ((512, 4096), (1024, 8192))),
-    (np.inf, ((1024, 8192),)),
+    (1.5, ((384, 3072), (800, 8192))),
+    (np.inf, ((256, 2048), (512, 4096), (1024, 8192))),
 )
 
 
@@ -101,7 +103,7 @@ def interpolate(
 
     Every missing run is filled by a small model first; then the model is estimated from the
     filled sound and the runs in its reach are filled again: twice with the first of `sizes`, once
-    with each further one, whose results are averaged.
+    with each further one. The results are averaged, weighted by what each is expected to be off.
 
     Parameters
     ----------
@@ -139,8 +141,8 @@ def interpolate(
     window = estimation_window(local.size, middle, reach)
     coefficients = prediction_filter(autocorrelation(local * window, small))[0]
     solve_missing(local, inside, coefficients, errors_for=())
-    sums = [np.zeros(stop - start) for start, stop in targets]
-    errors = [0.0] * len(targets)
+    fills: list[list[FloatArray]] = [[] for _ in targets]
+    errors = np.zeros((len(targets), len(sizes)))
     variances = [0.0] * len(targets)
     for number, size in enumerate(sizes):
         order = min(size.order, known // 4)
@@ -161,11 +163,17 @@ def interpolate(
         optimism = (seen + order) / max(seen - order, 0.1 * seen)
         for index, run in enumerate(targets):
             variances[index] = optimism * nearby_variance(local, run, coefficients, otherwise=power)
-            errors[index] += variances[index] * traces[run] / len(sizes)
-            sums[index] += local[slice(*run)] / len(sizes)
-    for run, filled in zip(targets, sums, strict=True):
-        local[slice(*run)] = filled
-    return Interpolation(result, tuple(errors), tuple(variances), coefficients)
+            errors[index, number] = variances[index] * traces[run]
+            fills[index].append(local[slice(*run)].copy())
+    expected = []
+    for run, offers, error in zip(targets, fills, errors, strict=True):
+        least = float(np.min(error))
+        finite = np.isfinite(error) & (error > 0.0)
+        weights = np.divide(least, error, out=(error == least).astype(np.float64), where=finite)
+        weights = weights**WEIGHTING / np.sum(weights**WEIGHTING)
+        local[slice(*run)] = weights @ np.stack(offers)
+        expected.append(float(np.sum(weights[weights > 0] * error[weights > 0])))
+    return Interpolation(result, tuple(expected), tuple(variances), coefficients)
 
 
 def nearby_variance(
