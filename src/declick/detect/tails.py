@@ -57,7 +57,7 @@ class TailThresholds:
         A tail that ends sooner is not worth a fit.
     """
 
-    ring_rise_db: float = 12.0
+    ring_rise_db: float = 14.0
     thump_rise_db: float = 3.0
     ring_evidence: float = 150.0
     chain_evidence: float = 40.0
@@ -199,7 +199,7 @@ def _rises(
         floor = 1e-4 * quiet.mean(axis=1, keepdims=True) + 1e-30
         rise = 10.0 * np.log10((after + floor) / (quiet + floor))
         # An attack lifts all bands, a ring one.
-        rings.append(rise.max(axis=1) - np.maximum(np.percentile(rise, 80.0, axis=1), 0.0))
+        rings.append(rise.max(axis=1) - np.maximum(np.median(rise, axis=1), 0.0))
         loud = _windows(sound, stop, long)[:, bass].sum(axis=1)
         still = np.maximum(
             _windows(sound, start - long.size, long)[:, bass].sum(axis=1),
