@@ -60,8 +60,6 @@ class Container:
     promised_bytes : int or None
         Bytes of samples that the header promises; None where it was written to a pipe and
         promises nothing.
-    patches : tuple of (int, bytes)
-        What to lay over the header so that it tells the truth.
     """
 
     kind: str
@@ -70,7 +68,11 @@ class Container:
     samples_offset: int
     samples_bytes: int
     promised_bytes: int | None
-    patches: tuple[tuple[int, bytes], ...] = ()
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the header was written to a pipe, before the length was known."""
+        return self.data is not None and self.promised_bytes is None
 
     @property
     def truncated(self) -> bool:
@@ -166,21 +168,10 @@ def _scan_riff(file: BinaryIO, end: int, magic: bytes) -> Container | None:
         if promised == 0 and not after and end > offset:
             promised = None
     held = end - offset if promised is None else min(promised, end - offset)
-    patches = []
-    if kind == "BW64":
-        patches.append((0, b"RF64"))
     if promised is None:
-        block_align = _block_align(file, chunks, order)
-        held -= held % block_align
-        if ds64 is not None:
-            patches.append((ds64[0], struct.pack("<QQQ", end - 8, held, held // block_align)))
-        elif held < LIMIT_32:
-            patches.append((4, struct.pack(order + "I", min(end - 8, LIMIT_32))))
-            patches.append((offset - 4, struct.pack(order + "I", held)))
+        held -= held % _block_align(file, chunks, order)
     data = Chunk(b"data", offset, held)
-    return Container(
-        kind, (*chunks, data, *after), len(chunks), offset, held, promised, tuple(patches)
-    )
+    return Container(kind, (*chunks, data, *after), len(chunks), offset, held, promised)
 
 
 def _block_align(file: BinaryIO, chunks: Sequence[Chunk], order: ByteOrder) -> int:
@@ -206,31 +197,15 @@ def _scan_aiff(file: BinaryIO, end: int, kind: str) -> Container | None:
         promised = None
         chunks = chunks[: data + 1]
     held = max(0, end - offset)
-    patches: tuple[tuple[int, bytes], ...] = ()
-    if promised is None:
-        common = next((chunk for chunk in chunks if chunk.id == b"COMM"), None)
-        patches = (
-            (4, struct.pack(">I", min(end - 8, LIMIT_32))),
-            (
-                sound.offset - 4,
-                struct.pack(">I", min(end - sound.offset, LIMIT_32)),
-            ),
-        )
-        if common is not None:
-            file.seek(common.offset)
-            channels, _, bits = struct.unpack(">HIH", file.read(8))
-            frames = held // max(1, channels * ((bits + 7) // 8))
-            patches += ((common.offset + 2, struct.pack(">I", frames)),)
-    else:
+    if promised is not None:
         held = min(held, promised)
     chunks[data] = Chunk(b"SSND", sound.offset, offset - sound.offset + held)
-    return Container(kind, tuple(chunks), data, offset, held, promised, patches)
+    return Container(kind, tuple(chunks), data, offset, held, promised)
 
 
 def _scan_w64(file: BinaryIO, end: int) -> Container | None:
     chunks: list[Chunk] = []
     position, data, offset, promised, held = 40, None, 0, None, 0
-    patches: tuple[tuple[int, bytes], ...] = ()
     while position + 24 <= end:
         file.seek(position)
         name, size = struct.unpack("<16sQ", file.read(24))
@@ -241,10 +216,6 @@ def _scan_w64(file: BinaryIO, end: int) -> Container | None:
             if size <= 24 < end - contents or size >= 1 << 62:  # written to a pipe
                 held = end - contents
                 held -= held % _block_align(file, chunks, "<")
-                patches = (
-                    (16, struct.pack("<Q", end)),
-                    (position + 16, struct.pack("<Q", held + 24)),
-                )
                 chunks.append(Chunk(name, contents, held))
                 break
             promised, held = size - 24, here
@@ -252,13 +223,12 @@ def _scan_w64(file: BinaryIO, end: int) -> Container | None:
         position += max(24, size + -size % 8)
     if data is None:
         return None
-    return Container("W64", tuple(chunks), data, offset, held, promised, patches)
+    return Container("W64", tuple(chunks), data, offset, held, promised)
 
 
 def _scan_caf(file: BinaryIO, end: int) -> Container | None:
     chunks: list[Chunk] = []
     position, data, offset, promised, held = 8, None, 0, None, 0
-    patches: tuple[tuple[int, bytes], ...] = ()
     while position + 12 <= end:
         file.seek(position)
         name, size = struct.unpack(">4sq", file.read(12))
@@ -267,7 +237,6 @@ def _scan_caf(file: BinaryIO, end: int) -> Container | None:
             data, offset = len(chunks), contents + 4  # after the edit count
             if size < 0:
                 held = end - offset
-                patches = ((position + 4, struct.pack(">q", end - contents)),)
                 chunks.append(Chunk(name, contents, end - contents))
                 break
             promised, held = max(0, size - 4), max(0, min(size - 4, end - offset))
@@ -278,7 +247,7 @@ def _scan_caf(file: BinaryIO, end: int) -> Container | None:
         position = contents + size
     if data is None:
         return None
-    return Container("CAF", tuple(chunks), data, offset, held, promised, patches)
+    return Container("CAF", tuple(chunks), data, offset, held, promised)
 
 
 def _scan_flac(file: BinaryIO, end: int) -> Container | None:
@@ -303,14 +272,6 @@ def _scan_flac(file: BinaryIO, end: int) -> Container | None:
         blocks.append(Chunk(bytes([kind]), position + 4, here, here == size))
         position += 4 + size
     return Container("FLAC", tuple(blocks), None, position, max(0, end - position), None)
-
-
-def flac_total_patch(container: Container, file: BinaryIO, frames: int) -> tuple[int, bytes]:
-    """Return the patch that writes the number of frames into the STREAMINFO of a FLAC file."""
-    info = container.chunks[0]
-    file.seek(info.offset + 13)
-    top = file.read(1)[0] & 0xF0
-    return info.offset + 13, struct.pack(">BI", top | frames >> 32, frames & LIMIT_32)
 
 
 def flac_total(container: Container, file: BinaryIO) -> int:

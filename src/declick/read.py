@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import os
 import stat
 import tempfile
@@ -20,9 +18,10 @@ import numpy as np
 import soundfile
 from numpy.typing import ArrayLike, NDArray
 
-from declick.chunks import WIDTHS, Container, flac_total, flac_total_patch, scan
+from declick.chunks import Container
 from declick.clicks import FloatArray
 from declick.errors import ReadError
+from declick.source import SequentialDecoder, Source
 
 MAX_CHANNELS = 8
 LOWEST_RATE, HIGHEST_RATE = 4_000, 768_000
@@ -56,50 +55,6 @@ class Block:
     core: int
     lead: int
     samples: FloatArray = field(repr=False)
-
-
-class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
-    """A decoder that is read from the start to the end.
-
-    soundfile seeks after every read of a seekable file, which costs time and, in some codecs,
-    changes the sound.
-    """
-
-    def seekable(self) -> bool:
-        return False
-
-
-class _Patched(io.RawIOBase):
-    """A file with a few bytes of its header replaced, in memory alone."""
-
-    def __init__(self, path: str, patches: tuple[tuple[int, bytes], ...]) -> None:
-        self._file = open(path, "rb")  # noqa: SIM115, PTH123 - closed in close()
-        self._patches = patches
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        at = self._file.tell()
-        count = self._file.readinto(buffer)
-        for offset, new in self._patches:
-            low, high = max(at, offset), min(at + count, offset + len(new))
-            if low < high:
-                buffer[low - at : high - at] = new[low - offset : high - offset]
-        return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 class Recording:
@@ -136,9 +91,8 @@ class Recording:
     def __init__(self) -> None:
         self.path = None
         self.container = None
-        self._source: str | None = None  # what to open again for every pass
+        self._source: Source | None = None
         self._array: NDArray[np.generic] | None = None
-        self._patches: tuple[tuple[int, bytes], ...] = ()
         self._random: soundfile.SoundFile | None = None
         self._lock = threading.Lock()
         self._closers: list[Callable[[], object]] = []
@@ -241,75 +195,13 @@ class Recording:
         recording._describe(name, sample_rate, array.shape[0], array.shape[1], "WAV", subtype)
         return recording
 
-    def _load(self, source: str, name: str) -> None:
-        self._source, self.name = source, name
-        with open(source, "rb") as file:  # noqa: PTH123 - may be a descriptor's name
-            if not file.read(1):
-                raise ReadError(f"{name}: the file is empty; make or copy it again")
-            self.container = scan(file)
-        container = self.container
-        if container is not None:
-            self._patches = container.patches
-            if container.data is not None and container.samples_bytes == 0:
-                raise ReadError(f"{name}: holds no sound (0 frames); make or copy it again")
-        try:
-            with self._decoder(soundfile.SoundFile) as header:
-                rate, frames, channels = header.samplerate, header.frames, header.channels
-                format, subtype = header.format, header.subtype
-        except soundfile.LibsndfileError as error:
-            raise ReadError(self._not_sound(error)) from None
-        if subtype == "ALAC_32":
-            raise ReadError(
-                f"{name}: 32-bit ALAC cannot be decoded exactly; "
-                f"convert it to 32-bit WAV with another program"
-            )
-        if format == "FLAC":
-            frames = self._flac_frames(frames)
-        elif container is not None and subtype in WIDTHS:
-            # In W64, libsndfile takes the padding after the sound for sound.
-            frames = min(frames, container.samples_bytes // (channels * WIDTHS[subtype]))
+    def _load(self, location: str, name: str) -> None:
+        source = Source(location, name)
+        self.name, self._source, self.container = name, source, source.container
+        rate, frames, channels, format, subtype = source.properties()
         self._describe(name, rate, frames, channels, format, subtype)
-        if container is not None and container.truncated:
-            raise ReadError(self._cut_short(container, f" ({_clock(self.duration_s)})"))
-
-    def _cut_short(self, container: Container, until: str = "") -> str:
-        promised, held = container.promised_bytes, container.samples_bytes
-        return (
-            f"{self.name}: the file is cut short: its header promises {promised} bytes of sound, "
-            f"{held} are there{until}; copy it again"
-        )
-
-    def _not_sound(self, error: soundfile.LibsndfileError) -> str:
-        reason = str(error.error_string).strip().rstrip(".")
-        if self.container is not None and self.container.truncated:
-            return self._cut_short(self.container)
-        if "not recognised" in reason or "unknown format" in reason.lower():
-            return (
-                f"{self.name}: this is not a sound file that declick knows; "
-                f"give WAV, AIFF, CAF, FLAC, MP3 or Ogg"
-            )
-        if self.container is None and "Unspecified" in reason:
-            return f"{self.name}: the header is damaged or cut short; copy the file again"
-        return (
-            f"{self.name}: cannot be decoded ({reason or 'damaged header'}); "
-            f"copy it again, or convert it to WAV with another program"
-        )
-
-    def _flac_frames(self, stated: int) -> int:
-        """Count the frames of a FLAC stream whose header, written to a pipe, leaves them out."""
-        assert self._source is not None
-        if self.container is None:
-            return stated
-        with open(self._source, "rb") as file:  # noqa: PTH123
-            if flac_total(self.container, file):
-                return stated
-            frames = 0
-            with self._decoder(_Sequential) as decoder, contextlib.suppress(RuntimeError):
-                buffer = np.empty((_PIECE, decoder.channels), dtype=np.int32)
-                while count := len(decoder.read(out=buffer)):
-                    frames += count
-            self._patches = (flac_total_patch(self.container, file, frames),)
-        return frames
+        if source.container is not None and source.container.truncated:
+            raise ReadError(source.cut_short(f" ({_clock(self.duration_s)})"))
 
     def _describe(
         self, name: str, rate: int, frames: int, channels: int, format: str, subtype: str
@@ -448,7 +340,7 @@ class Recording:
                 return count
 
             return pull_array
-        decoder = stack.enter_context(self._decoder(_Sequential))
+        decoder = stack.enter_context(self._decoder(SequentialDecoder))
 
         def pull(out: FloatArray, position: int) -> int:
             wanted = max(0, min(len(out), self.frames - position))
@@ -463,13 +355,9 @@ class Recording:
         return pull
 
     def _decoder(self, kind: type[soundfile.SoundFile]) -> soundfile.SoundFile:
-        """Open the source once more."""
         if self._source is None:
             raise ValueError("the recording is closed")
-        if self._patches:
-            return kind(_Patched(self._source, self._patches))
-        # By descriptor: soundfile would ask for the sample rate of a file named ".raw".
-        return kind(os.open(self._source, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
+        return self._source.decoder(kind)
 
     def _seekable_decoder(self) -> soundfile.SoundFile:
         """Open a decoder whose seeks are exact to the sample."""
@@ -528,18 +416,11 @@ class Recording:
 
     def source_hash(self) -> str | None:
         """Return the SHA-256 of the file's bytes in hexadecimal; None for an array."""
-        if self._source is None:
-            return None
-        with open(self._source, "rb") as file:  # noqa: PTH123
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return None if self._source is None else self._source.sha256()
 
     def raw_bytes(self, offset: int, size: int) -> bytes:
         """Return bytes of the file as they are stored; a negative `size` takes all that follow."""
-        if self._source is None:
-            return b""
-        with open(self._source, "rb") as file:  # noqa: PTH123
-            file.seek(offset)
-            return file.read(size)
+        return b"" if self._source is None else self._source.raw_bytes(offset, size)
 
     # --- ending -----------------------------------------------------------------------------
 

@@ -81,7 +81,7 @@ def read_tags(recording: Recording) -> Tags:
     Exception
         Of any kind, where they are damaged.
     """
-    tags = Tags()
+    tags, brief = Tags(), Tags()  # INFO holds less than ID3: it fills what ID3 leaves out
     container = recording.container
     if container is None:
         if recording.subtype in _ogg:
@@ -102,7 +102,7 @@ def read_tags(recording: Recording) -> Tags:
         elif name in (b"id3 ", b"ID3 "):
             _from_id3(tags, contents)
         elif container.kind in RIFF_KINDS and name == b"LIST" and contents[:4] == b"INFO":
-            _from_info(tags, contents, ">" if container.kind == "RIFX" else "<")
+            _from_info(brief, contents, ">" if container.kind == "RIFX" else "<")
         elif container.kind in ("AIFF", "AIFC"):
             for key, text_chunk in _AIFF.items():
                 if name == text_chunk.encode():
@@ -112,6 +112,7 @@ def read_tags(recording: Recording) -> Tags:
             names = {caf: name for name, caf in _CAF.items()}
             for word, value in zip(map(_text, parts[::2]), parts[1::2], strict=False):
                 tags.add(names.get(word, word), _text(value))
+    tags.fields = brief.fields | tags.fields
     return tags
 
 
@@ -141,7 +142,7 @@ def _from_vorbis(tags: Tags, comments: Any) -> None:
 
 
 def _from_info(tags: Tags, contents: bytes, order: str) -> None:
-    names = {info: name for name, info in _INFO.items()}
+    names = {info: name for name, info in _INFO.items()} | {"IPRT": "TRACKNUMBER"}
     position = 4
     while position + 8 <= len(contents):
         name, size = struct.unpack(order + "4sI", contents[position : position + 8])
