@@ -20,7 +20,7 @@ import soundfile
 from declick.clicks import FloatArray, Kind
 from declick.damage.synthesize import draw_wear, wear
 from declick.parallel import single_threaded_blas
-from declick.pipeline import detect, repair
+from declick.stages import detect, repair
 from declick.read import Recording
 from declick.settings import DetectSettings, RepairSettings
 

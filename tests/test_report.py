@@ -15,12 +15,12 @@ from declick.errors import LabelError, WriteError
 from declick.report import (
     ReportWriter,
     Source,
-    energy_db,
     format_time,
     library_versions,
     read_report,
 )
 from declick.settings import Settings
+from declick.totals import energy_db
 
 SOURCE = Source(
     name="/home/me/rips/Side A.flac", sha256="ab" * 32, sample_rate=44_100, frames=44_100 * 600,

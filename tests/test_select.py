@@ -6,8 +6,9 @@ import pytest
 
 from declick.clicks import Click, Kind
 from declick.errors import SettingsError
-from declick.report import Entry, Report, Source, Totals
+from declick.report import Entry, Report, Source
 from declick.select import Selection, parse_time, select
+from declick.totals import Totals
 
 KINDS = list(Kind)
 

@@ -6,7 +6,6 @@ import json
 import math
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -18,9 +17,10 @@ from typing import IO, Any, Self, TextIO
 
 import numpy as np
 
-from declick.clicks import Click, FloatArray, Kind, Repair
+from declick.clicks import Click, Kind, Repair
 from declick.errors import LabelError, WriteError
 from declick.labels import renamed_when_done
+from declick.totals import Tally, Totals
 
 SCHEMA = "declick-report/1"
 
@@ -79,33 +79,6 @@ class Entry:
     removed_db: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Totals:
-    """Sums over a report.
-
-    Parameters
-    ----------
-    clicks, repaired, left : int
-        ``clicks == repaired + left``.
-    frames_changed : int
-        Frames inside at least one repair, on whatever channel.
-    seconds_changed : float
-    by_kind, by_method : mapping of str to int
-        Clicks of each kind and method.
-    removed_db : float or None
-        Energy taken out by all repairs together (`energy_db`); None where it was not measured.
-    """
-
-    clicks: int
-    repaired: int
-    left: int
-    frames_changed: int
-    seconds_changed: float
-    by_kind: Mapping[str, int]
-    by_method: Mapping[str, int]
-    removed_db: float | None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """A report that was read back; the fields are those of ``docs/report.md``."""
@@ -127,23 +100,6 @@ class Report:
     def clicks(self) -> list[Click]:
         """All clicks, made or left, in ascending order."""
         return sorted(entry.click for entry in self.entries)
-
-
-def energy_db(difference: FloatArray) -> float | None:
-    """Return the energy of what was taken out, in dB re one full-scale sample.
-
-    Parameters
-    ----------
-    difference : ndarray of float64
-        Source minus output, full scale 1.0.
-
-    Returns
-    -------
-    float or None
-        ``10 log10(sum(difference**2))``; None where nothing was taken out.
-    """
-    energy = float(np.sum(np.square(difference)))
-    return 10.0 * math.log10(energy) if energy > 0.0 else None
 
 
 def library_versions() -> dict[str, str]:
@@ -229,11 +185,8 @@ class ReportWriter:
         self._path = Path(path)
         self._settings = settings
         self._output, self._removed, self._created = output, removed, created
-        self._made = self._number = self._frames_changed = self._changed_until = 0
+        self._tally = Tally(source.sample_rate)
         self._last_start = 0
-        self._energy: float | None = None
-        self._by_kind: Counter[str] = Counter()
-        self._by_method: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         # The header can only be written at the end (a pipe's length is not known before), so the
@@ -280,24 +233,16 @@ class ReportWriter:
         if click.start < self._last_start:
             raise ValueError(f"a report needs ascending clicks: {click} comes after a later one")
         self._last_start = click.start
-        self._number += 1
-        self._by_kind[click.kind.value] += 1
-        self._by_method[repair.method] += 1
-        if repair.made:
-            self._made += 1
-            self._frames_changed += max(0, click.tail - max(click.start, self._changed_until))
-            self._changed_until = max(self._changed_until, click.tail)
-        if removed_db is not None:
-            self._energy = (self._energy or 0.0) + 10.0 ** (removed_db / 10.0)
+        self._tally.add(repair, removed_db=removed_db)
         entry = Entry(
-            number=self._number,
+            number=self._tally.clicks,
             click=click,
             method=repair.method,
             made=repair.made,
             gain_db=_rounded(repair.gain_db, 2),
             removed_db=_rounded(removed_db, 2),
         )
-        comma = ",\n" if self._number > 1 else ""
+        comma = ",\n" if self._tally.clicks > 1 else ""
         line = _one_line(_entry_values(entry, self.source.sample_rate))
         with _write_errors(self._path):
             self._lines.write(comma + line)
@@ -305,17 +250,7 @@ class ReportWriter:
 
     def totals(self) -> Totals:
         """Return the sums so far."""
-        removed_db = 10.0 * math.log10(self._energy) if self._energy else None
-        return Totals(
-            clicks=self._number,
-            repaired=self._made,
-            left=self._number - self._made,
-            frames_changed=self._frames_changed,
-            seconds_changed=round(self._frames_changed / self.source.sample_rate, 6),
-            by_kind=dict(sorted(self._by_kind.items())),
-            by_method=dict(sorted(self._by_method.items())),
-            removed_db=_rounded(removed_db, 2),
-        )
+        return self._tally.totals()
 
     def _write_all(self, file: TextIO) -> None:
         from declick import __version__
@@ -339,7 +274,7 @@ class ReportWriter:
         file.write(_many_lines(header).removesuffix("\n}") + ',\n  "clicks": [\n')
         self._lines.seek(0)
         shutil.copyfileobj(self._lines, file)
-        end = "\n  ],\n" if self._number else "  ],\n"
+        end = "\n  ],\n" if self._tally.clicks else "  ],\n"
         file.write(end + _many_lines(footer).removeprefix("{\n") + "\n")
 
 

@@ -117,7 +117,7 @@ def levinson(autocorrelation: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def whiten(
     signals: FloatArray, *, order: int, hop: int, floor: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32], FloatArray]:
     """Return the forward and the backward prediction error.
 
     Parameters
@@ -198,7 +198,7 @@ def survey(samples: FloatArray, geometry: Geometry) -> Surroundings:
     forward, backward, variance = whiten(
         signals, order=geometry.order, hop=geometry.hop, floor=FLOOR
     )
-    stress = np.sqrt(0.5 * (forward * forward + backward * backward))
+    stress = np.sqrt(np.float32(0.5) * (forward * forward + backward * backward))
     cells = stress.reshape(len(signals), -1, geometry.cell)
     # The median of a Rayleigh-like magnitude, made comparable to an rms value.
     typical = np.median(cells, axis=-1).astype(np.float64) / 0.77 + FLOOR
@@ -326,7 +326,7 @@ def _summits(
     """Return the frame of the highest prediction error within each cell."""
     start = cell * width
     values = stress[channel[:, None], start[:, None] + np.arange(width)]
-    return start + values.argmax(axis=1)
+    return np.asarray(start + values.argmax(axis=1))
 
 
 def reach_out(hot: NDArray[np.bool_], *, patience: int) -> IntArray:
@@ -346,7 +346,7 @@ def reach_out(hot: NDArray[np.bool_], *, patience: int) -> IntArray:
     hot = hot.copy()
     hot[:, 0] = True
     padded = np.pad(hot[:, 1:], ((0, 0), (0, patience)))
-    rests = ~sliding_window_view(padded, patience, axis=1).any(axis=-1)
+    rests = np.logical_not(np.any(sliding_window_view(padded, patience, axis=1), axis=-1))
     return np.asarray(np.where(rests.any(axis=1), rests.argmax(axis=1), hot.shape[1] - 1))
 
 
@@ -459,4 +459,4 @@ def _is_digital(
 
     own = flats(start - geometry.cell, stop + geometry.cell)
     nearby = flats(start - geometry.hop, stop + geometry.hop) - own
-    return (silent_before != silent_after) | ((own > 0) & (nearby >= 4))
+    return np.asarray((silent_before != silent_after) | ((own > 0) & (nearby >= 4)))

@@ -79,7 +79,7 @@ class ConfidenceModel:
         # Sums over an axis, which unlike BLAS do not depend on how many places there are.
         products = (scaled[:, :, None] * self.quadratic * scaled[:, None, :]).sum(axis=(1, 2))
         logit = self.offset + (scaled * self.linear).sum(axis=1) + products
-        return 1.0 / (1.0 + np.exp(-np.clip(logit, -40.0, 40.0)))
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logit, -40.0, 40.0))))
 
 
 @dataclass(frozen=True)
