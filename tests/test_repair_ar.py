@@ -161,6 +161,14 @@ def test_a_gap_longer_than_the_joint_limit_is_filled() -> None:
     assert np.sum((got.samples - samples) ** 2) < 0.1 * 1250
 
 
+def test_a_gap_beyond_all_reach_takes_no_time() -> None:
+    samples = np.random.default_rng(8).standard_normal(300_000)
+    run = (50_000, 250_000)
+    got = interpolate(samples, [run], [run], sizes=model_sizes(200_000, 44100), sample_rate=44100)
+    assert np.all(np.isfinite(got.samples))
+    assert got.error_energy[0] == pytest.approx(200_000, rel=0.5)
+
+
 @limits(deadline=None, max_examples=10)
 @given(gain=st.sampled_from([-1.0, 0.5, -0.125, 3.7]), shift=st.integers(0, 500))
 def test_gain_polarity_and_time_carry_over(gain: float, shift: int) -> None:

@@ -134,3 +134,9 @@ def test_a_spline_follows_a_curve(run: tuple[int, int]) -> None:
     filled = fill_by_spline(hurt, [run], run)
     inner = run[0] > 0 and run[1] < 100
     np.testing.assert_allclose(filled, curve[slice(*run)], atol=1e-2 if inner else 0.3)
+
+
+def test_a_spline_over_a_long_gap_stays_in_bounds() -> None:
+    sound = noise(5000, 8)
+    filled = fill_by_spline(sound, [(1000, 4000)], (1000, 4000))
+    assert np.max(np.abs(filled)) < 3 * np.max(np.abs(sound))

@@ -37,6 +37,9 @@ JOINT_SAMPLES = 1500
 TOEPLITZ_SAMPLES = 64
 """Longer single runs are solved by Levinson's recursion in place of Cholesky's factors."""
 
+LONGEST_RUN = 8192
+"""Longer runs are solved at their two ends alone; their middle is out of reach and stays silent."""
+
 WEIGHTING = 2.0
 """Models are weighted by their expected error energy to the minus this."""
 
@@ -241,6 +244,12 @@ def solve_missing(
     band = filter_autocorrelation(coefficients)
     traces: dict[Run, float] = {}
     cluster: list[Run] = []
+    for start, stop in [run for run in runs if run[1] - run[0] > LONGEST_RUN]:
+        samples[start:stop] = 0.0
+        ends = [(start, start + LONGEST_RUN // 2), (stop - LONGEST_RUN // 2, stop)]
+        parts = solve_missing(samples, ends, coefficients, errors_for=ends)
+        traces[start, stop] = sum(parts.values()) * (stop - start) / LONGEST_RUN
+    runs = [run for run in runs if run[1] - run[0] <= LONGEST_RUN]
     missing = 0
     for run in [*runs, None]:
         if cluster and (

@@ -111,7 +111,7 @@ def _most_similar(
         return None
     score = np.where(usable, product, 0.0) / np.sqrt(np.where(usable, power * own_power, 1.0))
     best = int(np.argmax(score))
-    gain = float(np.clip(product[best] / power[best], 0.25, 4.0))
+    gain = float(np.clip(np.sqrt(own_power[best] / power[best]), 0.25, 4.0))
     fraction = 0.0
     if 0 < best < count - 1 and usable[best - 1] and usable[best + 1]:
         before, here, behind = score[best - 1 : best + 2]

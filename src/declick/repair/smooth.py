@@ -93,4 +93,6 @@ def fill_by_spline(samples: FloatArray, runs: Sequence[Run], run: Run) -> FloatA
         line = np.interp(np.arange(start, stop), knots, samples[knots])
         return np.asarray(line, dtype=np.float64)
     curve = CubicSpline(knots, samples[knots])(np.arange(start, stop))
+    low, high = float(np.min(samples[knots])), float(np.max(samples[knots]))
+    curve = np.clip(curve, 2 * low - high, 2 * high - low)  # far gaps would let it swing wildly
     return np.asarray(curve, dtype=np.float64)
