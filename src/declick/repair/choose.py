@@ -219,7 +219,7 @@ def _fill_group(
                 clean(other)[lo:hi],
                 [(a - lo, b - lo) for a, b in passage.cores(other)],
                 base.coefficients,
-                sizes=sizes,
+                sizes=sizes[:1] if short else sizes,  # what is left to predict needs less memory
                 sample_rate=rate,
                 least_coherence=LEAST_COHERENCE if method == "auto" and short else 0.0,
             )

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 from scipy.linalg import solve_toeplitz
 
 from declick.dsp.linear_prediction import autocorrelation, prediction_filter
@@ -104,10 +105,10 @@ def match_channel(
     hi = min(span[1] + context // 2, target.size)
     ahead = taps // 2
     whitener = coefficients[: min(coefficients.size, (hi - lo) // 4 + 1)]
-    first = np.convolve(target[lo:hi], whitener)[: hi - lo]
-    second = np.convolve(other[lo:hi], whitener)[: hi - lo]
+    size = fft.next_fast_len(hi - lo + whitener.size, real=True)
+    spectra = fft.rfft(np.stack([target[lo:hi], other[lo:hi]]), size) * fft.rfft(whitener, size)
     window = estimation_window(hi - lo, (span[0] + span[1]) / 2 - lo, context / 2)
-    first, second = first * window, second * window
+    first, second = fft.irfft(spectra, size)[:, : hi - lo] * window
     auto = autocorrelation(second, taps - 1)
     guide = np.zeros(target.size)
     if not auto[0] > 0.0:
@@ -175,7 +176,7 @@ def fill_from_channel(
     if not usable:
         return None
     span = (usable[0][0], usable[-1][1])
-    context = sizes[0].context
+    context = max(size.context for size in sizes)
     lo, hi = max(span[0] - context, 0), min(span[1] + context, target.size)
     near = [(max(a, lo) - lo, min(b, hi) - lo) for a, b in other_runs if b > lo and a < hi]
     filled = np.zeros(target.size)
@@ -195,7 +196,7 @@ def fill_from_channel(
         difference,
         missing,
         [(a - lo, b - lo) for a, b in usable],
-        sizes=sizes[:1],
+        sizes=sizes,
         sample_rate=sample_rate,
     )
     samples = target.copy()
