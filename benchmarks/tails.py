@@ -24,9 +24,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from declick import __version__
-from declick.clicks import Kind
+from declick.clicks import Click, Kind
 from declick.detect.tails import find_tails
-from declick.dsp.chain import Chain
+from declick.dsp.chain import Chain, estimate_chain
 from declick.dsp.rings import Ring
 from declick.repair.separate import subtract_tails
 
@@ -49,8 +49,11 @@ class Tail:
     ring: Ring | None
 
 
-def draw_ring(rng: np.random.Generator, rate: int, frames: int) -> Tail:
+def draw_ring(rng: np.random.Generator, rate: int, frames: int, ring: Ring | None = None) -> Tail:
+    """Draw a ring, or only the phase of a given one."""
     frequency, decay = rng.uniform(2000.0, 8000.0), rng.uniform(0.010, 0.015)
+    if ring is not None:
+        frequency, decay = ring.frequency_hz, ring.decay_s
     seconds = np.arange(frames) / rate
     level = np.exp(-seconds / decay)
     wave = level * np.cos(2 * math.pi * (frequency * seconds + rng.uniform()))
@@ -72,6 +75,17 @@ def draw_thump(rng: np.random.Generator, rate: int, frames: int) -> Tail:
 
 def rms(sound: FloatArray) -> float:
     return float(np.sqrt(np.mean(sound**2))) + 1e-12
+
+
+def band_level(before: FloatArray, rate: int, ring: Ring | None) -> float:
+    """Return the level of the music before a click, in the octave around a ring or in all."""
+    if ring is None:
+        return rms(before[-rate // 5 :])
+    stretch = before[-rate // 10 :]
+    power = np.abs(np.fft.rfft(stretch * np.hanning(stretch.size))) ** 2
+    hertz = np.arange(power.size) * rate / stretch.size
+    near = np.abs(np.log2(np.maximum(hertz, 1.0) / ring.frequency_hz)) < 0.5
+    return math.sqrt(2.0 * float(power[near].sum()) / 0.375) / stretch.size + 1e-12
 
 
 def load(path: Path, rng: np.random.Generator) -> tuple[FloatArray, int]:
@@ -131,36 +145,50 @@ def separate_once(
 
 def find_all(
     clean: FloatArray, rate: int, kind: Kind | None, level_db: float, rng: np.random.Generator
-) -> dict[str, Any]:
-    """Lay a tail behind every core of a row of them and look for the tails."""
+) -> dict[str, dict[str, list[float]]]:
+    """Lay a tail behind every core of a row of them and look for the tails.
+
+    All rings of an excerpt have one frequency and decay; they are looked for without the chain,
+    and with the chain that `estimate_chain` finds from the cores.
+    """
     damaged = clean.copy()
     cores, ends = [], []
+    constant = draw_ring(rng, rate, 1).ring
     for place in np.arange(int(MARGIN_S * rate), clean.size - int(MARGIN_S * rate), rate * APART_S):
         start = int(place + rng.integers(0, rate // 20))
         core = int(rng.integers(4, 60))
         local = rms(clean[start - rate // 10 : start + rate // 10])
         if kind is not None:
-            draw = draw_thump if kind is Kind.THUMP else draw_ring
-            drawn = draw(rng, rate, core + rate // 4)
+            frames = core + rate // 4
+            if kind is Kind.THUMP:
+                drawn = draw_thump(rng, rate, frames)
+            else:
+                drawn = draw_ring(rng, rate, frames, constant)
             amplitude = local * 10 ** (level_db / 20)
-            damaged[start : start + drawn.samples.size] += amplitude * drawn.samples
-            heard = np.flatnonzero(drawn.envelope > 10 ** (-(20 + level_db) / 20) / math.sqrt(0.5))
+            damaged[start : start + frames] += amplitude * drawn.samples
+            floor = 0.1 * math.sqrt(2.0) * band_level(clean[:start], rate, drawn.ring)
+            heard = np.flatnonzero(amplitude * drawn.envelope > floor)
             ends.append(start + int(heard[-1]) if heard.size else start + core)
         damaged[start : start + core] += rng.standard_normal(core) * local * 3.0
         cores.append((start, start + core))
-    begin = time.perf_counter()
-    found = find_tails(damaged, cores, sample_rate=rate)
-    spent = 1e3 * (time.perf_counter() - begin) / max(len(cores), 1)
-    hits = [
-        end > stop and (kind is None or (label is Kind.THUMP) == (kind is Kind.THUMP))
-        for (end, label), (_, stop) in zip(found, cores, strict=True)
-    ]
-    late = [
-        1e3 * (end - true) / rate
-        for (end, _), true, hit in zip(found, ends, hits, strict=bool(ends))
-        if hit
-    ]
-    return {"hits": hits, "late_ms": late, "ms": [spent]}
+    clicks = [Click(start, stop, stop, 0) for start, stop in cores]
+    chain = estimate_chain(lambda start, stop: damaged[start:stop, None], clicks, sample_rate=rate)
+    result = {}
+    for name, known in (("", None), (", chain estimated", chain)):
+        begin = time.perf_counter()
+        found = find_tails(damaged, cores, sample_rate=rate, chain=known)
+        spent = 1e3 * (time.perf_counter() - begin) / max(len(cores), 1)
+        hits = [
+            float(end > stop and (kind is None or (label is Kind.THUMP) == (kind is Kind.THUMP)))
+            for (end, label), (_, stop) in zip(found, cores, strict=True)
+        ]
+        late = [
+            1e3 * (end - true) / rate
+            for (end, _), true, hit in zip(found, ends, hits, strict=bool(ends))
+            if hit
+        ]
+        result[name] = {"hits": hits, "late_ms": late, "ms": [spent]}
+    return result
 
 
 def quartiles(values: list[float]) -> dict[str, float]:
@@ -192,6 +220,21 @@ def summarize(rows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     return result
 
 
+def summarize_finds(rows: list[dict[str, list[float]]]) -> dict[str, Any]:
+    """Shares of hits over all excerpts and the two halves; errors of the ends; times."""
+    halves = {"share": rows, "tuned": rows[::2], "held_out": rows[1::2]}
+    late = [value for row in rows for value in row["late_ms"]]
+    result: dict[str, Any] = {
+        name: round(float(np.mean([hit for row in half for hit in row["hits"]])), 4)
+        for name, half in halves.items()
+        if half
+    }
+    result["count"] = sum(len(row["hits"]) for row in rows)
+    result["end_late_ms"] = quartiles(late) if late else None
+    result["ms_per_core"] = quartiles([value for row in rows for value in row["ms"]])
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--clean", type=Path, required=True, help="folder of clean excerpts")
@@ -217,38 +260,28 @@ def main() -> None:
     cases = [(Kind.POP, level) for level in (-math.inf, *RING_LEVELS_DB)]
     cases += [(Kind.THUMP, level) for level in (-math.inf, *THUMP_LEVELS_DB)]
     for kind, level in cases:
+        none = math.isinf(level)
         name = "thump" if kind is Kind.THUMP else "ring"
-        label = f"{name} none" if math.isinf(level) else f"{name} {level:+.0f} dB"
+        label = f"{name} none" if none else f"{name} {level:+.0f} dB"
         rows = {}
-        halves: dict[str, list[bool]] = {"tuned": [], "held_out": []}
-        late: list[float] = []
-        spent: list[float] = []
+        found: list[dict[str, dict[str, list[float]]]] = []
         for index, (stem, clean, rate) in enumerate(excerpts):
             rng = np.random.default_rng([options.seed, index, 1])
             rows[stem] = [
                 separate_once(clean, rate, kind, level, rng) for _ in range(options.tails)
             ]
-            if math.isinf(level) and kind is Kind.THUMP:
-                continue
-            rng = np.random.default_rng([options.seed, index, 2])
-            row = find_all(clean, rate, None if math.isinf(level) else kind, level, rng)
-            halves["held_out" if index % 2 else "tuned"] += row["hits"]
-            late += row["late_ms"]
-            spent += row["ms"]
+            if not none or kind is not Kind.THUMP:
+                rng = np.random.default_rng([options.seed, index, 2])
+                found.append(find_all(clean, rate, None if none else kind, level, rng))
         report["separation"][label] = summarize(rows)
         overall = report["separation"][label]["all"]
         print(label, {key: value["median"] for key, value in overall.items()}, flush=True)
-        if spent:
-            label = "false tails" if math.isinf(level) else f"recall of {label}"
-            both = halves["tuned"] + halves["held_out"]
-            report["detection"][label] = {
-                "share": round(float(np.mean(both)), 4),
-                **{half: round(float(np.mean(hits)), 4) for half, hits in halves.items() if hits},
-                "count": len(both),
-                "end_late_ms": quartiles(late) if late else None,
-                "ms_per_core": quartiles(spent),
-            }
-            print(label, report["detection"][label], flush=True)
+        for way in found[0] if found else ():
+            if way and kind is Kind.THUMP:
+                continue
+            title = ("false tails" if none else f"recall of {label}") + way
+            report["detection"][title] = summarize_finds([row[way] for row in found])
+            print(title, report["detection"][title], flush=True)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report, indent=1) + "\n")
 

@@ -33,7 +33,7 @@ _THUMP_WINDOW_S = 0.07
 _LONGEST_RING_S = 0.08
 _LONGEST_THUMP_S = 0.2
 _CORES_AT_ONCE = 256
-_SHORTEST = 8
+_SHORTEST_FIT_S = 0.003
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ def find_tails(
                 continue
         if ring_rise[index] >= ring_least and (chain is None or expected):
             tail = min(stop + round(_LONGEST_RING_S * sample_rate), limit)
-            if tail - stop < _SHORTEST:
+            if tail - stop < _SHORTEST_FIT_S * sample_rate:
                 continue
             rings = fit_tail_rings(
                 sound,

@@ -14,7 +14,7 @@ from declick.dsp.whitening import FloatArray, WhitenedFit, solve_fit
 
 ComplexArray = NDArray[np.complex128]
 
-LOWEST_HZ = 1000.0
+LOWEST_HZ = 1500.0
 HIGHEST_SHARE = 0.46  # of the sample rate
 SHORTEST_S, LONGEST_S = 0.0001, 0.03
 _SEARCH_S = (0.0003, 0.001, 0.0035, 0.012)

@@ -22,6 +22,7 @@ LONGEST_CORE_S = 0.025
 RING_LEAST = 0.05  # of the level of the music
 
 RING_EVIDENCE = 40.0
+SHORT_RING_EVIDENCE, SHORT_RING_S = 150.0, 0.003
 CHAIN_EVIDENCE = 25.0
 THUMP_EVIDENCE = 40.0
 THUMP_LEAST = 0.015  # of the energy of the music
@@ -84,7 +85,10 @@ def _fresh_ring(
         found = fit_ring(fit, onset, guess, sample_rate=sample_rate)
         # What lasts as long as the fit allows is a partial of the music: look further.
         if found is not None and found.ring.decay_s < 0.95 * LONGEST_S:
-            return found if found.evidence >= RING_EVIDENCE else None
+            # A short ring is a handful of samples: much else looks like it.
+            short = found.ring.decay_s < SHORT_RING_S
+            least_evidence = SHORT_RING_EVIDENCE if short else RING_EVIDENCE
+            return found if found.evidence >= least_evidence else None
         tried = max(tried, energy)
     return None
 
