@@ -166,6 +166,24 @@ def test_ring_under_later_clicks() -> None:
     assert np.array_equal(mended[missing], damaged[missing])
 
 
+def test_thump_under_later_clicks_is_one_thump() -> None:
+    sample_rate = 44100
+    clean = music(2 * sample_rate, sample_rate, seed=8)
+    damaged, missing = damage(clean, 44000, 30, 0.3 * thump(9000, sample_rate))
+    tails, stop = [], 44030
+    for start in range(44400, 48600, 700):
+        tails.append((stop, start, Kind.THUMP))
+        stop = start + 12
+        missing[start:stop] = True
+        damaged[start:stop] += 0.3
+    tails.append((stop, 49000, Kind.THUMP))
+    mended = subtract_tails(damaged, missing, tails, sample_rate=sample_rate)
+    known = ~missing[44030:49000]
+    before = np.sum((damaged - clean)[44030:49000][known] ** 2)
+    assert np.sum((mended - clean)[44030:49000][known] ** 2) < 10**-1.5 * before
+    assert np.array_equal(mended[missing], damaged[missing])
+
+
 @pytest.mark.parametrize("factor", [-1.0, 2.0**-10, 2.0**8])
 def test_scale_and_polarity(factor: float) -> None:
     clean = music(44100, 44100)

@@ -149,6 +149,21 @@ def test_a_tail_ends_before_the_next_core() -> None:
     assert sum(end == start + 900 for (end, _), (start, _) in zip(found, dense, strict=True)) >= 4
 
 
+def test_a_thump_goes_on_under_later_ticks() -> None:
+    sample_rate = 44100
+    sound, cores = ticks(sample_rate, 0.4 * thump(10000, sample_rate, 0.03))
+    dense = sorted(cores + [(start + 1500, start + 1510) for start, _ in cores])
+    for start, stop in dense[1::2]:
+        sound[start:stop] += 0.3
+    found = find_tails(sound, dense, sample_rate=sample_rate)
+    whole = 0
+    for (end, kind), (later, later_kind), (start, stop) in zip(
+        found[::2], found[1::2], cores, strict=True
+    ):
+        whole += kind is later_kind is Kind.THUMP and end == start + 1500 and later > stop + 2500
+    assert whole >= len(cores) - 1
+
+
 def test_same_answer_from_any_cut_and_polarity() -> None:
     sample_rate = 44100
     sound, cores = ticks(sample_rate, 0.1 * ring(10000, sample_rate, 4000.0, 0.012))

@@ -34,6 +34,7 @@ _LONGEST_RING_S = 0.08
 _LONGEST_THUMP_S = 0.2
 _CORES_AT_ONCE = 256
 _SHORTEST_FIT_S = 0.003
+_THUMPS_APART_S = 0.04
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,13 +120,20 @@ def find_tails(
     thump_dirt = _mark(
         samples.size, edges, thump_rise >= thump_least, 0.6 * _LONGEST_THUMP_S * sample_rate
     )
+    limits = [start for start, _ in cores[1:]] + [samples.size]
+    for index in _tallest(edges, thump_rise, thump_least, _THUMPS_APART_S * sample_rate):
+        stop = cores[index][1]
+        end = _thump_end(sound, missing, thump_dirt, stop, sample_rate, thresholds)
+        # The thump goes on under the clicks that follow: their tails carry it.
+        while index < len(cores) and cores[index][1] < end:
+            longest = max(result[index][0], min(end, limits[index]))
+            if longest > cores[index][1]:
+                result[index] = (longest, Kind.THUMP)
+            index += 1
     for index, (_, stop) in enumerate(cores):
-        limit = cores[index + 1][0] if index + 1 < len(cores) else samples.size
-        if thump_rise[index] >= thump_least:
-            end = _thump_end(sound, missing, thump_dirt, stop, limit, sample_rate, thresholds)
-            if end > stop:
-                result[index] = (end, Kind.THUMP)
-                continue
+        limit = limits[index]
+        if result[index][1] is Kind.THUMP:
+            continue
         if ring_rise[index] >= ring_least and (chain is None or expected):
             tail = min(stop + round(_LONGEST_RING_S * sample_rate), limit)
             if tail - stop < _SHORTEST_FIT_S * sample_rate:
@@ -165,6 +173,18 @@ def _mark(size: int, edges: NDArray[np.int64], chosen: BoolArray, frames: float)
     for stop in edges[chosen, 1]:
         marked[stop : stop + round(frames)] = True
     return marked
+
+
+def _tallest(edges: NDArray[np.int64], rise: FloatArray, least: float, apart: float) -> list[int]:
+    """Return the cores whose rise is enough, and the greatest nearby."""
+    chosen = []
+    for index in np.flatnonzero(rise >= least):
+        starts = edges[:, 0]
+        first = np.searchsorted(starts, starts[index] - apart)
+        last = np.searchsorted(starts, starts[index] + apart, side="right")
+        if int(np.argmax(rise[first:last])) + first == index:
+            chosen.append(int(index))
+    return chosen
 
 
 def _decaying(seconds: float, sample_rate: float) -> FloatArray:
@@ -243,12 +263,11 @@ def _thump_end(
     missing: BoolArray,
     dirty: BoolArray,
     stop: int,
-    limit: int,
     sample_rate: float,
     thresholds: TailThresholds,
 ) -> int:
     """Return where a thump sinks below the music; `stop` where there is none."""
-    tail = min(stop + round(_LONGEST_THUMP_S * sample_rate), limit)
+    tail = min(stop + round(_LONGEST_THUMP_S * sample_rate), sound.size)
     if tail - stop < 0.02 * sample_rate:
         return stop
     fitted = fit_tail_thump(

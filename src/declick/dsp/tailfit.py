@@ -27,6 +27,7 @@ CHAIN_EVIDENCE = 25.0
 THUMP_EVIDENCE = 40.0
 THUMP_LEAST = 0.015  # of the energy of the music
 LONGEST_THUMP_S = 0.2
+BRIDGED_SHARE = 0.15  # of the span of the low-pass filter
 
 
 def bridge(samples: FloatArray, missing: BoolArray) -> FloatArray:
@@ -206,9 +207,9 @@ def fit_tail_thump(
     places = start + factor * np.arange(first, last + 1)
     spans = places[:, None] + np.arange(-half, half + 1)
     low = sound[spans] @ taps
-    # A stretch of crackle is bridged; what a longer core touches is lost.
+    # A bridge over a few samples serves the bass; what a longer core touches is lost.
     touched = np.zeros(places.size, dtype=bool)
-    touched[-first:] = missing[spans[-first:]].mean(axis=1) > 0.02
+    touched[-first:] = missing[spans[-first:]].mean(axis=1) > BRIDGED_SHARE
     reach = (stop + half - places[-first]) // factor + 1
     begin = -first - (half // factor + 1)
     touched[begin : -first + reach] = True
@@ -235,6 +236,6 @@ def fit_tail_thump(
     if best is None:
         return None
     wave = best.samples(np.arange(tail - stop) / sample_rate)
-    music = sound[stop:tail] - wave
+    rest = sound[stop:tail] - wave
     # What nobody hears is no damage, and more likely the music's own.
-    return best if float(wave @ wave) > THUMP_LEAST * float(music @ music) else None
+    return best if float(wave @ wave) > THUMP_LEAST * float(rest @ rest) else None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from declick.clicks import Kind
 from declick.dsp.chain import Chain, estimate_chain
+from declick.dsp.rings import Ring
 from declick.dsp.tailfit import bridge, fit_tail_rings, fit_tail_thump
 
 FloatArray = NDArray[np.float64]
@@ -67,37 +68,92 @@ def subtract_tails(
         Equal to `samples` to the bit outside ``[stop, tail)``, and wherever no ring and no thump
         stands out from the music.
     """
-    result = samples.copy()
-    if not tails:
-        return result
     guesses = chain.channel_rings(channel) if chain is not None else ()
-    sound = bridge(samples, missing)
-    order = sorted(tails)
-    dirty: BoolArray = np.zeros(samples.size, dtype=bool)
-    for stop, tail, _ in order:
-        dirty[max(stop, 0) : max(tail, 0)] = True
-    for stop, tail, kind in order:
-        stop, tail = max(stop, 0), min(tail, samples.size)
-        if tail - stop < _SHORTEST:
-            continue
-        dirty[stop:tail] = False
-        taken = np.zeros(tail - stop)
-        if kind is Kind.THUMP:
-            thump = fit_tail_thump(sound, missing, stop, tail, sample_rate=sample_rate, dirty=dirty)
-            if thump is not None:
-                taken += thump.samples(np.arange(tail - stop) / sample_rate)
-                sound[stop:tail] -= taken
-        if kind is not Kind.THUMP or guesses:
-            for ring in fit_tail_rings(
-                sound, missing, stop, tail, sample_rate=sample_rate, guesses=guesses, dirty=dirty
-            ):
-                taken += ring.samples(tail - stop)
-        if taken.any() and np.isfinite(taken).all():
-            taken *= fade_out(tail - stop, round(FADE_S * sample_rate))
-            # Cores within the tail are not this function's to touch.
-            result[stop:tail] -= np.where(missing[stop:tail], 0.0, taken)
-        sound[stop:tail] = bridge(result[stop:tail], missing[stop:tail])
-    return result
+    order = [
+        (max(stop, 0), min(tail, samples.size), kind)
+        for stop, tail, kind in sorted(tails)
+        if min(tail, samples.size) - max(stop, 0) >= _SHORTEST
+    ]
+    work = _Separation(samples, missing, order, sample_rate)
+    for pieces in _spans(order, missing):
+        if pieces[0][2] is Kind.THUMP:
+            whole = (pieces[0][0], pieces[-1][1])
+            if not work.subtract_thump(*whole) and len(pieces) > 1:
+                for stop, tail, _ in pieces:
+                    work.subtract_thump(stop, tail)
+        for stop, tail, kind in pieces:
+            if kind is not Kind.THUMP or guesses:
+                work.subtract_rings(stop, tail, guesses)
+    return work.result
+
+
+def _spans(
+    tails: Sequence[tuple[int, int, Kind]], missing: BoolArray
+) -> list[list[tuple[int, int, Kind]]]:
+    """Put the pieces of thumps that go on under later clicks together."""
+    spans: list[list[tuple[int, int, Kind]]] = []
+    for piece in tails:
+        if spans and piece[2] is Kind.THUMP and spans[-1][-1][2] is Kind.THUMP:
+            end = spans[-1][-1][1]
+            if end <= piece[0] and missing[end : piece[0]].all():
+                spans[-1].append(piece)
+                continue
+        spans.append([piece])
+    return spans
+
+
+class _Separation:
+    """The sound of one channel while its tails are taken out, one after the other."""
+
+    def __init__(
+        self,
+        samples: FloatArray,
+        missing: BoolArray,
+        tails: Sequence[tuple[int, int, Kind]],
+        sample_rate: float,
+    ) -> None:
+        self.result = samples.copy()
+        self._missing = missing
+        self._rate = sample_rate
+        self._sound = bridge(samples, missing) if tails else samples
+        # Tails that still hold their rings are no yardstick for the music.
+        self._dirty: BoolArray = np.zeros(samples.size, dtype=bool)
+        for stop, tail, _ in tails:
+            self._dirty[stop:tail] = True
+
+    def subtract_thump(self, stop: int, tail: int) -> bool:
+        """Take a thump out of ``[stop, tail)``; say whether there was one."""
+        self._dirty[stop:tail] = False
+        thump = fit_tail_thump(
+            self._sound, self._missing, stop, tail, sample_rate=self._rate, dirty=self._dirty
+        )
+        if thump is None:
+            return False
+        return self._take(stop, tail, thump.samples(np.arange(tail - stop) / self._rate))
+
+    def subtract_rings(self, stop: int, tail: int, guesses: Sequence[Ring]) -> None:
+        """Take the rings out of ``[stop, tail)``."""
+        self._dirty[stop:tail] = False
+        rings = fit_tail_rings(
+            self._sound,
+            self._missing,
+            stop,
+            tail,
+            sample_rate=self._rate,
+            guesses=guesses,
+            dirty=self._dirty,
+        )
+        if rings:
+            self._take(stop, tail, np.sum([ring.samples(tail - stop) for ring in rings], axis=0))
+
+    def _take(self, stop: int, tail: int, wave: FloatArray) -> bool:
+        if not np.isfinite(wave).all():
+            return False
+        span = slice(stop, tail)
+        wave = wave * fade_out(tail - stop, round(FADE_S * self._rate))
+        self.result[span] -= np.where(self._missing[span], 0.0, wave)
+        self._sound[span] = bridge(self.result[span], self._missing[span])
+        return True
 
 
 __all__ = ["CONTEXT_MS", "Chain", "estimate_chain", "subtract_tails"]
