@@ -369,6 +369,8 @@ def test_a_reader_that_goes_away(source: Path) -> None:
     process.stderr.close()
     process.wait()
     assert message.startswith("WriteError standard output: the reading program closed the pipe")
+    assert message.endswith("look at its messages"), "and nothing more"
+    assert process.returncode == 0
 
 
 @pytest.fixture

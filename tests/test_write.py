@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from declick.chunks import scan
 from declick.clicks import Click, Repair
 from declick.errors import WriteError
+from declick.formats import output_format, removed_format
 from declick.grid import snap
 from declick.headers import Layout, plain_layout
 from declick.read import Recording
-from declick.write import output_format, put_back, removed_format, write_restored
+from declick.write import put_back, write_restored
 
 RATE = 44100
 FRAMES = 300

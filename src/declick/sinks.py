@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from declick.errors import WriteError
 from declick.grid import left_justified, pack
 from declick.headers import Layout, frame_flac
 
+STANDARD_OUTPUT = "standard output"
 _SPARE_BYTES = 1 << 16
 
 
@@ -145,6 +147,8 @@ def writing(name: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
+        if name == STANDARD_OUTPUT:
+            _mute_standard_output()
         raise WriteError(
             f"{name}: the reading program closed the pipe before the end; look at its messages"
         ) from None
@@ -158,6 +162,14 @@ def writing(name: str) -> Iterator[None]:
         else:
             what = f"cannot be written ({error.strerror}); write elsewhere"
         raise WriteError(f"{name}: {what}") from None
+
+
+def _mute_standard_output() -> None:
+    """Keep Python from writing the rest to a closed pipe, and complaining, when it ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
 
 
 class PendingFile:
