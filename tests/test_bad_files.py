@@ -346,11 +346,12 @@ def test_both_files_or_none(source: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert output.read_bytes() == b"earlier"
 
 
-def test_a_reader_that_goes_away(source: Path) -> None:
+@pytest.mark.parametrize("output", ["'-'", "sys.stdout.buffer"])
+def test_a_reader_that_goes_away(source: Path, output: str) -> None:
     script = (
         "import sys; from declick.read import Recording; from declick.write import write_restored\n"
         "try:\n"
-        "    write_restored(Recording.open(sys.argv[1]), [], '-', block_frames=64)\n"
+        f"    write_restored(Recording.open(sys.argv[1]), [], {output}, block_frames=64)\n"
         "except Exception as error: sys.stderr.write(f'{type(error).__name__} {error}')\n"
     )
     long = source.with_name("long.wav")

@@ -382,7 +382,7 @@ def _stream(
             sink = open_sink(target, layout, *kind)
         else:
             pipe, name = sys.stdout.buffer, STANDARD_OUTPUT
-            if not isinstance(output, str | Path):
+            if not isinstance(output, str | Path) and output is not pipe:
                 pipe, name = output, str(getattr(output, "name", "the stream"))
             size = recording.frames, recording.channels
             sink = PackedSink(pipe, name, layout, kind[1], *size)
