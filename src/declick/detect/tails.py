@@ -159,10 +159,15 @@ def find_tails(
 
 def _windows(sound: FloatArray, starts: NDArray[np.int64], window: FloatArray) -> FloatArray:
     """Return the power spectra of windows; those beyond the ends see zeros."""
-    places = starts[:, None] + np.arange(window.size)
-    inside = (places >= 0) & (places < sound.size)
-    cut = np.where(inside, sound[np.clip(places, 0, sound.size - 1)], 0.0)
-    spectrum = rfft((cut - cut.mean(axis=1, keepdims=True)) * window, axis=1)
+    size = window.size
+    cut = np.zeros((starts.size, size))
+    for row, start in zip(cut, starts, strict=True):
+        low, high = max(int(start), 0), min(int(start) + size, sound.size)
+        if low < high:
+            row[low - start : high - start] = sound[low:high]
+    cut -= cut.mean(axis=1, keepdims=True)
+    cut *= window
+    spectrum = rfft(cut, axis=1, overwrite_x=True)
     power: FloatArray = spectrum.real**2 + spectrum.imag**2
     return power
 
