@@ -27,6 +27,7 @@ CHAIN_EVIDENCE = 25.0
 THUMP_EVIDENCE = 40.0
 THUMP_LEAST = 0.015  # of the energy of the music
 LONGEST_THUMP_S = 0.2
+CALM_WINDOW_S = 0.032
 BRIDGED_SHARE = 0.15  # of the span of the low-pass filter
 
 
@@ -180,6 +181,21 @@ def fit_tail_rings(
     return rings
 
 
+def _calm_weight(
+    error_filter: FloatArray, history: FloatArray, music: FloatArray, window: int
+) -> FloatArray:
+    """Return how much each sample can be trusted: less where the music is being struck."""
+    lost = np.zeros(music.size, dtype=bool)
+    power = WhitenedFit(error_filter, history, music, lost).error ** 2
+    kernel = np.hanning(min(window, music.size) + 2)[1:-1]
+    level = np.convolve(power, kernel, mode="same") / np.convolve(
+        np.ones(power.size), kernel, mode="same"
+    )
+    floor = float(np.median(level)) + 1e-300
+    weight: FloatArray = np.sqrt(floor / np.maximum(level, floor))
+    return weight
+
+
 def fit_tail_thump(
     sound: FloatArray,
     missing: BoolArray,
@@ -222,16 +238,22 @@ def fit_tail_thump(
     seconds = (places[begin:end] - stop) / sample_rate
     music = low.copy()
     best: FittedThump | None = None
-    for _ in range(passes):
+    weight: FloatArray | None = None
+    for index in range(passes):
         error_filter = prediction_error_filter(clean_stretches(music, foul, order // 2), order)
-        fit = WhitenedFit(error_filter, low[:begin], low[begin:end], touched[begin:end])
+        lost = touched[begin:end]
+        fit = WhitenedFit(error_filter, low[:begin], low[begin:end], lost, weight)
         best = fit_thump(fit, seconds, best.swing if best is not None else None)
-        if best is None or best.evidence < THUMP_EVIDENCE or best.swing.decay_s > LONGEST_THUMP_S:
+        enough = THUMP_EVIDENCE if index + 1 == passes else 0.3 * THUMP_EVIDENCE
+        if best is None or best.evidence < enough or best.swing.decay_s > LONGEST_THUMP_S:
             return None
         cleaned = low[begin:end] - best.samples(seconds)
         fit = WhitenedFit(error_filter, low[:begin], cleaned, touched[begin:end])
         cleaned[fit.lost] = fit.interpolate()
         music[begin:end] = cleaned
+        if index + 1 < passes:
+            window = round(CALM_WINDOW_S * rate)
+            weight = _calm_weight(error_filter, low[:begin], cleaned, window)
         foul[begin:end] = False
     if best is None:
         return None

@@ -76,6 +76,9 @@ class WhitenedFit:
     lost : ndarray of bool, shape (frames,)
         Samples of `sound` that hold no music. At most the first 1200 are unknowns of the fit; the
         rest keep the value that they have.
+    weight : ndarray, shape (frames,), optional
+        How much each whitened sample counts, 0..1; all alike otherwise. `whiten_powers`, `matched`
+        and `calm_variance` know of no weights.
 
     Attributes
     ----------
@@ -88,7 +91,12 @@ class WhitenedFit:
     """
 
     def __init__(
-        self, error_filter: FloatArray, history: FloatArray, sound: FloatArray, lost: BoolArray
+        self,
+        error_filter: FloatArray,
+        history: FloatArray,
+        sound: FloatArray,
+        lost: BoolArray,
+        weight: FloatArray | None = None,
     ) -> None:
         self.frames = sound.size
         self.order = error_filter.size - 1
@@ -105,12 +113,20 @@ class WhitenedFit:
         self.error = whole[lead.size : lead.size + self.frames]
         calm = whole[self.order : lead.size]
         self.calm_variance = float(np.mean(calm**2)) if calm.size else math.nan
-        self._factor = self._factorize() if self.lost.size else None
+        self._weight = weight
         self._answers = self._answer() if self.lost.size else None
+        if weight is not None:
+            self.error = self.error * weight
+        self._factor = self._factorize() if self.lost.size else None
         self._touch, self.sound_energy = self._reduce(self.error)
 
     def _factorize(self) -> tuple[FloatArray, bool]:
         """Factor the normal equations of the lost samples."""
+        if self._weight is not None and self._answers is not None:
+            gram = self._answers.T @ self._answers
+            gram[np.diag_indices_from(gram)] *= 1.0 + 1e-10
+            factor, lower = cho_factor(gram, lower=True, check_finite=False)
+            return factor, lower
         span = int(self.lost[-1] - self.lost[0]) + 1
         lags = np.zeros(max(span, self.order + 1))
         lags[: self.order + 1] = self.filter_lags(self.order + 1)
@@ -133,12 +149,14 @@ class WhitenedFit:
         self._answers_from = int(self.lost[0])
         self._answers_to = min(self.frames, int(self.lost[-1]) + self.order + 1)
         rows = np.arange(self._answers_from, self._answers_to)
-        if rows.size * self.lost.size > _LARGE:
+        if rows.size * self.lost.size > _LARGE and self._weight is None:
             return None
         steps = rows[:, None] - self.lost[None, :]
         padded = np.concatenate((self.error_filter, [0.0]))
         steps[(steps < 0) | (steps > self.order)] = self.order + 1
         answers: FloatArray = padded[steps]
+        if self._weight is not None:
+            answers *= self._weight[rows, None]
         return answers
 
     def _correlate(self, rows: FloatArray) -> FloatArray:
@@ -152,14 +170,14 @@ class WhitenedFit:
         energy = float(row @ row)
         if self._factor is None:
             return np.zeros(0), energy
-        seen = self._correlate(row)[self.lost]
+        seen = self._see(row[None, :])[0]
         return seen, energy - float(seen @ cho_solve(self._factor, seen, check_finite=False))
 
     def whiten(self, columns: FloatArray) -> FloatArray:
         """Filter columns ``(count, frames)`` that are zero before the stretch."""
         spectrum = rfft(columns, self._size) * self._response
         result: FloatArray = irfft(spectrum, self._size)[..., : self.frames]
-        return result
+        return result if self._weight is None else result * self._weight
 
     def whiten_powers(self, log_poles: ComplexArray, onset: int) -> ComplexArray:
         """Filter ``exp(log_pole * n)`` and ``n * exp(log_pole * n)``, n from `onset`, in one go.
