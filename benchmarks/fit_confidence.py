@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,7 +67,8 @@ def lay_clicks(
     rng: np.random.Generator, clean: FloatArray, bank: list[FloatArray]
 ) -> tuple[FloatArray, list[Click]]:
     """Lay three banked clicks a second on the music."""
-    worn, truth = clean.copy(), []
+    worn = clean.copy()
+    truth: list[Click] = []
     for time in np.sort(rng.uniform(0.1, len(clean) / RATE - 0.1, 3 * len(clean) // RATE)):
         start = int(time * RATE)
         level = np.sqrt(np.mean(clean[max(0, start - 2000) : start + 2000] ** 2))
@@ -122,14 +122,15 @@ def gather(
                 clean, loud = scipy.signal.sosfilt(band, clean, axis=0), (-40, -20)
             bed = 10 ** (rng.uniform(*loud) / 20) * np.sqrt(np.mean(clean**2))
             clean = clean + rng.standard_normal(clean.shape) * bed
-            worn, truth = clean, []
+            worn = clean
+            truth: list[Click] = []
             if name == "real":
                 worn, truth = lay_clicks(rng, clean, bank)
             elif name in WEAR:
                 damages = draw_wear(rng, len(clean) / RATE, rates_hz=WEAR[name])
                 worn, truth = wear(clean, RATE, damages)
             around = survey(worn, geometry)
-            channel, cell = propose(around, 2)
+            channel, cell = propose(around, 2, geometry)
             labels = label_places(channel, cell, truth, len(worn), geometry.cell)
             yield index, mode, describe(around, channel, cell, 2, geometry), labels
 
@@ -245,4 +246,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -20,9 +20,9 @@ import soundfile
 from declick.clicks import FloatArray, Kind
 from declick.damage.synthesize import draw_wear, wear
 from declick.parallel import single_threaded_blas
-from declick.stages import detect, repair
 from declick.read import Recording
 from declick.settings import DetectSettings, RepairSettings
+from declick.stages import detect, repair
 
 WEAR = {
     "control": {},
@@ -95,13 +95,14 @@ def main() -> None:
                 with single_threaded_blas():
                     values = measure(clean, worn, rate, sensitivity, not arguments.no_tails)
                 cell = table.setdefault(name, {}).setdefault(str(sensitivity), {})
-                for key, value in zip(("gain_db", "frames_per_min", "repairs_per_min"), values):
+                names = ("gain_db", "frames_per_min", "repairs_per_min")
+                for key, value in zip(names, values, strict=True):
                     cell.setdefault(key, []).append(round(value, 2))
     for name, row in table.items():
-        for sensitivity, cell in row.items():
+        for chosen, cell in row.items():
             gain, frames = np.array(cell["gain_db"]), np.array(cell["frames_per_min"])
             print(
-                f"{name:8s} {sensitivity:5s} gain median {np.median(gain):6.2f} mean "
+                f"{name:8s} {chosen:5s} gain median {np.median(gain):6.2f} mean "
                 f"{gain.mean():6.2f} worst {gain.min():6.2f} dB   frames/min median "
                 f"{np.median(frames):8.0f} mean {frames.mean():8.0f} "
                 f"repairs/min {np.mean(cell['repairs_per_min']):7.1f}"

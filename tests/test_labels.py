@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from declick.clicks import Click, Kind
+from declick.clicks import Click, Kind, disjoint_clicks
 from declick.errors import LabelError, WriteError
 from declick.labels import disjoint_clicks, read_labels, write_labels
 

@@ -9,14 +9,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from declick.clicks import Click, FloatArray, Kind, Repair
+from declick.clicks import Click, FloatArray, Kind, Repair, disjoint_clicks
 from declick.detect.ar import ArDetector
 from declick.detect.spans import (
     Span,
     count_plain,
     find_spans,
     fuse_spans,
-    lay_tails,
     name_kinds,
     name_scratches,
     threshold,
@@ -125,7 +124,7 @@ def detect(
     fused = fuse_spans(spans, sample_rate=rate, frames=recording.frames)
     clicks = [_click_of(span) for span in fused]
     chain = Chain()
-    clicks = list(lay_tails(_settled(recording, clicks, settings, workers, progress)))
+    clicks = disjoint_clicks(_settled(recording, clicks, settings, workers, progress))
     if settings.find_tails:
         chain = estimate_chain(recording.read, clicks, sample_rate=rate)
     clicks = name_kinds(clicks, sample_rate=rate)
@@ -338,7 +337,7 @@ def _settled(
                 own=tuple(clicks[first:last]),
                 find_tails=settings.find_tails,
             )
-            progress("tails", last / len(clicks))
+            progress("measure", last / len(clicks))
             first = last
 
     for found in workers.map(_settle_stretch, stretches()):

@@ -1,9 +1,9 @@
 """Seeded damage with its truth: parameters are drawn first, then laid over clean music.
 
-A particle in the groove gives the stylus a short push; the pick-up and the RIAA de-emphasis make it
-longer. Widths, rings and thumps follow Godsill & Rayner, *Digital Audio Restoration* (1998), and Esquef
-et al., "An efficient model-based multirate method for reconstruction of audio signals across long
-gaps" (2006), with the ranges listed in docs/how-it-works.md.
+A particle in the groove gives the stylus a short push; the pick-up and the RIAA de-emphasis make
+it longer. Widths, rings and thumps follow Godsill & Rayner, *Digital Audio Restoration* (1998), and
+Esquef, Karjalainen & Välimäki, "Detection of clicks in audio signals using warped linear prediction"
+(2002), with the ranges listed in docs/how-it-works.md.
 """
 
 from __future__ import annotations

@@ -152,8 +152,8 @@ def whiten(
     forward = scipy.fft.irfft(spectrum * response, axis=-1)[..., inner]
     backward = scipy.fft.irfft(spectrum * response.conj(), axis=-1)[..., inner]
     return (
-        forward.reshape(count, frames),
-        backward.reshape(count, frames),
+        forward.astype(np.float32, copy=False).reshape(count, frames),
+        backward.astype(np.float32, copy=False).reshape(count, frames),
         error.reshape(count, hops),
     )
 
@@ -225,7 +225,7 @@ def _running_mean(values: FloatArray, low: int, high: int) -> FloatArray:
     return mean
 
 
-def propose(around: Surroundings, channels: int) -> tuple[IntArray, IntArray]:
+def propose(around: Surroundings, channels: int, geometry: Geometry) -> tuple[IntArray, IntArray]:
     """Return channel and cell of every place that stands out.
 
     A peak of the channel's own prediction error, or a weaker one where L-R stands out: on a mono
@@ -234,8 +234,11 @@ def propose(around: Surroundings, channels: int) -> tuple[IntArray, IntArray]:
     score = around.peak / around.scale
     side = _side_score(score, channels)
     peak = around.peak[:channels]
-    earlier = np.pad(peak, ((0, 0), (1, 0)))[:, :-1]
-    later = np.pad(peak, ((0, 0), (0, 1)))[:, 1:]
+    # The filter answers to a click over its whole order: that is no second click.
+    reach = -(-geometry.order // geometry.cell)
+    around_peak = np.pad(peak, ((0, 0), (reach, reach)))
+    earlier = sliding_window_view(around_peak, reach, axis=1)[:, : peak.shape[1]].max(axis=-1)
+    later = sliding_window_view(around_peak, reach, axis=1)[:, reach + 1 :].max(axis=-1)
     own = score[:channels]
     stands_out = (own > PROPOSAL) | ((side > PROPOSAL) & (own > PROPOSAL_WITH_SIDE))
     channel, cell = np.nonzero((peak >= earlier) & (peak > later) & stands_out)
@@ -387,7 +390,7 @@ class ArDetector:
         probability = np.zeros(samples.shape, dtype=np.float32)
         if np.any(samples[context:-context] != samples[context]):
             around = survey(samples, geometry)
-            channel, cell = propose(around, channels)
+            channel, cell = propose(around, channels, geometry)
             margin = geometry.hop // 4
             first = (context - margin) // geometry.cell
             last = (len(samples) - context + margin) // geometry.cell
@@ -398,7 +401,9 @@ class ArDetector:
                 second = _has_second_opinion(around, cell, channels)
                 confidence = self.model(described, second)
                 start, stop = _edges(around, channel, cell, geometry)
-                confidence[_is_digital(samples, channel, start, stop, geometry)] = 0.0
+                digital, alone = _digital_places(samples, channel, start, stop, geometry)
+                confidence[digital] = 0.0
+                confidence[alone] = 1.0
                 for index in np.argsort(confidence, kind="stable"):
                     row = slice(start[index], stop[index])
                     probability[row, channel[index]] = confidence[index]
@@ -435,10 +440,14 @@ def _edges(
     return start, stop
 
 
-def _is_digital(
+def _digital_places(
     samples: FloatArray, channel: IntArray, start: IntArray, stop: IntArray, geometry: Geometry
-) -> NDArray[np.bool_]:
-    """Return which places are the border of digital silence or a clipped peak of the music."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which places are digital rather than damage, and which can be nothing but damage.
+
+    The border of digital silence and a clipped peak of the music are digital; a pulse with digital
+    silence on both sides is no music.
+    """
     still = (np.diff(samples, axis=0, prepend=samples[:1]) == 0.0).T
     run = 3 * geometry.cell
     stillness = np.cumsum(np.pad(still, ((0, 0), (1, 0))), axis=1)
@@ -459,4 +468,5 @@ def _is_digital(
 
     own = flats(start - geometry.cell, stop + geometry.cell)
     nearby = flats(start - geometry.hop, stop + geometry.hop) - own
-    return np.asarray((silent_before != silent_after) | ((own > 0) & (nearby >= 4)))
+    clipped = (own > 0) & (nearby >= 4)
+    return (silent_before != silent_after) | clipped, silent_before & silent_after & ~clipped

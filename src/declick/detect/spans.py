@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -224,37 +223,3 @@ def name_scratches(clicks: Sequence[Click], *, sample_rate: float, period_s: flo
         else click
         for click, count in zip(clicks, turns, strict=True)
     ]
-
-
-def lay_tails(clicks: Iterable[Click]) -> Iterator[Click]:
-    """Cut each tail at the next core of its channel, which carries the rest of it.
-
-    Parameters
-    ----------
-    clicks : iterable of Click
-        Ascending; cores disjoint per channel.
-
-    Yields
-    ------
-    Click
-        Ascending; ``[start, tail)`` disjoint per channel.
-    """
-    waiting: deque[Click] = deque()
-    latest: dict[int, int] = {}
-    ends: dict[int, int] = {}
-    for click in clicks:
-        start = max(click.start, ends.get(click.channel, 0))
-        if start >= click.stop:
-            continue
-        click = replace(click, start=start)
-        ends[click.channel] = click.stop
-        carried = latest.get(click.channel, 0)
-        for index, earlier in enumerate(waiting):
-            if earlier.channel == click.channel and earlier.tail > click.start:
-                waiting[index] = replace(earlier, tail=max(earlier.stop, click.start))
-        tail = max(click.tail, carried) if carried > click.start else click.tail
-        latest[click.channel] = max(carried, tail)
-        waiting.append(replace(click, tail=tail))
-        while waiting and waiting[0].tail <= click.start:
-            yield waiting.popleft()
-    yield from waiting

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from declick.clicks import Click, FloatArray
 from declick.dsp.rings import Ring
 from declick.dsp.tailfit import BoolArray, bridge, fit_tail_rings
+from declick.dsp.whitening import FloatArray
 
 MOST_CLICKS = 64
 MOST_RINGS = 2
@@ -21,6 +21,19 @@ FREQUENCY_SPREAD = 0.02
 FEWEST_CLICKS = 4
 FEWEST_SHARE = 0.12
 WIDEST_DECAY = 3.0
+
+
+class Placed(Protocol):
+    """What is asked of a click: frames of its core and tail, and its channel."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def stop(self) -> int: ...
+    @property
+    def tail(self) -> int: ...
+    @property
+    def channel(self) -> int: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +58,7 @@ class Chain:
 
 
 def estimate_chain(
-    read: Callable[[int, int], FloatArray], clicks: Sequence[Click], *, sample_rate: float
+    read: Callable[[int, int], FloatArray], clicks: Sequence[Placed], *, sample_rate: float
 ) -> Chain:
     """Estimate the rings of a record from its clicks.
 
@@ -58,8 +71,8 @@ def estimate_chain(
     read : callable
         ``read(start, stop)`` gives frames of the whole record, ``(frames, channels)``, with zeros
         beyond its ends.
-    clicks : sequence of Click
-        Of the whole record, all channels.
+    clicks : sequence
+        `declick.clicks.Click` or alike, of the whole record, all channels.
     sample_rate : float
         In Hz.
 
@@ -71,13 +84,16 @@ def estimate_chain(
     channels = 1 + max((click.channel for click in clicks), default=-1)
     rings = []
     for channel in range(channels):
-        own = sorted(click for click in clicks if click.channel == channel)
+        own = sorted(
+            (click for click in clicks if click.channel == channel),
+            key=lambda click: (click.start, click.stop, click.tail),
+        )
         fitted = _rings_behind(read, own, channel, sample_rate)
         rings.append(_recurring(*fitted))
     return Chain(rings=tuple(rings))
 
 
-def _isolated(clicks: Sequence[Click], sample_rate: float) -> list[int]:
+def _isolated(clicks: Sequence[Placed], sample_rate: float) -> list[int]:
     """Return the indices of the clicks to look at, in order of time."""
     distance = round(ISOLATED_S * sample_rate)
     alone = [
@@ -99,7 +115,7 @@ def _isolated(clicks: Sequence[Click], sample_rate: float) -> list[int]:
 
 def _rings_behind(
     read: Callable[[int, int], FloatArray],
-    clicks: Sequence[Click],
+    clicks: Sequence[Placed],
     channel: int,
     sample_rate: float,
 ) -> tuple[list[tuple[Ring, float, int]], int]:

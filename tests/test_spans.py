@@ -1,0 +1,110 @@
+"""Numbers become events here: thresholds, fusion, tails, kinds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from declick.clicks import Click, Kind, disjoint_clicks
+from declick.detect.spans import (
+    Span,
+    find_spans,
+    fuse_spans,
+    name_kinds,
+    name_scratches,
+    threshold,
+)
+
+RATE = 44100
+
+
+def test_threshold_falls_with_sensitivity_and_with_wear() -> None:
+    values = [threshold(sensitivity) for sensitivity in (0.0, 0.25, 0.5, 1.0)]
+    assert values == sorted(values, reverse=True)
+    assert threshold(0.5, plain_hz=10.0) < threshold(0.5, plain_hz=0.0)
+    assert threshold(0.5, plain_hz=0.1) == threshold(0.5)
+
+
+def test_spans_are_runs_above_the_threshold() -> None:
+    probability = np.zeros((20, 2), dtype=np.float32)
+    probability[3:5, 0] = 0.9
+    probability[19, 1] = 0.8
+    probability[8, 1] = 0.3
+    spans = find_spans(probability, least=0.75, start=100)
+    assert [(s.start, s.stop, s.channel) for s in spans] == [(103, 105, 0), (119, 120, 1)]
+
+
+def test_a_weak_span_counts_beside_a_click_of_the_other_channel() -> None:
+    probability = np.zeros((50, 2), dtype=np.float32)
+    probability[10:14, 0] = 0.99
+    probability[11:13, 1] = 0.5
+    probability[30:32, 1] = 0.5
+    spans = find_spans(probability, least=0.9, start=0)
+    assert [(s.start, s.channel) for s in spans] == [(10, 0), (11, 1)]
+
+
+def test_spans_across_a_border_are_one() -> None:
+    spans = [Span(90, 100, 0, 0.9), Span(100, 105, 0, 0.95), Span(200, 201, 0, 0.9)]
+    fused = list(fuse_spans(spans, sample_rate=RATE, frames=1000))
+    assert fused == [Span(90, 105, 0, 0.95), Span(200, 201, 0, 0.9)]
+
+
+span_lists = st.lists(
+    st.tuples(st.integers(0, 5000), st.integers(1, 400), st.integers(0, 1)), max_size=40
+).map(lambda items: sorted(Span(a, a + n, c, 0.9) for a, n, c in items))
+
+
+@given(span_lists)
+def test_fused_spans_ascend_and_are_disjoint(spans: list[Span]) -> None:
+    fused = list(fuse_spans(spans, sample_rate=RATE, frames=5200))
+    assert fused == sorted(fused)
+    covered = np.zeros((6000, 2), dtype=int)
+    for span in fused:
+        covered[span.start : span.stop, span.channel] += 1
+    assert covered.max(initial=0) <= 1
+    for span in spans:
+        assert covered[span.start : min(span.stop, 5200), span.channel].all()
+
+
+click_lists = st.lists(
+    st.tuples(st.integers(0, 5000), st.integers(1, 50), st.integers(0, 800), st.integers(0, 1)),
+    max_size=30,
+).map(lambda items: sorted(Click(a, a + n, a + n + t, c) for a, n, t, c in items))
+
+
+@given(click_lists)
+def test_disjoint_clicks_are_disjoint_and_lose_nothing(clicks: list[Click]) -> None:
+    laid = disjoint_clicks(clicks)
+    assert [c.start for c in laid] == sorted(c.start for c in laid)
+    covered = np.zeros((7000, 2), dtype=int)
+    for click in laid:
+        covered[click.start : click.tail, click.channel] += 1
+    assert covered.max(initial=0) <= 1
+    for click in clicks:
+        assert covered[click.start : click.tail, click.channel].all()
+
+
+def test_kinds_by_length_and_company() -> None:
+    tick, pop = Click(0, 10, 10, 0), Click(RATE, RATE + 60, RATE + 60, 0)
+    crowd = [Click(n, n + 3, n + 3, 1) for n in range(10 * RATE, 11 * RATE, RATE // 100)]
+    named = name_kinds([tick, pop, *crowd], sample_rate=RATE)
+    assert [click.kind for click in named[:2]] == [Kind.TICK, Kind.POP]
+    assert named[50].kind is Kind.CRACKLE
+
+
+def test_what_returns_with_the_disc_is_a_scratch() -> None:
+    turn = round(1.8 * RATE)
+    returning = [Click(5000 + k * turn, 5010 + k * turn, 5010 + k * turn, 0) for k in range(6)]
+    alone = Click(30_000, 30_010, 30_010, 0)
+    named = name_scratches(sorted([*returning, alone]), sample_rate=RATE, period_s=1.8)
+    kinds = {click.start: click.kind for click in named}
+    assert kinds[30_000] is Kind.TICK
+    assert all(kinds[click.start] is Kind.SCRATCH for click in returning)
+
+
+@pytest.mark.parametrize("start", [0, 1, 4999])
+def test_a_span_is_cut_at_the_end_of_the_recording(start: int) -> None:
+    fused = list(fuse_spans([Span(start, start + 10, 0, 1.0)], sample_rate=RATE, frames=5000))
+    assert fused[0].stop == min(start + 10, 5000)
