@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from declick.clicks import Click, Kind, disjoint_clicks
 from declick.errors import LabelError, WriteError
-from declick.labels import disjoint_clicks, read_labels, write_labels
+from declick.labels import read_labels, write_labels
 
 RATES = [8000, 11_025, 22_255, 44_100, 48_000, 78_260, 96_000, 176_400, 192_000]
 SAME_TMP = [HealthCheck.function_scoped_fixture]

@@ -1,9 +1,9 @@
 """Seeded damage with its truth: parameters are drawn first, then laid over clean music.
 
 A particle in the groove gives the stylus a short push; the pick-up and the RIAA de-emphasis make
-it longer. Widths, rings and thumps follow Godsill & Rayner, *Digital Audio Restoration* (1998), and
-Esquef, Karjalainen & Välimäki, "Detection of clicks in audio signals using warped linear prediction"
-(2002), with the ranges listed in docs/how-it-works.md.
+it longer. Widths, rings and thumps follow Godsill & Rayner, "Digital Audio Restoration" (1998), and
+Esquef, Biscainho & Välimäki, "An efficient algorithm for the restoration of audio signals corrupted
+with low-frequency pulses" (2003), with the ranges listed in docs/how-it-works.md.
 """
 
 from __future__ import annotations
