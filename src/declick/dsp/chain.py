@@ -27,13 +27,20 @@ class Placed(Protocol):
     """What is asked of a click: frames of its core and tail, and its channel."""
 
     @property
-    def start(self) -> int: ...
+    def start(self) -> int:
+        """First frame of the core."""
+
     @property
-    def stop(self) -> int: ...
+    def stop(self) -> int:
+        """End of the core."""
+
     @property
-    def tail(self) -> int: ...
+    def tail(self) -> int:
+        """End of the tail."""
+
     @property
-    def channel(self) -> int: ...
+    def channel(self) -> int:
+        """Counted from 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
