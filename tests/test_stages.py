@@ -7,13 +7,14 @@ import itertools
 import numpy as np
 import pytest
 
-from declick import stages
+from declick import stretches
 from declick.clicks import Click, FloatArray, Kind, Repair
 from declick.errors import SettingsError
 from declick.parallel import Workers
 from declick.read import Recording
+from declick.repair.draw import find_drawn, redraw
 from declick.settings import DetectSettings, RepairSettings
-from declick.stages import detect, find_drawn, redraw, repair
+from declick.stages import detect, repair
 from worn import RATE, worn_piece
 
 
@@ -70,7 +71,7 @@ def test_clicks_are_disjoint_and_ascend(reference: tuple[list[Click], list[Repai
 def test_the_result_does_not_depend_on_how_the_work_is_cut(
     stretch: int, monkeypatch: pytest.MonkeyPatch, reference: tuple[list[Click], list[Repair]]
 ) -> None:
-    monkeypatch.setattr(stages, "STRETCH", stretch)
+    monkeypatch.setattr(stretches, "STRETCH", stretch)
     assert_same(run(worn_piece()[1])[1], reference[1])
 
 

@@ -15,9 +15,10 @@ from declick.dsp.chain import Chain, estimate_chain
 from declick.errors import WriteError
 from declick.parallel import Workers
 from declick.read import Recording
+from declick.repair.draw import redraw
 from declick.report import ReportWriter, Source, utc_now
 from declick.settings import Settings
-from declick.stages import Detection, Progress, detect, ignore_progress, redraw, repair
+from declick.stages import Detection, Progress, detect, ignore_progress, repair
 from declick.totals import Tally, Totals
 from declick.write import Written, write_restored
 

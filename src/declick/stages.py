@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from declick.clicks import Click, FloatArray, Kind, Repair, disjoint_clicks
+from declick.clicks import Click, Repair, disjoint_clicks
 from declick.detect.ar import ArDetector
 from declick.detect.spans import (
     Span,
@@ -23,19 +23,17 @@ from declick.detect.spans import (
 from declick.detect.tails import context_ms as tail_context_ms
 from declick.detect.tails import find_tails
 from declick.dsp.chain import Chain, estimate_chain
-from declick.errors import SettingsError
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.choose import repair_passage
 from declick.repair.cores import settle_cores
-from declick.repair.passage import Passage, PassagePlan, plan_passages
+from declick.repair.passage import Passage, plan_passages
 from declick.rotation import Rotation, find_rotation
 from declick.settings import DetectSettings, RepairSettings
+from declick.stretches import Stretch, compact, stretches_of_clicks, stretches_of_plans
 
-# A part of the work that goes to a worker at once, in frames.
-STRETCH: Final = 1 << 18
-# ... which is cut where nothing happens for this long, if it can be.
-QUIET_S: Final = 0.03
+# Sound on each side of a core that settling its ends looks at.
+SETTLING_CONTEXT_MS: Final = 150.0
 # Tiles that tell how worn the record is, before any threshold is set.
 PROBES: Final = 32
 
@@ -76,22 +74,6 @@ class _Tile:
     least: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Stretch:
-    """A stretch of sound with what lies in it, for one worker."""
-
-    start: int
-    samples: NDArray[np.floating]
-    valid: tuple[int, int]
-    sample_rate: int
-    clicks: tuple[Click, ...]
-    own: tuple[Click, ...] = ()
-    plans: tuple[PassagePlan, ...] = ()
-    settings: RepairSettings = field(default_factory=RepairSettings)
-    chain: Chain = field(default_factory=Chain)
-    find_tails: bool = True
-
-
 def detect(
     recording: Recording,
     settings: DetectSettings = DetectSettings(),
@@ -123,10 +105,11 @@ def detect(
     spans = _spans(recording, settings, workers, progress)
     fused = fuse_spans(spans, sample_rate=rate, frames=recording.frames)
     clicks = [_click_of(span) for span in fused]
+    clicks = disjoint_clicks(_settled(recording, clicks, workers, progress))
     chain = Chain()
-    clicks = disjoint_clicks(_settled(recording, clicks, settings, workers, progress))
-    if settings.find_tails:
+    if settings.find_tails and clicks:
         chain = estimate_chain(recording.read, clicks, sample_rate=rate)
+        clicks = disjoint_clicks(_with_tails(recording, clicks, chain, workers, progress))
     clicks = name_kinds(clicks, sample_rate=rate)
     times = np.array([click.start for click in clicks], dtype=np.float64) / rate
     rotation = find_rotation(times)
@@ -164,83 +147,17 @@ def repair(
     """
     workers = workers or Workers(1)
     plans = plan_passages(clicks, sample_rate=recording.sample_rate, settings=settings)
-    stretches = _stretches(recording, plans, clicks, settings, chain, progress)
+    stretches = stretches_of_plans(recording, plans, clicks, settings=settings, chain=chain)
+    done = 0
     for repairs in workers.map(_repair_stretch, stretches):
         yield from repairs
+        done += len(repairs)
+        progress("repair", done / len(clicks))
     progress("repair", 1.0)
-
-
-def redraw(recording: Recording, clicks: Iterable[Click], drawn: Recording) -> Iterator[Repair]:
-    """Put samples that somebody has drawn in place of the clicks.
-
-    Parameters
-    ----------
-    recording, drawn : Recording
-        Of the same length, rate and channels; from the second the samples are taken.
-    clicks : iterable of Click
-
-    Yields
-    ------
-    Repair
-
-    Raises
-    ------
-    SettingsError
-        If the two recordings do not fit each other.
-    """
-    _check_drawn(recording, drawn)
-    for click in clicks:
-        samples = drawn.read(click.start, click.tail)[:, click.channel]
-        yield Repair(click, samples, "draw")
-
-
-def find_drawn(recording: Recording, drawn: Recording) -> list[Click]:
-    """Return where the drawn recording differs; differences 1 ms apart are one click.
-
-    Parameters
-    ----------
-    recording, drawn : Recording
-        Of the same length, rate and channels.
-
-    Raises
-    ------
-    SettingsError
-        If the two recordings do not fit each other.
-    """
-    _check_drawn(recording, drawn)
-    near = max(1, recording.sample_rate // 1000)
-    found: dict[int, list[Click]] = {channel: [] for channel in range(recording.channels)}
-    for before, after in zip(recording.blocks(STRETCH, 0), drawn.blocks(STRETCH, 0), strict=True):
-        differs = before.samples != after.samples
-        for channel, clicks in found.items():
-            for frame in (np.flatnonzero(differs[:, channel]) + before.start).tolist():
-                if clicks and frame - clicks[-1].stop < near:
-                    last = clicks.pop()
-                    clicks.append(Click(last.start, frame + 1, frame + 1, channel))
-                else:
-                    clicks.append(Click(frame, frame + 1, frame + 1, channel))
-    return sorted(click for clicks in found.values() for click in clicks)
-
-
-def _check_drawn(recording: Recording, drawn: Recording) -> None:
-    shapes = [(r.sample_rate, r.channels, r.frames) for r in (recording, drawn)]
-    if shapes[0] != shapes[1]:
-        raise SettingsError(
-            "{}: {} Hz, {} channels, {} frames, where {} has {}, {} and {}; "
-            "draw on a copy of the whole recording".format(
-                drawn.name, *shapes[1], recording.name, *shapes[0]
-            )
-        )
 
 
 def _click_of(span: Span) -> Click:
     return Click(span.start, span.stop, span.stop, span.channel, min(1.0, span.confidence))
-
-
-def _compact(samples: FloatArray, recording: Recording) -> NDArray[np.floating]:
-    """Return samples in half the bytes where that loses nothing, for the way to a worker."""
-    narrow = recording.subtype in ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "FLOAT")
-    return samples.astype(np.float32) if narrow else samples
 
 
 def _spans(
@@ -253,7 +170,7 @@ def _spans(
     probes = (
         _Tile(
             start=start,
-            samples=_compact(
+            samples=compact(
                 recording.read(start - geometry.context, start - geometry.context + size), recording
             ),
             sample_rate=recording.sample_rate,
@@ -268,7 +185,7 @@ def _spans(
 
     def tiles() -> Iterator[_Tile]:
         for block in recording.blocks(geometry.tile, geometry.context):
-            samples = _compact(block.samples, recording)
+            samples = compact(block.samples, recording)
             if len(samples) < size:  # the last tile is as long as the others
                 samples = np.pad(samples, ((0, size - len(samples)), (0, 0)))
             yield _Tile(
@@ -307,136 +224,73 @@ def _detector(sample_rate: float) -> ArDetector:
 
 
 def _settled(
-    recording: Recording,
-    clicks: Sequence[Click],
-    settings: DetectSettings,
-    workers: Workers,
-    progress: Progress,
+    recording: Recording, clicks: Sequence[Click], workers: Workers, progress: Progress
 ) -> Iterator[Click]:
-    """Yield the clicks with settled cores, their tails and, for thumps, their kind."""
-    rate = recording.sample_rate
-    context = round((tail_context_ms if settings.find_tails else 150.0) * 1e-3 * rate)
-    apart = round(QUIET_S * rate)
-
-    def stretches() -> Iterator[_Stretch]:
-        first = 0
-        while first < len(clicks):
-            start, last = clicks[first].start, first + 1
-            while last < len(clicks) and clicks[last].start < start + STRETCH:
-                gap = clicks[last].start - clicks[last - 1].stop
-                if gap > apart and clicks[last].start > start + STRETCH // 2:
-                    break
-                last += 1
-            low, high = start - context, clicks[last - 1].stop + context
-            yield _Stretch(
-                start=low,
-                samples=_compact(recording.read(low, high), recording),
-                valid=(0, recording.frames),
-                sample_rate=rate,
-                clicks=tuple(_between(clicks, first, last, low, high)),
-                own=tuple(clicks[first:last]),
-                find_tails=settings.find_tails,
-            )
-            progress("measure", last / len(clicks))
-            first = last
-
-    for found in workers.map(_settle_stretch, stretches()):
+    """Yield the clicks with their cores settled."""
+    stretches = stretches_of_clicks(recording, clicks, context_ms=SETTLING_CONTEXT_MS)
+    for found in workers.map(_settle_stretch, stretches):
         yield from found
+        if found:
+            progress("measure", 0.5 * found[-1].start / recording.frames)
 
 
-def _settle_stretch(stretch: _Stretch) -> list[Click]:
-    """Return the own clicks of a stretch with settled cores and tails (in a worker)."""
-    samples = stretch.samples.astype(np.float64)
-    own = set(stretch.own)
+def _settle_stretch(stretch: Stretch) -> list[Click]:
+    """Return the own clicks of a stretch with settled cores (in a worker)."""
     found: list[Click] = []
-    for channel in sorted({click.channel for click in stretch.own}):
-        clicks = [c for c in stretch.clicks if c.channel == channel and c.start >= stretch.start]
-        sound = np.ascontiguousarray(samples[:, channel])
+    for clicks, sound in stretch.channels():
         given = [(c.start - stretch.start, c.stop - stretch.start) for c in clicks]
-        settled = settle_cores(sound, given, sample_rate=stretch.sample_rate)
-        cores = [(core.start, core.stop) for core in settled]
-        tails: list[tuple[int, Kind | None]] = [(core.stop, None) for core in settled]
-        if stretch.find_tails:
-            tails = find_tails(sound, cores, sample_rate=stretch.sample_rate, channel=channel)
-        for core, (tail, kind) in zip(settled, tails, strict=True):
+        for core in settle_cores(sound, given, sample_rate=stretch.sample_rate):
             members = clicks[core.first : core.last + 1]
-            if members[0] in own:
-                stop = min(core.stop + stretch.start, stretch.valid[1])
-                found.append(
-                    Click(
-                        start=max(core.start + stretch.start, stretch.valid[0]),
-                        stop=stop,
-                        tail=max(stop, min(tail + stretch.start, stretch.valid[1])),
-                        channel=channel,
-                        confidence=max(click.confidence for click in members),
-                        kind=kind or Kind.TICK,
-                    )
-                )
+            if members[0] in stretch.own_set:
+                start = max(core.start + stretch.start, 0)
+                stop = min(core.stop + stretch.start, stretch.frames)
+                confidence = max(click.confidence for click in members)
+                found.append(Click(start, stop, stop, members[0].channel, confidence))
     return sorted(found)
 
 
-def _between(
-    clicks: Sequence[Click], first: int, last: int, low: int, high: int
-) -> Iterator[Click]:
-    """Yield ``clicks[first:last]`` with the neighbours that reach into ``[low, high)``."""
-    while first > 0 and clicks[first - 1].start > low - STRETCH:
-        first -= 1
-    while last < len(clicks) and clicks[last].start < high:
-        last += 1
-    for click in clicks[first:last]:
-        if click.tail > low and click.start < high:
-            yield click
-
-
-def _stretches(
+def _with_tails(
     recording: Recording,
-    plans: Iterable[PassagePlan],
     clicks: Sequence[Click],
-    settings: RepairSettings,
     chain: Chain,
+    workers: Workers,
     progress: Progress,
-) -> Iterator[_Stretch]:
-    """Gather plans whose sound is read at once."""
-    first = done = 0
+) -> Iterator[Click]:
+    """Yield the clicks with their tails and, for thumps, their kind."""
+    stretches = stretches_of_clicks(recording, clicks, context_ms=tail_context_ms, chain=chain)
+    for found in workers.map(_find_stretch_tails, stretches):
+        yield from found
+        progress("measure", 0.5 + 0.5 * found[-1].start / recording.frames)
 
-    def stretch(batch: list[PassagePlan]) -> _Stretch:
-        nonlocal first, done
-        low, high = min(p.start for p in batch), max(p.stop for p in batch)
-        count = sum(len(plan.own) for plan in batch)
-        around = tuple(_between(clicks, done, done + count, low, high))
-        done += count
-        progress("repair", done / len(clicks))
-        return _Stretch(
-            start=low,
-            samples=_compact(recording.read(low, high), recording),
-            valid=(0, recording.frames),
-            sample_rate=recording.sample_rate,
-            clicks=around,
-            plans=tuple(batch),
-            settings=settings,
-            chain=chain,
+
+def _find_stretch_tails(stretch: Stretch) -> list[Click]:
+    """Return the own clicks of a stretch with their tails (in a worker)."""
+    found: list[Click] = []
+    for clicks, sound in stretch.channels():
+        channel = clicks[0].channel
+        tails = find_tails(
+            sound,
+            [(c.start - stretch.start, c.stop - stretch.start) for c in clicks],
+            sample_rate=stretch.sample_rate,
+            chain=stretch.chain,
+            channel=channel,
         )
-
-    batch: list[PassagePlan] = []
-    for plan in plans:
-        if batch and plan.stop - batch[0].start > STRETCH:
-            yield stretch(batch)
-            batch = []
-        batch.append(plan)
-    if batch:
-        yield stretch(batch)
+        for click, (tail, kind) in zip(clicks, tails, strict=True):
+            if click in stretch.own_set:
+                end = max(click.stop, min(tail + stretch.start, stretch.frames))
+                found.append(replace(click, tail=end, kind=kind or click.kind))
+    return sorted(found)
 
 
-def _repair_stretch(stretch: _Stretch) -> list[Repair]:
+def _repair_stretch(stretch: Stretch) -> list[Repair]:
     """Mend the plans of a stretch (in a worker)."""
-    samples = stretch.samples.astype(np.float64)
     repairs: list[Repair] = []
     for plan in stretch.plans:
         passage = Passage(
             start=plan.start,
             sample_rate=stretch.sample_rate,
-            samples=samples[plan.start - stretch.start : plan.stop - stretch.start],
-            valid=stretch.valid,
+            samples=stretch.sound[plan.start - stretch.start : plan.stop - stretch.start],
+            valid=(0, stretch.frames),
             clicks=tuple(
                 click
                 for click in stretch.clicks

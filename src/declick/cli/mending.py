@@ -16,9 +16,9 @@ from declick.errors import LabelError, SettingsError
 from declick.labels import read_labels
 from declick.pipeline import mend
 from declick.read import Recording
+from declick.repair.draw import find_drawn
 from declick.report import Report, read_report
 from declick.select import Selection, select
-from declick.stages import find_drawn
 from declick.write import put_back
 
 
