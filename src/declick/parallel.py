@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
-from types import TracebackType
-from typing import Self, TypeVar
+from multiprocessing import get_context, parent_process
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, Self, TypeVar
 
 from threadpoolctl import threadpool_limits
 
@@ -38,10 +39,46 @@ def single_threaded_blas() -> Iterator[None]:
         yield
 
 
+class _Stop(BaseException):
+    """Unwinds a worker's task, so that its temporary files are removed."""
+
+
+_busy = False  # of this worker process
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """End a worker: at once, or through the clean-up of its task."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if _busy:
+        raise _Stop
+    os._exit(1)
+
+
 def _prepare_worker() -> None:
-    """Leave Ctrl-C to the parent, and BLAS to one thread."""
+    """Leave Ctrl-C to the parent, BLAS to one thread, and never outlive the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
     threadpool_limits(limits=1, user_api="blas")
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _call(function: Callable[[Item], Result], item: Item) -> Result:
+    """Do one task in a worker."""
+    global _busy
+    try:
+        _busy = True
+        return function(item)
+    except _Stop:
+        os._exit(1)
+    finally:
+        _busy = False
 
 
 class Workers:
@@ -56,8 +93,10 @@ class Workers:
     def __init__(self, jobs: int) -> None:
         self.jobs = max(1, jobs)
         self._pool: ProcessPoolExecutor | None = None
+        self._limits: Any = None
 
     def __enter__(self) -> Self:
+        self._limits = threadpool_limits(limits=1, user_api="blas")
         return self
 
     def __exit__(
@@ -67,14 +106,24 @@ class Workers:
         traceback: TracebackType | None,
     ) -> None:
         if self._pool is not None:
-            self._pool.shutdown(wait=error is None, cancel_futures=True)
+            if error is not None:
+                # What is at work would go on for minutes, and nobody wants it any more.
+                for process in list((self._pool._processes or {}).values()):
+                    process.terminate()
+            self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+        if self._limits is not None:
+            self._limits.restore_original_limits()
+            self._limits = None
 
     def _start(self) -> ProcessPoolExecutor:
         """Start the pool, its processes limited to one BLAS thread from their first moment."""
         if self._pool is None:
             before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
             os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+            # A Ctrl-C while they start must not reach them, who would print a traceback each.
+            mask = getattr(signal, "pthread_sigmask", None)
+            blocked = mask(signal.SIG_BLOCK, {signal.SIGINT}) if mask else None
             try:
                 self._pool = ProcessPoolExecutor(
                     self.jobs, mp_context=get_context("spawn"), initializer=_prepare_worker
@@ -82,6 +131,8 @@ class Workers:
                 for _ in range(self.jobs):
                     self._pool.submit(int)
             finally:
+                if mask:
+                    mask(signal.SIG_SETMASK, blocked)
                 for name, value in before.items():
                     if value is None:
                         del os.environ[name]
@@ -112,7 +163,7 @@ class Workers:
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
+                waiting.append(pool.submit(_call, function, item))
                 if len(waiting) > self.jobs + 1:
                     yield waiting.popleft().result()
             while waiting:

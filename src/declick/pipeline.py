@@ -12,13 +12,15 @@ import numpy as np
 from declick import __version__
 from declick.clicks import Click, FloatArray, Repair
 from declick.dsp.chain import Chain, estimate_chain
-from declick.errors import WriteError
+from declick.formats import as_path, output_format, removed_format
+from declick.labels import write_labels
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.draw import redraw
 from declick.report import ReportWriter, Source, utc_now
 from declick.settings import Settings
 from declick.stages import Detection, Progress, detect, ignore_progress, repair
+from declick.targets import check_targets
 from declick.totals import Tally, Totals
 from declick.write import Written, write_restored
 
@@ -58,6 +60,7 @@ def restore(
     settings: Settings = Settings(),
     removed: Path | None = None,
     report: Path | None = None,
+    labels: Path | None = None,
     overwrite: bool = False,
     jobs: int = 1,
     progress: Progress = ignore_progress,
@@ -74,6 +77,8 @@ def restore(
         Gets what was taken out: output + removed is the source.
     report : Path, optional
         Gets the report, enough to repeat or undo the run.
+    labels : Path, optional
+        Gets the clicks as an Audacity label track.
     overwrite : bool
         Whether existing files may be replaced.
     jobs : int
@@ -95,7 +100,8 @@ def restore(
     >>> with Recording.open("rip.flac") as rip:  # doctest: +SKIP
     ...     restore(rip, Path("rip.declicked.flac"), jobs=2).totals.repaired
     """
-    _refuse_existing(report, overwrite)
+    others = report, labels
+    check_outputs(recording, output, removed=removed, others=others, overwrite=overwrite)
     with Workers(jobs) as workers:
         detection = detect(recording, settings.detect, workers=workers, progress=progress)
         repairs = repair(
@@ -106,7 +112,9 @@ def restore(
             workers=workers,
             progress=progress,
         )
-        return _write(recording, repairs, detection, output, settings, removed, report, overwrite)
+        return _write(
+            recording, repairs, detection, output, settings, removed, report, overwrite, labels
+        )
 
 
 def mend(
@@ -115,6 +123,7 @@ def mend(
     output: Path | str | BinaryIO | None = None,
     *,
     drawn: Recording | None = None,
+    chain: Chain | None = None,
     settings: Settings = Settings(),
     removed: Path | None = None,
     report: Path | None = None,
@@ -132,16 +141,21 @@ def mend(
         somebody has marked is always mended, unless ``settings.repair.keep_weak`` is set.
     drawn : Recording, optional
         Samples to put in place of the clicks: as long as the recording.
+    chain : Chain, optional
+        The playback chain's rings, as an earlier run reports them; else estimated from the clicks.
     output, settings, removed, report, overwrite, jobs, progress
         As in `restore`.
     """
-    _refuse_existing(report, overwrite)
+    sources = () if drawn is None else (drawn.path,)
+    check_outputs(
+        recording, output, removed=removed, others=(report,), sources=sources, overwrite=overwrite
+    )
     with Workers(jobs) as workers:
-        chain = Chain()
         if drawn is not None:
+            chain = Chain()
             repairs = redraw(recording, clicks, drawn)
         else:
-            if any(click.tail > click.stop for click in clicks):
+            if chain is None:
                 chain = estimate_chain(recording.read, clicks, sample_rate=recording.sample_rate)
             repairs = repair(
                 recording,
@@ -168,10 +182,37 @@ def source_of(recording: Recording) -> Source:
     )
 
 
-def _refuse_existing(path: Path | None, overwrite: bool) -> None:
-    """Say before the work what would fail after it."""
-    if path is not None and path.exists() and not overwrite:
-        raise WriteError(f"{path}: it exists already; give another name or --overwrite")
+def check_outputs(
+    recording: Recording,
+    output: Path | str | BinaryIO | None,
+    *,
+    removed: Path | None = None,
+    others: Sequence[Path | None] = (),
+    sources: Sequence[Path | None] = (),
+    overwrite: bool = False,
+) -> None:
+    """Say before the work what would fail after it.
+
+    Parameters
+    ----------
+    recording : Recording
+    output, removed, overwrite
+        As in `restore`.
+    others : sequence of (Path or None)
+        What else is written: report, labels.
+    sources : sequence of (Path or None)
+        What else is read, and so never written to.
+
+    Raises
+    ------
+    WriteError
+        Where a file cannot be written there, cannot hold the sound, or would cost the user one.
+    """
+    output_format(recording, output)
+    if removed is not None:
+        removed_format(recording, removed)
+    targets = [path for path in (as_path(output), removed, *others) if path is not None]
+    check_targets(targets, sources=(recording.path, *sources), overwrite=overwrite)
 
 
 def _write(
@@ -183,8 +224,9 @@ def _write(
     removed: Path | None,
     report: Path | None,
     overwrite: bool,
+    labels: Path | None = None,
 ) -> Restoration:
-    """Write the repairs over the source, and then the report."""
+    """Write the repairs over the source, with report and labels: all of them or none."""
     remembered: list[Repair] = []
 
     def remember() -> Iterator[Repair]:
@@ -194,20 +236,19 @@ def _write(
             remembered.append(kept)
             yield item
 
-    written = write_restored(
-        recording,
-        remember(),
-        Path(output) if isinstance(output, str) and output != "-" else output,
-        removed=removed,
-        overwrite=overwrite,
-        coding_history=f"declick {__version__}",
-    )
-    notices = (*((recording.notice,) if recording.notice else ()), *written.notices)
-    energies = [value if np.isfinite(value) else None for value in written.removed_db.tolist()]
     tally = Tally(recording.sample_rate)
-    for item, energy in zip(remembered, energies, strict=True):
-        tally.add(item, removed_db=energy)
-    if report is not None:
+    notices: list[str] = [recording.notice] if recording.notice else []
+
+    def write_companions(written: Written) -> None:
+        notices.extend(written.notices)
+        energies = [value if np.isfinite(value) else None for value in written.removed_db.tolist()]
+        for item, energy in zip(remembered, energies, strict=True):
+            tally.add(item, removed_db=energy)
+        if labels is not None:
+            rate, channels = recording.sample_rate, recording.channels
+            write_labels(labels, detection.clicks, rate, channels=channels)
+        if report is None:
+            return
         writer = ReportWriter(
             report,
             source=source_of(recording),
@@ -219,13 +260,23 @@ def _write(
         with writer:
             writer.chain = detection.chain.as_dict()
             writer.rotation_s = detection.rotation.period_s if detection.rotation else None
-            writer.notices = list(notices)
+            writer.notices = notices
             for item, energy in zip(remembered, energies, strict=True):
                 writer.add(item, removed_db=energy)
+
+    written = write_restored(
+        recording,
+        remember(),
+        Path(output) if isinstance(output, str) and output != "-" else output,
+        removed=removed,
+        overwrite=overwrite,
+        coding_history=f"declick {__version__}",
+        companions=write_companions,
+    )
     return Restoration(
         written=written,
         detection=detection,
         totals=tally.totals(),
-        notices=notices,
+        notices=tuple(notices),
         report=report,
     )

@@ -402,7 +402,7 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 
 def _plain(value: Any) -> Any:
-    """Return settings and estimates as JSON values: nine significant digits, no NumPy types."""
+    """Return settings and estimates as JSON values, exact, without NumPy types."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | list | tuple):
@@ -410,7 +410,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
-        return float(f"{value:.9g}") if math.isfinite(value) else None
+        return value if math.isfinite(value) else None
     return _file_name(value) if isinstance(value, Path) else value
 
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
@@ -257,10 +257,12 @@ class Transaction:
         self._files.append(pending)
         return pending
 
-    def commit(self) -> None:
-        """Let all files appear."""
+    def commit(self, companions: Callable[[], None] | None = None) -> None:
+        """Let all files appear, after those that `companions` writes."""
         for pending in self._files:
             pending.seal()
+        if companions is not None:
+            companions()
         done: list[PendingFile] = []
         try:
             for pending in self._files:

@@ -25,6 +25,7 @@ from declick.headers import Layout
 from declick.metadata import carry_over, plain_layout_for
 from declick.read import Recording
 from declick.sinks import STANDARD_OUTPUT, ArraySink, FlacSink, PackedSink, Sink, Transaction
+from declick.targets import check_targets
 
 Progress = Callable[[int, int], None]
 
@@ -70,6 +71,9 @@ class Written:
             return 10.0 * np.log10(self.removed_energy)
 
 
+Companions = Callable[[Written], None]
+
+
 class _Edit(Protocol):
     """Changes the frames from `start` in place; returns what goes to the removed file."""
 
@@ -85,6 +89,7 @@ def write_restored(
     overwrite: bool = False,
     progress: Progress | None = None,
     coding_history: str | None = None,
+    companions: Companions | None = None,
     block_frames: int = 65536,
 ) -> Written:
     """Write a recording with its repairs.
@@ -108,6 +113,9 @@ def write_restored(
         Called with the frames done and the frames in all.
     coding_history : str, optional
         What to say in the history of a ``bext`` chunk, where the source has one.
+    companions : callable, optional
+        Writes what belongs beside the files (a report), once all samples are on the disk and
+        before any file gets its name; where it fails, no file appears.
     block_frames : int
         Frames to hold in memory; the result does not depend on it.
 
@@ -122,22 +130,25 @@ def write_restored(
     """
     format, subtype = output_format(recording, output)
     overlay = _Overlay(recording, repairs, subtype)
-    samples, notices = _stream(
+
+    def describe(samples: FloatArray | None, notices: tuple[str, ...]) -> Written:
+        overlay.finish()
+        return Written(
+            output=as_path(output),
+            removed=removed,
+            format=format,
+            subtype=subtype,
+            samples=samples,
+            frames_changed=overlay.frames_changed,
+            changed_samples=np.array(overlay.changed, dtype=np.int64),
+            removed_energy=np.array(overlay.energy, dtype=np.float64),
+            notices=notices,
+        )
+
+    return _stream(
         recording, overlay, output, (format, subtype), removed, overwrite, progress,
-        coding_history, block_frames,
+        coding_history, companions, block_frames, describe,
     )  # fmt: skip
-    overlay.finish()
-    return Written(
-        output=as_path(output),
-        removed=removed,
-        format=format,
-        subtype=subtype,
-        samples=samples,
-        frames_changed=overlay.frames_changed,
-        changed_samples=np.array(overlay.changed, dtype=np.int64),
-        removed_energy=np.array(overlay.energy, dtype=np.float64),
-        notices=notices,
-    )
 
 
 def put_back(
@@ -150,6 +161,7 @@ def put_back(
     overwrite: bool = False,
     progress: Progress | None = None,
     coding_history: str | None = None,
+    companions: Companions | None = None,
     block_frames: int = 65536,
 ) -> Written:
     """Put back what was removed in some spans; everything else stays as it is in `restored`.
@@ -164,7 +176,7 @@ def put_back(
         As in `write_restored`.
     removed_output : Path, optional
         Gets what is still removed, so that nothing is put back twice.
-    overwrite, progress, coding_history, block_frames
+    overwrite, progress, coding_history, companions, block_frames
         As in `write_restored`.
 
     Returns
@@ -189,22 +201,25 @@ def put_back(
     format, subtype = output_format(restored, output)
     keep_rest = removed_output is not None
     edit = _PutBack(restored, removed, _merge(spans, restored), subtype, keep_rest)
-    samples, notices = _stream(
+
+    def describe(samples: FloatArray | None, notices: tuple[str, ...]) -> Written:
+        frames_changed, changed, energy = edit.totals()
+        return Written(
+            output=as_path(output),
+            removed=removed_output,
+            format=format,
+            subtype=subtype,
+            samples=samples,
+            frames_changed=frames_changed,
+            changed_samples=changed,
+            removed_energy=energy,
+            notices=notices,
+        )
+
+    return _stream(
         restored, edit, output, (format, subtype), removed_output, overwrite, progress,
-        coding_history, block_frames, also=(removed,),
+        coding_history, companions, block_frames, describe, also=(removed,),
     )  # fmt: skip
-    frames_changed, changed, energy = edit.totals()
-    return Written(
-        output=as_path(output),
-        removed=removed_output,
-        format=format,
-        subtype=subtype,
-        samples=samples,
-        frames_changed=frames_changed,
-        changed_samples=changed,
-        removed_energy=energy,
-        notices=notices,
-    )
 
 
 class _Overlay:
@@ -354,13 +369,16 @@ def _stream(
     overwrite: bool,
     progress: Progress | None,
     coding_history: str | None,
+    companions: Companions | None,
     block_frames: int,
+    describe: Callable[[FloatArray | None, tuple[str, ...]], Written],
     also: tuple[Recording, ...] = (),
-) -> tuple[FloatArray | None, tuple[str, ...]]:
-    """Pass a recording through `edit` into its files; return the samples if none, and notices."""
+) -> Written:
+    """Pass a recording through `edit` into its files; `describe` says what became of it."""
     target = as_path(output)
     targets = [path for path in (target, removed) if path is not None]
-    resolved = _check_targets(targets, (recording, *also), overwrite)
+    sources = [source.path for source in (recording, *also)]
+    resolved = check_targets(targets, sources=sources, overwrite=overwrite)
     checked = dict(zip(targets, resolved, strict=True))
     with Transaction() as transaction:
 
@@ -401,35 +419,7 @@ def _stream(
         sink.finish()
         if rest is not None:
             rest.finish()
-        transaction.commit()
-    return (sink.samples if isinstance(sink, ArraySink) else None), notices
-
-
-def _check_targets(
-    targets: list[Path], sources: tuple[Recording, ...], overwrite: bool
-) -> list[Path]:
-    """Return the targets with symbolic links followed, if they may be written."""
-    resolved = []
-    for target in targets:
-        path = target.resolve()
-        if path.is_dir():
-            raise WriteError(f"{target}: this is a directory; give the name of a file in it")
-        if not path.parent.is_dir():
-            raise WriteError(f"{target}: there is no directory {path.parent}; make it first")
-        if path in resolved:
-            raise WriteError(f"{target}: is asked for twice; give the two files different names")
-        if path.exists():
-            for source in sources:
-                if source.path is not None and source.path.exists() and path.samefile(source.path):
-                    raise WriteError(
-                        f"{target}: this is the source, which is never written to; "
-                        f"give another name"
-                    )
-            if not path.is_file():
-                raise WriteError(f"{target}: this is not a file; give '-' for standard output")
-            if not overwrite:
-                raise WriteError(
-                    f"{target}: exists already; give another name or allow overwriting it"
-                )
-        resolved.append(path)
-    return resolved
+        samples = sink.samples if isinstance(sink, ArraySink) else None
+        written = describe(samples, notices)
+        transaction.commit(None if companions is None else lambda: companions(written))
+    return written

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NoReturn
 
+from declick.cli.console import say
 from declick.cli.parser import build_parser
 from declick.errors import DeclickError
+
+# Set it to see where a fault of the program lies.
+_TRACEBACK = "DECLICK_TRACEBACK"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,29 +24,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if all went well, 1 if anything failed, 2 for arguments that make no sense, 130 if the
+        0 if all went well, 1 if anything failed, 2 for words that are not understood, 130 if the
         run was interrupted.
     """
     options = build_parser().parse_args(arguments)
-    previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        status: int = options.run(options)
-        sys.stdout.flush()
-        return status
+        with _polite_kill():
+            status: int = options.run(options)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return status
     except DeclickError as error:
-        print(f"declick: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # The reader of our output has gone; Python must not complain about it a second time.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        say(f"declick: {error}")
     except KeyboardInterrupt:
-        print("declick: interrupted; nothing half-written is left", file=sys.stderr)
+        say("declick: interrupted; nothing half-written is left")
         return 130
+    except BrokenPipeError:
+        _mute_standard_output()
+        say("declick: standard output: the reading program closed the pipe; look at its messages")
+    except MemoryError:
+        say("declick: the memory is used up; try --jobs 1, or free some")
+    except OSError as error:
+        _mute_standard_output()
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"declick: {where}{error.strerror or error}; free space, or check the permissions")
+    except Exception as error:
+        if os.environ.get(_TRACEBACK):
+            raise
+        say(
+            f"declick: {type(error).__name__}: {error}; this is a fault of declick: please report "
+            f"it, with what {_TRACEBACK}=1 shows"
+        )
+    return 1
+
+
+@contextlib.contextmanager
+def _polite_kill() -> Iterator[None]:
+    """Treat a polite kill, or the end of the terminal, like Ctrl-C: clean up, then go."""
+    previous = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # What nohup has told to ignore stays ignored; only the main thread may ask.
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            with contextlib.suppress(ValueError):
+                previous[number] = signal.signal(number, _interrupt)
+    try:
+        yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """Treat a polite kill like Ctrl-C, so that temporary files are removed."""
     raise KeyboardInterrupt
+
+
+def _mute_standard_output() -> None:
+    """Keep Python from complaining a second time, when it ends, about what it cannot write."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)

@@ -1,89 +1,87 @@
-"""What a person or a program sees of a run: progress, lines, JSON."""
+"""What a person or a program sees of a run: lines, a bar with the time left, JSON."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any
 
 from tqdm import tqdm
 
-from declick.pipeline import Restoration
-from declick.report import format_time
 from declick.stages import Progress, ignore_progress
 
-# Share of the whole time that each stage takes on an ordinary side.
+# Share of the whole time that each stage takes on an ordinary side. Writing goes on while repairs
+# are made.
 _STAGES = {"detect": 0.35, "measure": 0.25, "repair": 0.4}
+_LAYOUT = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
+_NAME = 32
+
+
+def one_line(text: str) -> str:
+    """Return text in which nothing breaks the line or steers the terminal."""
+    visible = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda m: ascii(m[0])[1:-1], text)
+    return visible.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """Print a line for a person, on standard error, so that output can be piped."""
+    # With standard error closed, print() would take standard output, where the sound may go.
+    if not quiet and sys.stderr is not None:
+        tqdm.write(one_line(text), file=sys.stderr)
+
+
+def print_json(values: dict[str, Any]) -> None:
+    """Print values for a program, on standard output, in one line of ASCII."""
+    print(json.dumps(values))
 
 
 @contextmanager
 def progress_bar(name: str, *, quiet: bool) -> Iterator[Progress]:
     """Show one bar with the time left over all stages; nothing unless a terminal looks on."""
-    if quiet or not sys.stderr.isatty():
-        yield ignore_progress
-        return
-    layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    with tqdm(total=1.0, bar_format=layout, leave=False, file=sys.stderr) as bar:
+    with _bar(1.0, quiet) as bar:
+        if bar is None:
+            yield ignore_progress
+            return
+        short = _shortened(name)
 
         def show(stage: str, share: float) -> None:
             before = list(_STAGES).index(stage)
             done = sum(list(_STAGES.values())[:before]) + share * _STAGES[stage]
-            bar.set_description_str(f"{name} · {stage}", refresh=False)
+            bar.set_description_str(f"{short}: {stage}", refresh=False)
             bar.update(max(0.0, min(1.0, done) - bar.n))
 
         yield show
 
 
-def say(text: str, *, quiet: bool = False) -> None:
-    """Print a line for a person, on standard error, so that output can be piped."""
-    if not quiet:
-        print(text, file=sys.stderr)
+@contextmanager
+def files_bar(sizes: list[int], *, quiet: bool) -> Iterator[tqdm[Any] | None]:
+    """Show one bar over many files, which counts their bytes."""
+    with _bar(float(max(1, sum(sizes))), quiet) as bar:
+        if bar is not None:
+            bar.set_description_str(f"{len(sizes)} recordings")
+        yield bar
 
 
-def print_json(values: dict[str, Any] | list[Any]) -> None:
-    """Print values for a program, on standard output."""
-    print(json.dumps(values, ensure_ascii=False))
+@contextmanager
+def _bar(total: float, quiet: bool) -> Iterator[tqdm[Any] | None]:
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    with tqdm(
+        total=total,
+        bar_format=_LAYOUT,
+        smoothing=0.0,
+        leave=False,
+        dynamic_ncols=True,
+        file=sys.stderr,
+    ) as bar:
+        yield bar
 
 
-def summary(done: Restoration, *, elapsed_s: float, duration_s: float) -> dict[str, Any]:
-    """Return what a program wants to know of a run."""
-    written, rotation = done.written, done.detection.rotation
-    return {
-        "output": None if written.output is None else str(written.output),
-        "removed": None if written.removed is None else str(written.removed),
-        "report": None if done.report is None else str(done.report),
-        "format": written.format,
-        "subtype": written.subtype,
-        "duration_s": round(duration_s, 3),
-        "elapsed_s": round(elapsed_s, 3),
-        "rotation_s": None if rotation is None else round(rotation.period_s, 6),
-        "totals": asdict(done.totals),
-        "notices": list(done.notices),
-    }
-
-
-def describe(done: Restoration, *, name: str, elapsed_s: float, duration_s: float) -> str:
-    """Return what a person wants to know of a run, in a line or two."""
-    totals = done.totals
-    kinds = ", ".join(
-        f"{count} {_plural(kind, count)}"
-        for kind, count in sorted(totals.by_kind.items(), key=lambda item: -item[1])
-    )
-    rotation = done.detection.rotation
-    turned = f"; a scratch shows that it turned at {rotation.rpm:.2f} rpm" if rotation else ""
-    left = f", {totals.left} left alone" if totals.left else ""
-    changed = 100.0 * totals.seconds_changed / max(duration_s, 1e-9)
-    return (
-        f"{name}: {format_time(duration_s)} in {elapsed_s:.1f} s; mended {totals.repaired}"
-        f"{f' ({kinds})' if kinds else ''}{left}; {changed:.3g} % of the sound changed{turned}"
-    )
-
-
-def _plural(kind: str, count: int) -> str:
-    """Return the kind for a number of clicks."""
-    if count == 1 or kind == "crackle":
-        return kind
-    return kind + ("es" if kind.endswith("ch") else "s")
+def _shortened(name: str) -> str:
+    """Return the end of a path, short enough to leave room for the bar."""
+    line = one_line(name.rpartition("/")[2])
+    return line if len(line) <= _NAME else "…" + line[1 - _NAME :]

@@ -37,6 +37,9 @@ JOINT_SAMPLES = 1500
 TOEPLITZ_SAMPLES = 64
 """Longer single runs are solved by Levinson's recursion in place of Cholesky's factors."""
 
+AGAIN_MS = 1.5
+"""From this length on a gap is filled twice with the first model, so that it learns from itself."""
+
 LONGEST_RUN = 8192
 """Longer runs are solved at their two ends alone; their middle is out of reach and stays silent."""
 
@@ -57,6 +60,7 @@ class ModelSize:
 
 # Longest gap in ms, and the (order, context) at 44.1 kHz of the models that are combined.
 _SIZES: tuple[tuple[float, tuple[tuple[int, int], ...]], ...] = (
+    (0.45, ((512, 4096),)),
     (1.5, ((384, 3072), (800, 8192))),
     (np.inf, ((256, 2048), (512, 4096), (1024, 8192))),
 )
@@ -157,7 +161,9 @@ def interpolate(
             for run in inside
             if run[1] > targets[0][0] - order and run[0] < targets[-1][1] + order
         ]
-        for repeat in (False, True) if number == 0 else (True,):
+        # A short gap hides so little that one estimate is as good as two.
+        again = number == 0 and max(b - a for a, b in wanted) > AGAIN_MS * 1e-3 * sample_rate
+        for repeat in (False, True) if again else (True,):
             coefficients, power = prediction_filter(autocorrelation(part * window, order))
             traces = solve_missing(local, near, coefficients, errors_for=targets if repeat else ())
         power /= float(np.dot(window, window))

@@ -48,7 +48,7 @@ LOST_ERRORS: Final = 2.0
 LOST_PART: Final = 0.5
 # Shorter rests inside a core are lost too: a slow push crosses zero.
 REST_MS: Final = 0.7
-_ORDER, _CONTEXT = 256, 4096
+_ORDER, _CONTEXT = 256, 3072
 
 
 def settle_cores(
