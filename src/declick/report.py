@@ -23,6 +23,8 @@ from declick.labels import renamed_when_done
 from declick.totals import Tally, Totals
 
 SCHEMA = "declick-report/1"
+# The method of a repair that was put back, in the report beside the file that `undo` writes.
+UNDONE = "undone"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,14 +35,16 @@ class _Checked:
             low, high, choices = (item.metadata[key] for key in ("low", "high", "choices"))
             if choices is not None and value not in choices:
                 raise SettingsError(f"{item.name} is {value!r}: choose one of {', '.join(choices)}")
+            if isinstance(item.default, bool) and not isinstance(value, bool):
+                raise SettingsError(f"{item.name} is {value!r}: it must be true or false")
             if isinstance(item.default, bool) or not isinstance(item.default, int | float):
                 continue
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not math.isfinite(value):
                 raise SettingsError(f"{item.name} is {value!r}: give a number")
             if (low is not None and value < low) or (high is not None and value > high):
-                wanted = f"between {low} and {high}" if high is not None else f"at least {low}"
-                raise SettingsError(f"{item.name} is {value}: it must be {wanted}")
+                wanted = f"between {low:g} and {high:g}" if high is not None else f"at least {low:g}"
+                raise SettingsError(f"{item.name} is {value:g}: it must be {wanted}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values for the report."""

@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         say("declick: the memory is used up; try --jobs 1, or free some")
     except OSError as error:
-        _mute_standard_output()
+        if error.filename is None:
+            _mute_standard_output()
         where = f"{error.filename}: " if error.filename else ""
         say(f"declick: {where}{error.strerror or error}; free space, or check the permissions")
     except Exception as error:

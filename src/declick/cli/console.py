@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,19 +39,21 @@ def print_json(values: dict[str, Any]) -> None:
 
 
 @contextmanager
-def progress_bar(name: str, *, quiet: bool) -> Iterator[Progress]:
+def progress_bar(
+    name: str, *, quiet: bool, stages: Sequence[str] = tuple(_STAGES)
+) -> Iterator[Progress]:
     """Show one bar with the time left over all stages; nothing unless a terminal looks on."""
-    with _bar(1.0, quiet) as bar:
+    with _bar(sum(_STAGES[stage] for stage in stages), quiet) as bar:
         if bar is None:
             yield ignore_progress
             return
         short = _shortened(name)
 
         def show(stage: str, share: float) -> None:
-            before = list(_STAGES).index(stage)
-            done = sum(list(_STAGES.values())[:before]) + share * _STAGES[stage]
+            before = stages[: stages.index(stage)]
+            done = sum(_STAGES[name] for name in before) + share * _STAGES[stage]
             bar.set_description_str(f"{short}: {stage}", refresh=False)
-            bar.update(max(0.0, min(1.0, done) - bar.n))
+            bar.update(max(0.0, min(bar.total, done) - bar.n))
 
         yield show
 

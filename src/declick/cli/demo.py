@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from declick.cli.console import describe, print_json, progress_bar, say, summary
+from declick.cli.console import print_json, progress_bar, say
+from declick.cli.names import make_folder
+from declick.cli.results import describe, summary
 from declick.clicks import FloatArray, Kind
 from declick.damage.piece import synthesize_piece
 from declick.damage.synthesize import draw_wear, wear
@@ -17,9 +19,18 @@ from declick.errors import MissingExtraError, WriteError
 from declick.inspect import draw_comparison
 from declick.pipeline import restore
 from declick.read import Recording
+from declick.targets import check_targets
 
 _RATE = 44100
 _DURATION_S = 20.0
+_FILES = (
+    "clean.flac",
+    "worn.flac",
+    "restored.flac",
+    "removed.wav",
+    "restored.json",
+    "restored.png",
+)
 _WEAR = {
     Kind.TICK: 3.0,
     Kind.POP: 0.6,
@@ -33,12 +44,8 @@ def run_demo(options: argparse.Namespace) -> int:
     """Synthesize a piece and a worn record of it; restore it; print the gain; draw it."""
     started = time.monotonic()
     folder: Path = options.output
-    if folder.exists() and any(folder.iterdir()) and not options.overwrite:
-        raise WriteError(f"{folder}: is not empty; give another folder with -o, or --overwrite")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"{folder}: cannot be made ({error.strerror})") from None
+    make_folder(folder)
+    check_targets([folder / name for name in _FILES], overwrite=options.overwrite)
     clean = synthesize_piece(_DURATION_S, sample_rate=_RATE, seed=options.seed)
     damages = draw_wear(np.random.default_rng(options.seed), _DURATION_S, rates_hz=_WEAR)
     worn, truth = wear(clean, _RATE, damages)
@@ -46,7 +53,9 @@ def run_demo(options: argparse.Namespace) -> int:
         try:
             soundfile.write(folder / f"{name}.flac", sound, _RATE, subtype="PCM_24")
         except (OSError, soundfile.LibsndfileError) as error:
-            raise WriteError(f"{folder}: cannot be written to ({error})") from None
+            raise WriteError(
+                f"{folder}: cannot be written to ({error}); give another with -o"
+            ) from None
     say(
         f"{_DURATION_S:.0f} s of music; {len(damages)} clicks laid on it, "
         f"{len(truth)} of them counted by channel",

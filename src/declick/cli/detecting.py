@@ -12,51 +12,37 @@ from pathlib import Path
 
 from declick.cli.console import print_json, progress_bar, say
 from declick.cli.flags import settings_of
-from declick.cli.opening import open_source
-from declick.errors import SettingsError, WriteError
+from declick.cli.opening import jobs_for, open_source
+from declick.cli.results import count_clicks
+from declick.errors import SettingsError
 from declick.labels import write_labels
 from declick.parallel import Workers
 from declick.pipeline import source_of
-from declick.stages import detect
+from declick.read import Recording
+from declick.stages import Detection, detect
+from declick.targets import check_targets
 
 
 def run_detect(options: argparse.Namespace) -> int:
     """Write the labels."""
     started = time.monotonic()
     settings = settings_of(options)
-    output = options.output
-    if output is None:
-        output = "-" if options.path == "-" else str(Path(options.path).with_suffix(".labels.txt"))
-    if output == "-" and options.json:
-        if options.output == "-":
-            raise SettingsError("--json and labels cannot both go to standard output")
-        output = None
-    if output not in (None, "-") and Path(output).exists() and not options.overwrite:
-        raise WriteError(f"{output}: it exists already; give another name or --overwrite")
+    output = _choose_output(options)
     with open_source(options.path) as recording:
+        if output not in (None, "-"):
+            sources = (recording.path, options.settings)
+            check_targets([Path(output)], sources=sources, overwrite=options.overwrite)
         if recording.notice:
             say(f"declick: {recording.notice}", quiet=options.quiet)
         with (
-            progress_bar(recording.name, quiet=options.quiet) as progress,
-            Workers(options.jobs if recording.duration_s > 30.0 else 1) as workers,
+            progress_bar(recording.name, quiet=options.quiet, stages=("detect", "measure")) as bar,
+            Workers(jobs_for(recording, options.jobs)) as workers,
         ):
-            found = detect(recording, settings.detect, workers=workers, progress=progress)
-        rate, channels = recording.sample_rate, recording.channels
-        if output == "-":
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "labels.txt"
-                write_labels(path, found.clicks, rate, channels=channels)
-                sys.stdout.write(path.read_text(encoding="utf-8"))
-        elif output is not None:
-            write_labels(output, found.clicks, rate, channels=channels)
+            found = detect(recording, settings.detect, workers=workers, progress=bar)
+        _write(found, recording, output)
         kinds = Counter(click.kind.value for click in found.clicks)
-        words = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
         elapsed = time.monotonic() - started
-        say(
-            f"{recording.name}: {len(found.clicks)} clicks{f' ({words})' if words else ''} "
-            f"in {elapsed:.1f} s",
-            quiet=options.quiet,
-        )
+        say(f"{recording.name}: {count_clicks(kinds)} in {elapsed:.1f} s", quiet=options.quiet)
         if output not in (None, "-"):
             say(f"  -> {output}", quiet=options.quiet)
         if options.json:
@@ -71,3 +57,26 @@ def run_detect(options: argparse.Namespace) -> int:
                 }
             )
     return 0
+
+
+def _choose_output(options: argparse.Namespace) -> str | None:
+    """Return where the labels go; None for nowhere."""
+    if options.output is not None:
+        if options.output == "-" and options.json:
+            raise SettingsError("--json and labels cannot both go to standard output; give -o FILE")
+        return str(options.output)
+    if options.path == "-":
+        return None if options.json else "-"
+    path = Path(options.path)
+    return str(path.with_name(path.stem + ".labels.txt"))
+
+
+def _write(found: Detection, recording: Recording, output: str | None) -> None:
+    rate, channels = recording.sample_rate, recording.channels
+    if output == "-":
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "labels.txt"
+            write_labels(path, found.clicks, rate, channels=channels)
+            sys.stdout.write(path.read_text(encoding="utf-8"))
+    elif output is not None:
+        write_labels(output, found.clicks, rate, channels=channels)

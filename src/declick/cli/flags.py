@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import tomllib
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -47,40 +48,52 @@ def add_settings(parser: argparse.ArgumentParser, *groups: str) -> None:
                 **common,
             )
     parser.add_argument(
-        "--settings", type=Path, metavar="TOML", help="settings from a file; flags go before it"
+        "--settings",
+        type=Path,
+        metavar="TOML",
+        help="settings from a file, with tables [detect] and [repair]; flags win over it",
     )
 
 
-def settings_of(options: argparse.Namespace, **changed: Any) -> Settings:
-    """Return the settings: defaults, changed by the file, changed by the flags.
+def settings_of(
+    options: argparse.Namespace, base: Mapping[str, Mapping[str, Any]] | None = None
+) -> Settings:
+    """Return the settings: defaults, changed by `base`, by the file, and by the flags.
 
     Parameters
     ----------
     options : argparse.Namespace
-    **changed
-        Defaults that this command has of its own, such as ``repair_keep_weak=False``.
+    base : mapping, optional
+        What this command, or the report of an earlier run, has in place of the defaults, as in
+        ``{"repair": {"keep_weak": False}}``. What is not known any more is passed over.
 
     Raises
     ------
     SettingsError
         If the file cannot be understood or a value is out of range.
     """
-    values: dict[str, dict[str, Any]] = {group: {} for group in _GROUPS}
-    for name, value in changed.items():
-        group, _, field = name.partition("_")
-        values[group][field] = value
+    values: dict[str, dict[str, Any]] = {}
+    for group in _GROUPS:
+        given = (base or {}).get(group, {})
+        values[group] = {name: given[name] for name in _known(group) if name in given}
     for group, given in _from_file(options.settings).items():
         values[group] |= given
     for name, value in vars(options).items():
         group, dot, field = name.partition(".")
         if dot and value is not None:
             values[group][field] = value
-    settings = Settings()
-    return replace(
-        settings,
-        detect=replace(settings.detect, **values["detect"]),
-        repair=replace(settings.repair, **values["repair"]),
+    return _settings(values)
+
+
+def _settings(values: Mapping[str, Mapping[str, Any]]) -> Settings:
+    return Settings(
+        detect=DetectSettings(**values.get("detect", {})),
+        repair=RepairSettings(**values.get("repair", {})),
     )
+
+
+def _known(group: str) -> list[str]:
+    return [item.name for item in fields(_GROUPS[group])]
 
 
 def _from_file(path: Path | None) -> dict[str, dict[str, Any]]:
@@ -91,15 +104,20 @@ def _from_file(path: Path | None) -> dict[str, dict[str, Any]]:
         with path.open("rb") as file:
             tables = tomllib.load(file)
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}); check the name") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not TOML ({error})") from None
+        raise SettingsError(
+            f"{path}: not TOML ({error}); write [detect], and below it sensitivity = 0.6"
+        ) from None
     for group, table in tables.items():
         if group not in _GROUPS or not isinstance(table, dict):
             raise SettingsError(f"{path}: {group!r} is unknown; there are [detect] and [repair]")
-        known = [item.name for item in fields(_GROUPS[group])]
         for name in table:
-            if name not in known:
-                choices = ", ".join(known)
+            if name not in _known(group):
+                choices = ", ".join(_known(group))
                 raise SettingsError(f"{path}: [{group}] has no {name!r}; it has {choices}")
+    try:
+        _settings(tables)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from None
     return tables

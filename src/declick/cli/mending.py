@@ -1,84 +1,96 @@
-"""``declick repair`` and ``declick undo``: exactly the clicks that somebody names."""
+"""``declick repair``: exactly the clicks that labels, a report or a drawing mark."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
-from declick.cli.console import describe, print_json, progress_bar, say, summary
+from declick.cli.console import progress_bar
 from declick.cli.flags import settings_of
-from declick.cli.names import default_output, default_report, find_report
-from declick.cli.opening import open_source, standard_output
+from declick.cli.names import choose_output, choose_report
+from declick.cli.opening import open_source, open_target
+from declick.cli.results import show_result
 from declick.clicks import Click
+from declick.dsp.chain import Chain
+from declick.dsp.rings import Ring
 from declick.errors import LabelError, SettingsError
 from declick.labels import read_labels
-from declick.pipeline import mend
+from declick.pipeline import check_outputs, mend
 from declick.read import Recording
 from declick.repair.draw import find_drawn
-from declick.report import Report, read_report
-from declick.select import Selection, select
-from declick.write import put_back
+from declick.report import UNDONE, Report, read_report
+
+# Fewer clicks are mended before other processes are up.
+_WORTH_WORKERS = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Marked:
+    """What is to be mended, and what the marks say of how."""
+
+    clicks: list[Click]
+    chain: Chain | None = None
+    # What somebody has marked is mended, whatever the evidence says.
+    settings: Mapping[str, Any] = field(default_factory=lambda: {"repair": {"keep_weak": False}})
 
 
 def run_repair(options: argparse.Namespace) -> int:
     """Mend the marked clicks."""
     started = time.monotonic()
-    # What somebody has marked is mended, whatever the evidence says.
-    settings = settings_of(options, repair_keep_weak=False)
     if options.target and options.output:
-        raise SettingsError("the output is named twice")
-    output = options.output or options.target
-    if output is None:
-        output = "-" if options.path == "-" else str(default_output(Path(options.path)))
-    if output == "-" and options.json:
-        raise SettingsError("--json and the sound cannot both go to standard output; give -o FILE")
-    report = options.report
-    if report is None and output != "-" and not options.no_report:
-        report = default_report(Path(output))
+        raise SettingsError("the output is named twice; give OUT or -o OUT")
+    if not (options.labels or options.like or options.draw):
+        raise SettingsError("nothing is marked; give --labels, --like or --draw")
+    output = choose_output(options, options.path, options.output or options.target)
+    report = choose_report(options, output)
     with ExitStack() as stack:
         recording = stack.enter_context(open_source(options.path))
         drawn = None
         if options.draw is not None:
             drawn = stack.enter_context(open_source(str(options.draw)))
-        clicks = _marked(recording, drawn, options)
-        progress = stack.enter_context(progress_bar(recording.name, quiet=options.quiet))
-        done = mend(
+        target = open_target(output)
+        check_outputs(
             recording,
-            clicks,
-            standard_output() if output == "-" else Path(output),
-            drawn=drawn,
-            settings=settings,
+            target,
             removed=options.removed,
-            report=report,
+            others=(report,),
+            sources=(options.labels, options.like, options.draw, options.settings),
             overwrite=options.overwrite,
-            jobs=options.jobs if len(clicks) > 500 else 1,
-            progress=progress,
         )
-        elapsed, duration = time.monotonic() - started, recording.duration_s
-        for notice in done.notices:
-            say(f"declick: {notice}", quiet=options.quiet)
-        text = describe(done, name=recording.name, elapsed_s=elapsed, duration_s=duration)
-        say(text, quiet=options.quiet)
-        if output != "-":
-            say(f"  -> {output}", quiet=options.quiet)
-        if options.json:
-            print_json(summary(done, elapsed_s=elapsed, duration_s=duration))
+        marked = _marked(recording, drawn, options)
+        settings = settings_of(options, marked.settings)
+        with progress_bar(recording.name, quiet=options.quiet) as progress:
+            done = mend(
+                recording,
+                marked.clicks,
+                target,
+                drawn=drawn,
+                chain=marked.chain,
+                settings=settings,
+                removed=options.removed,
+                report=report,
+                overwrite=options.overwrite,
+                jobs=options.jobs if len(marked.clicks) > _WORTH_WORKERS else 1,
+                progress=progress,
+            )
+        show_result(done, recording, options, elapsed_s=time.monotonic() - started)
     return 0
 
 
-def _marked(
-    recording: Recording, drawn: Recording | None, options: argparse.Namespace
-) -> list[Click]:
+def _marked(recording: Recording, drawn: Recording | None, options: argparse.Namespace) -> _Marked:
     """Return the clicks that the labels, the report or the drawing mark."""
     if options.labels is not None:
-        return read_labels(
+        clicks = read_labels(
             options.labels,
             sample_rate=recording.sample_rate,
             frames=recording.frames,
             channels=recording.channels,
         )
+        return _Marked(clicks=clicks)
     if options.like is not None:
         report = read_report(options.like)
         known = report.source
@@ -89,63 +101,22 @@ def _marked(
         ):
             raise LabelError(
                 f"{options.like}: is the report of another recording ({known.name}, "
-                f"{known.frames} frames at {known.sample_rate} Hz)"
+                f"{known.frames} frames of {known.channels} channels at {known.sample_rate} Hz); "
+                "give the report of this one"
             )
-        return report.clicks
-    if drawn is not None:
-        return find_drawn(recording, drawn)
-    raise SettingsError("nothing is marked: give --labels, --like or --draw")
+        clicks = sorted(entry.click for entry in report.entries if entry.method != UNDONE)
+        chain = _chain_of(report, str(options.like))
+        return _Marked(clicks=clicks, chain=chain, settings=report.settings)
+    assert drawn is not None
+    return _Marked(clicks=find_drawn(recording, drawn))
 
 
-def run_undo(options: argparse.Namespace) -> int:
-    """Put chosen clicks back."""
-    report_path = options.report or find_report(options.path)
-    if report_path is None:
+def _chain_of(report: Report, name: str) -> Chain:
+    """Return the playback chain of an earlier run."""
+    try:
+        rings = report.chain.get("rings", ())
+        return Chain(rings=tuple(tuple(Ring(**ring) for ring in rows) for rows in rings))
+    except (TypeError, ValueError, AttributeError) as error:
         raise LabelError(
-            f"{options.path}: no report beside it ({default_report(options.path).name}); "
-            "name it with --report"
-        )
-    report = read_report(report_path)
-    chosen = [
-        entry
-        for entry in select(
-            report,
-            Selection.parse(
-                clicks=options.clicks,
-                between=options.between,
-                kind=options.kind,
-                channel=options.channel,
-                method=options.by_method,
-                confidence_below=options.confidence_below,
-            ),
-        )
-        if entry.made
-    ]
-    if not chosen:
-        raise SettingsError(f"{report_path.name}: none of its repairs is chosen")
-    removed = options.removed or _removed_of(report, report_path)
-    output = options.output
-    if output is None:
-        output = str(options.path.with_name(f"{options.path.stem}.undone{options.path.suffix}"))
-    spans = [(entry.click.channel, entry.click.start, entry.click.tail) for entry in chosen]
-    with Recording.open(options.path) as restored, Recording.open(removed) as taken:
-        target = standard_output() if output == "-" else Path(output)
-        written = put_back(restored, taken, spans, target, overwrite=options.overwrite)
-    say(f"{options.path.name}: {len(chosen)} clicks put back", quiet=options.quiet)
-    if output != "-":
-        say(f"  -> {output}", quiet=options.quiet)
-    if options.json and output != "-":
-        numbers = [entry.number for entry in chosen]
-        changed = written.frames_changed
-        print_json({"output": output, "clicks": numbers, "frames_changed": changed})
-    return 0
-
-
-def _removed_of(report: Report, path: Path) -> Path:
-    """Return the removed file that a report names, beside it."""
-    if report.removed is None:
-        raise LabelError(
-            f"{path}: this run kept no removed file; run restore again with --removed, "
-            "or mend fewer clicks with 'declick repair --labels'"
-        )
-    return path.with_name(report.removed)
+            f"{name}: the report is damaged (its chain: {error}); make it again"
+        ) from None

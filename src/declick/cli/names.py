@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from declick.errors import SettingsError
+from declick.errors import ReadError, SettingsError, WriteError
 
+_LOSSLESS = (".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".caf", ".flac")
+_LOSSY = (".mp3", ".ogg", ".oga", ".opus")
 # What is looked for in a folder; other files may be named one by one.
-SOUND = frozenset(
-    [
-        ".wav",
-        ".wave",
-        ".bwf",
-        ".rf64",
-        ".w64",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".caf",
-        ".flac",
-        ".mp3",
-        ".ogg",
-        ".oga",
-        ".opus",
-    ]
-)
-_LOSSY = frozenset([".mp3", ".ogg", ".oga", ".opus"])
+SOUND = frozenset((*_LOSSLESS, *_LOSSY))
 MARK = ".declicked"
 
 
 def default_output(source: Path, folder: Path | None = None) -> Path:
-    """Return ``rip.declicked.flac`` for ``rip.flac``; a lossy file becomes a WAV."""
-    suffix = ".wav" if source.suffix.lower() in _LOSSY else source.suffix
-    name = source.stem + MARK + suffix if folder is None else source.stem + suffix
-    return (folder or source.parent) / name
+    """Return ``rip.declicked.flac`` for ``rip.flac``, or ``rip.flac`` in another folder.
+
+    What cannot be written as it was (MP3, no extension at all) becomes a WAV.
+    """
+    suffix = source.suffix if source.suffix.lower() in _LOSSLESS else ".wav"
+    stem = source.stem if source.suffix.lower() in SOUND else source.name
+    return (folder or source.parent) / (stem + ("" if folder else MARK) + suffix)
 
 
 def default_report(output: Path) -> Path:
@@ -41,54 +31,145 @@ def default_report(output: Path) -> Path:
     return output.with_name(output.stem + ".json")
 
 
-def find_report(path: Path) -> Path | None:
-    """Return the report that belongs to a restored file, or that `path` itself is."""
+def choose_output(options: argparse.Namespace, path: str, output: str | None) -> str:
+    """Return where one recording goes: as it was said, into a folder, or beside it.
+
+    Raises
+    ------
+    SettingsError
+        If sound and JSON would meet on standard output, or a name is wanting.
+    """
+    if output is None:
+        output = "-" if path == "-" else str(default_output(Path(path)))
+    elif output != "-" and Path(output).is_dir():
+        if path == "-":
+            raise SettingsError(f"{output}: is a folder; name a file in it for standard input")
+        output = str(default_output(Path(path), Path(output)))
+    if output == "-" and options.json:
+        raise SettingsError("--json and the sound cannot both go to standard output; give -o FILE")
+    return output
+
+
+def choose_report(options: argparse.Namespace, output: str) -> Path | None:
+    """Return where the report goes: as it was said, beside the output, or nowhere."""
+    if options.no_report:
+        if options.report is not None:
+            raise SettingsError("--report and --no-report contradict each other; give one of them")
+        return None
+    if options.report is not None or output == "-":
+        report: Path | None = options.report
+        return report
+    return default_report(Path(output))
+
+
+def find_report(options: argparse.Namespace) -> Path:
+    """Return the report of a restored file: as it was said, the file itself, or beside it.
+
+    Raises
+    ------
+    ReadError
+        If there is none.
+    """
+    path: Path = options.path
+    if options.report is not None:
+        return Path(options.report)
     if path.suffix.lower() == ".json":
         return path
     report = default_report(path)
-    return report if report.exists() else None
+    if not path.exists():
+        raise ReadError(f"{path}: there is no such file; check the name")
+    if not report.exists():
+        raise ReadError(
+            f"{path}: there is no report beside it ({report.name}); give the restored file, or "
+            "name its report with --report"
+        )
+    return report
 
 
-def gather_sources(paths: list[Path], output: Path | None) -> list[tuple[Path, Path]]:
+def make_folder(folder: Path) -> None:
+    """Make a folder, if it is not there.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"{folder}: this folder cannot be made ({error.strerror}); write elsewhere"
+        ) from None
+
+
+def gather_sources(paths: Sequence[Path], output: Path | None) -> list[tuple[Path, Path]]:
     """Return every source of some files and folders, with the output of each.
 
-    A folder is searched through, in order of names; what this program wrote is passed over. Its
-    outputs go to a folder of the same shape: `output`, or beside it with ``-declicked``.
+    A folder is searched through, in order of names; hidden files and what this program wrote are
+    passed over. Its outputs go to a folder of the same shape: `output`, or beside it with
+    ``-declicked``.
 
     Parameters
     ----------
-    paths : list of Path
+    paths : sequence of Path
     output : Path or None
         A folder.
 
     Raises
     ------
+    ReadError
+        If a folder cannot be read or holds no sound.
     SettingsError
-        If two sources would be written to one output, or a folder holds no sound.
+        If two sources would be written to one output, or a folder onto itself.
     """
     pairs: list[tuple[Path, Path]] = []
     for path in paths:
         if not path.is_dir():
             pairs.append((path, default_output(path, output)))
             continue
-        target = output or path.resolve().with_name(path.resolve().name + "-declicked")
-        found = [
-            file
-            for file in sorted(path.rglob("*"))
-            if file.suffix.lower() in SOUND
-            and not file.stem.endswith((MARK, ".removed"))
-            and target.resolve() not in file.resolve().parents
-        ]
+        whole = path.resolve()
+        target = output or whole.with_name(whole.name + "-declicked")
+        if target.resolve() == whole:
+            raise SettingsError(f"{target}: is the folder of the sources; give another with -o")
+        found = _sounds_in(path, target.resolve())
         if not found:
-            raise SettingsError(f"{path}: no sound in this folder ({' '.join(sorted(SOUND))})")
-        for file in found:
-            pairs.append((file, default_output(file, target / file.parent.relative_to(path))))
+            raise ReadError(
+                f"{path}: no sound in this folder; give one with {' '.join(sorted(SOUND))} in it"
+            )
+        pairs += [
+            (file, default_output(file, target / file.parent.relative_to(path))) for file in found
+        ]
     outputs: dict[Path, Path] = {}
     for source, target in pairs:
-        if target in outputs:
+        other = outputs.setdefault(target.resolve(), source)
+        if other is not source:
             raise SettingsError(
-                f"{source}: would be written to {target}, like {outputs[target]}; "
+                f"{source}: would be written to {target}, like {other}; "
                 "rename one, or restore them one by one with -o"
             )
-        outputs[target] = source
     return pairs
+
+
+def _sounds_in(folder: Path, target: Path) -> list[Path]:
+    """Return the sound files below a folder, but not those below `target`."""
+    found: list[Path] = []
+
+    def refuse(error: OSError) -> None:
+        raise ReadError(
+            f"{error.filename}: cannot be read ({error.strerror}); change its permissions, or "
+            "name the recordings one by one"
+        )
+
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        here = Path(parent)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and (here / name).resolve() != target
+        )
+        for name in sorted(files):
+            file = here / name
+            written = file.stem.endswith((MARK, ".undone", ".removed"))
+            if file.suffix.lower() in SOUND and not name.startswith(".") and not written:
+                found.append(file)
+    return found

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar, NoReturn
 
 from declick import __version__
+from declick.cli.console import one_line
 from declick.cli.demo import run_demo
 from declick.cli.detecting import run_detect
 from declick.cli.flags import add_settings
-from declick.cli.mending import run_repair, run_undo
+from declick.cli.mending import run_repair
 from declick.cli.restoring import run_restore
+from declick.cli.undoing import run_undo
 from declick.cli.viewing import run_inspect
 from declick.parallel import available_cores
 
@@ -23,12 +28,39 @@ _EPILOG = """examples:
   declick repair rip.flac --labels edited.txt    mends exactly what the labels mark
   declick undo rip.declicked.flac --clicks 12,40-44
   declick inspect rip.declicked.flac             draws what was done
+
+'declick COMMAND --help' tells more. A file whose name begins with - is written ./-name.
 """
+_Commands = argparse._SubParsersAction
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    _given: ClassVar[Sequence[str]] = ()
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and remember what was given."""
+        if not Parser._given:
+            Parser._given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and leave with status 2."""
+        given, Parser._given = Parser._given, ()
+        for word in given:
+            if word.startswith("-") and len(word) > 1 and Path(word).exists():
+                message = f"{word} looks like an option; write ./{word} for the file of this name"
+        self.exit(2, one_line(f"{self.prog}: {message}; see '{self.prog} --help'") + "\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; each command's function is its ``run``."""
-    parser = argparse.ArgumentParser(
+    Parser._given = ()
+    parser = Parser(
         prog="declick",
         description="Find the clicks, pops, rings and thumps of a ripped record and mend them; "
         "everything else stays as it is, bit for bit.",
@@ -42,18 +74,17 @@ def build_parser() -> argparse.ArgumentParser:
     _add_repair(commands)
     _add_undo(commands)
     _add_inspect(commands)
-    demo = commands.add_parser("demo", help="a first minute with no file of your own")
-    demo.add_argument("-o", "--output", type=Path, metavar="DIR", default=Path("declick-demo"))
-    demo.add_argument("--seed", type=int, default=1, help="another record (default: 1)")
-    _add_common(demo)
-    demo.set_defaults(run=run_demo)
+    _add_demo(commands)
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+def _add_common(parser: argparse.ArgumentParser, *, overwrite: str = "files that exist") -> None:
+    parser.add_argument("--overwrite", action="store_true", help=f"replace {overwrite}")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+
+
+def _add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-j",
         "--jobs",
@@ -65,10 +96,17 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+    return _whole(text, least=1)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, least=0)
+
+
+def _whole(text: str, *, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+    return int(text)
 
 
 def _add_targets(parser: argparse.ArgumentParser) -> None:
@@ -81,33 +119,41 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-report", action="store_true", help="write no report")
 
 
-def _add_restore(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_restore(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "restore",
         help="find the damage and mend it",
+        usage="declick restore [options] IN [OUT]\n"
+        "       declick restore [options] IN... [-o FOLDER]",
         description="Find the damage of recordings and mend it. One file, several, or folders; "
-        "'- -' is standard input to standard output.",
+        "'- -' is standard input to standard output. Without OUT, rip.flac becomes "
+        "rip.declicked.flac, and the recordings of rips/ go to rips-declicked/. With several "
+        "recordings, one that fails does not stop the rest; the exit status is then 1.",
     )
     parser.add_argument("paths", nargs="+", metavar="IN", help="a recording, a folder, or -")
     parser.add_argument(
-        "-o", "--output", metavar="OUT", help="a file; a folder for several recordings"
+        "-o", "--output", metavar="OUT", help="a file or a folder; - is standard output"
     )
     _add_targets(parser)
     parser.add_argument(
         "--labels", type=Path, metavar="TXT", help="write an Audacity label track, too"
     )
     parser.add_argument(
-        "--skip-existing", action="store_true", help="pass over what was restored before"
+        "--skip-existing",
+        action="store_true",
+        help="pass over recordings whose output exists: goes on with a folder after a break",
     )
     _add_common(parser)
+    _add_jobs(parser)
     add_settings(parser, "detect", "repair")
     parser.set_defaults(run=run_restore)
 
 
-def _add_detect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_detect(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "detect",
         help="find the damage and write it as Audacity labels",
+        usage="declick detect [options] IN",
         description="Find the damage and write it as an Audacity label track "
         "(File > Import > Labels), to look at, edit, and mend with 'declick repair --labels'.",
     )
@@ -116,19 +162,25 @@ def _add_detect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "-o", "--output", metavar="TXT", help="label track (default: IN.labels.txt; - prints it)"
     )
     _add_common(parser)
+    _add_jobs(parser)
     add_settings(parser, "detect")
     parser.set_defaults(run=run_detect)
 
 
-def _add_repair(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_repair(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "repair",
         help="mend exactly what labels, a report or a drawing mark",
-        description="Mend exactly the marked clicks, and nothing else.",
+        usage="declick repair [options] IN [OUT] --labels TXT | --like JSON | --draw FILE",
+        description="Mend exactly the marked clicks, and nothing else. What labels mark is "
+        "mended even where no method is expected to gain (--keep-weak leaves that alone). With "
+        "--like, an earlier run is repeated with its own settings.",
     )
     parser.add_argument("path", metavar="IN", help="a recording, or -")
-    parser.add_argument("target", nargs="?", metavar="OUT", help="where to (or -o)")
-    parser.add_argument("-o", "--output", metavar="OUT")
+    parser.add_argument(
+        "target", nargs="?", metavar="OUT", help="default: rip.declicked.flac for rip.flac"
+    )
+    parser.add_argument("-o", "--output", metavar="OUT", help="the same; - is standard output")
     marks = parser.add_mutually_exclusive_group()
     marks.add_argument("--labels", type=Path, metavar="TXT", help="an Audacity label track")
     marks.add_argument("--like", type=Path, metavar="JSON", help="the report of an earlier run")
@@ -141,52 +193,101 @@ def _add_repair(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     _add_targets(parser)
     _add_common(parser)
+    _add_jobs(parser)
     add_settings(parser, "repair")
     parser.set_defaults(run=run_repair)
 
 
-def _add_selection(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--clicks", metavar="12,40-44", help="numbers, as in the report")
-    parser.add_argument("--between", action="append", default=[], metavar="1:32-1:40")
-    parser.add_argument("--kind", action="append", default=[], metavar="thump,pop")
-    parser.add_argument("--channel", action="append", default=[], metavar="L")
-    parser.add_argument("--by-method", action="append", default=[], metavar="ar")
-    parser.add_argument("--confidence-below", type=float, metavar="0.9")
+def _add_selection(parser: argparse.ArgumentParser, title: str) -> None:
+    section = parser.add_argument_group(
+        title, "Several criteria narrow the choice; several values of one widen it."
+    )
+    several: dict[str, Any] = {"action": "append", "default": []}
+    section.add_argument(
+        "--clicks", metavar="12,40-44", help="numbers, as in the report; 40- is from 40 on"
+    )
+    section.add_argument(
+        "--between", **several, metavar="1:32-1:40", help="stretches of time; 1:32- is to the end"
+    )
+    section.add_argument(
+        "--kind",
+        **several,
+        metavar="thump,pop",
+        help="tick, pop, crackle, thump, scratch or dropout",
+    )
+    section.add_argument("--channel", **several, metavar="L", help="L, R, or a number from 1 on")
+    section.add_argument("--by-method", **several, metavar="ar", help="mended by this method")
+    section.add_argument(
+        "--confidence-below", type=float, metavar="0.9", help="less sure than this, 0 to 1"
+    )
 
 
-def _add_undo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_undo(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "undo",
         help="put chosen clicks back, to the sample",
+        usage="declick undo [options] RESTORED --clicks 12,40-44 | --between 1:32-1:40 | ...",
         description="Put back what a restoration took out, to the sample. Needs the file that "
-        "'restore --removed' wrote. Several criteria narrow the choice.",
+        "'restore --removed' wrote. A new report beside the output says what is still mended.",
     )
-    parser.add_argument("path", type=Path, metavar="RESTORED")
-    _add_selection(parser)
-    parser.add_argument("--removed", type=Path, metavar="FILE", help="default: as in the report")
+    parser.add_argument("path", type=Path, metavar="RESTORED", help="the file, or its report")
+    _add_selection(parser, "which clicks")
+    parser.add_argument(
+        "--removed", type=Path, metavar="FILE", help="default: the one that the report names"
+    )
     parser.add_argument("--report", type=Path, metavar="JSON", help="default: beside RESTORED")
-    parser.add_argument("-o", "--output", metavar="OUT", help="default: RESTORED, with .undone")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", help="default: rip.undone.flac; - is standard output"
+    )
     _add_common(parser)
     parser.set_defaults(run=run_undo)
 
 
-def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_inspect(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "inspect",
         help="draw the clicks, the side and the disc",
+        usage="declick inspect [options] RESTORED",
         description="Draw pictures (PNG): the side, the disc with every click at its angle, and "
         "the sound around clicks before, after, and what was removed.",
     )
-    parser.add_argument("path", type=Path, metavar="RESTORED", help="a restored file or its report")
-    _add_selection(parser)
-    parser.add_argument("--source", type=Path, metavar="FILE", help="default: as in the report")
+    parser.add_argument("path", type=Path, metavar="RESTORED", help="the file, or its report")
+    _add_selection(parser, "which clicks (default: those of which most was taken out)")
+    parser.add_argument(
+        "--source", type=Path, metavar="FILE", help="default: the one that the report names"
+    )
     parser.add_argument("--report", type=Path, metavar="JSON", help="default: beside RESTORED")
     parser.add_argument(
         "--most", type=_positive, default=6, metavar="N", help="clicks to draw (default: 6)"
     )
     parser.add_argument(
-        "--period", type=float, metavar="S", help="time of one revolution, if it was not found"
+        "--period", type=float, metavar="S", help="seconds of one revolution, if not found"
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: beside RESTORED")
-    _add_common(parser)
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="a folder (default: that of the report)"
+    )
+    _add_common(parser, overwrite="pictures that exist")
     parser.set_defaults(run=run_inspect)
+
+
+def _add_demo(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="a first minute with no file of your own",
+        usage="declick demo [options]",
+        description="Synthesize a short piece of music and a worn record of it, restore it, say "
+        "what was gained, and draw it.",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        default=Path("declick-demo"),
+        help="a folder (default: declick-demo)",
+    )
+    parser.add_argument(
+        "--seed", type=_seed, default=1, metavar="N", help="another record (default: 1)"
+    )
+    _add_common(parser)
+    parser.set_defaults(run=run_demo)

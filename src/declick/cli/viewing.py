@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from declick.cli.console import print_json, say
-from declick.cli.names import default_report, find_report
+from declick.cli.names import find_report, make_folder
+from declick.cli.undoing import check_same, restored_of, selection_of
 from declick.clicks import FloatArray
-from declick.errors import LabelError, ReadError, SettingsError, WriteError
+from declick.errors import ReadError, SettingsError
 from declick.inspect import draw_around, draw_disc_map, draw_overview
 from declick.read import Recording
 from declick.report import Entry, Report, read_report
 from declick.rotation import Rotation
-from declick.select import Selection, select
+from declick.select import select
+from declick.targets import check_targets
 
 _PIECE = 1 << 16
 _AROUND_S = 0.15
@@ -25,48 +27,41 @@ _AROUND_S = 0.15
 
 def run_inspect(options: argparse.Namespace) -> int:
     """Draw the side, the disc, and the chosen or the strongest clicks."""
-    report_path = options.report or find_report(options.path)
-    if report_path is None:
-        raise LabelError(
-            f"{options.path}: no report beside it ({default_report(options.path).name}); "
-            "name it with --report"
-        )
+    report_path = find_report(options)
     report = read_report(report_path)
-    folder = options.output or report_path.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"{folder}: cannot be made ({error.strerror})") from None
-    stem = report_path.stem
+    rotation = _rotation(report, options.period)
     chosen = _chosen(report, options)
-    drawn: list[Path] = []
+    stem = report_path.stem
+    pictures = [f"{stem}.overview.png", f"{stem}.disc.png"]
+    pictures += [f"{stem}.click-{entry.number}.png" for entry in chosen]
     with ExitStack() as stack:
         before = stack.enter_context(Recording.open(_source_of(report, report_path, options)))
-        if before.frames != report.source.frames:
-            raise ReadError(f"{before.name}: is not what {report_path.name} reports on")
-        after = stack.enter_context(Recording.open(_output_of(report, report_path, options)))
-        drawn.append(
-            draw_overview(
-                folder / f"{stem}.overview.png",
-                _pieces(before, after),
-                report.clicks,
-                sample_rate=before.sample_rate,
-                frames=before.frames,
-                title=report.source.name,
-            )
+        after = stack.enter_context(Recording.open(restored_of(report, report_path, options)))
+        check_same(before, report, report_path)
+        check_same(after, report, report_path)
+        folder = options.output or report_path.parent
+        make_folder(folder)
+        drawn = [folder / name for name in pictures]
+        sources = (before.path, after.path, report_path)
+        check_targets(drawn, sources=sources, overwrite=options.overwrite)
+        draw_overview(
+            drawn[0],
+            _pieces(before, after),
+            report.clicks,
+            sample_rate=before.sample_rate,
+            frames=before.frames,
+            title=report.source.name,
         )
-        drawn.append(
-            draw_disc_map(
-                folder / f"{stem}.disc.png",
-                report.clicks,
-                sample_rate=before.sample_rate,
-                frames=before.frames,
-                rotation=_rotation(report, options.period),
-                title=report.source.name,
-            )
+        draw_disc_map(
+            drawn[1],
+            report.clicks,
+            sample_rate=before.sample_rate,
+            frames=before.frames,
+            rotation=rotation,
+            title=report.source.name,
         )
-        for entry in chosen:
-            drawn.append(_draw_click(folder / stem, before, after, report, entry))
+        for path, entry in zip(drawn[2:], chosen, strict=True):
+            _draw_click(path, before, after, report, entry)
     for path in drawn:
         say(f"  -> {path}", quiet=options.quiet)
     if options.json:
@@ -78,26 +73,17 @@ def _chosen(report: Report, options: argparse.Namespace) -> list[Entry]:
     """Return the clicks to draw: those chosen, or the strongest."""
     criteria = (options.clicks, options.between, options.kind, options.channel, options.by_method)
     if any(criteria) or options.confidence_below is not None:
-        entries = select(
-            report,
-            Selection.parse(
-                clicks=options.clicks,
-                between=options.between,
-                kind=options.kind,
-                channel=options.channel,
-                method=options.by_method,
-                confidence_below=options.confidence_below,
-            ),
-        )
-        return entries[: max(options.most, len(entries) if options.clicks else 0)]
+        entries = select(report, selection_of(options))
+        # Whoever names clicks by their numbers wants them all.
+        return entries if options.clicks else entries[: options.most]
     made = [entry for entry in report.entries if entry.made]
     strongest = sorted(made, key=lambda e: -np.inf if e.removed_db is None else -e.removed_db)
     return sorted(strongest[: options.most], key=lambda entry: entry.number)
 
 
 def _draw_click(
-    stem: Path, before: Recording, after: Recording, report: Report, entry: Entry
-) -> Path:
+    path: Path, before: Recording, after: Recording, report: Report, entry: Entry
+) -> None:
     click, rate = entry.click, before.sample_rate
     reach = round(_AROUND_S * rate)
     start, stop = click.start - reach, click.tail + reach
@@ -106,8 +92,8 @@ def _draw_click(
         for other in report.entries
         if other is not entry and other.click.tail > start and other.click.start < stop
     ]
-    return draw_around(
-        stem.with_name(f"{stem.name}.click-{entry.number}.png"),
+    draw_around(
+        path,
         before.read(start, stop),
         after.read(start, stop),
         None,
@@ -126,7 +112,7 @@ def _pieces(before: Recording, after: Recording) -> Iterator[tuple[FloatArray, F
 
 
 def _rotation(report: Report, period_s: float | None) -> Rotation | None:
-    period_s = period_s or report.rotation_s
+    period_s = report.rotation_s if period_s is None else period_s
     if period_s is None:
         return None
     if not 0.1 < period_s < 10.0:
@@ -141,12 +127,6 @@ def _source_of(report: Report, path: Path, options: argparse.Namespace) -> Path:
     for folder in (path.parent, path.parent.parent):
         if (folder / report.source.name).exists():
             return folder / report.source.name
-    raise ReadError(f"{report.source.name}: the source is not beside the report; use --source")
-
-
-def _output_of(report: Report, path: Path, options: argparse.Namespace) -> Path:
-    if options.path.suffix.lower() != ".json":
-        return Path(options.path)
-    if report.output is None:
-        raise LabelError(f"{path}: this run went to standard output; name the restored file")
-    return path.with_name(report.output)
+    raise ReadError(
+        f"{report.source.name}: the source is not beside the report; name it with --source"
+    )

@@ -56,6 +56,9 @@ class TailThresholds:
         A tail ends where it is this far below the local music in its own band.
     shortest_ms : float
         A tail that ends sooner is not worth a fit.
+    core_level : float
+        The least peak of a core over the level around it: no more than a strong push sets the arm
+        or the cartridge swinging.
     """
 
     ring_rise_db: float = 14.0
@@ -66,6 +69,7 @@ class TailThresholds:
     unrest: float = 30.0
     end_db: float = -20.0
     shortest_ms: float = 0.5
+    core_level: float = 2.0
 
 
 DEFAULT_THRESHOLDS = TailThresholds()
@@ -112,7 +116,11 @@ def find_tails(
     edges = np.array(cores, dtype=np.int64)
     guesses = chain.channel_rings(channel) if chain is not None else ()
     expected = bool(guesses)
-    ring_rise, thump_rise = _rises(sound, edges, sample_rate)
+    ring_rise, thump_rise = (np.full(len(cores), -np.inf) for _ in range(2))
+    strong = _core_levels(samples, sound, edges, sample_rate) >= thresholds.core_level
+    if not strong.any():
+        return result
+    ring_rise[strong], thump_rise[strong] = _rises(sound, edges[strong], sample_rate)
     ring_least = thresholds.ring_rise_db * (0.75 if expected else 1.0)
     thump_least = thresholds.thump_rise_db
     # Where a tail is likely, the sound is no yardstick for the music beside another core.
@@ -155,6 +163,19 @@ def find_tails(
             ]
             result[index] = (min(max(ends, default=stop), tail), None)
     return result
+
+
+def _core_levels(
+    samples: FloatArray, sound: FloatArray, edges: NDArray[np.int64], sample_rate: float
+) -> FloatArray:
+    """Return the peak of each core over the level of the sound around it."""
+    reach = max(1, round(0.025 * sample_rate))
+    power = np.concatenate(([0.0], np.cumsum(sound**2)))
+    low = np.maximum(edges[:, 0] - reach, 0)
+    high = np.minimum(edges[:, 1] + reach, sound.size)
+    level = np.sqrt(np.maximum(power[high] - power[low], 0.0) / np.maximum(high - low, 1))
+    peaks = [np.abs(samples[a:b] - sound[a:b]).max(initial=0.0) for a, b in edges]
+    return np.asarray(np.array(peaks) / (level + 1e-9))
 
 
 def _windows(sound: FloatArray, starts: NDArray[np.int64], window: FloatArray) -> FloatArray:
