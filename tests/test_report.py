@@ -68,7 +68,7 @@ def test_a_report_holds_what_it_promises(tmp_path: Path) -> None:
     assert values["source"]["duration_s"] == 600.0
     assert (values["output"], values["removed"]) == ("Side A.flac", "gone.flac")
     assert values["settings"] == Settings().as_dict()
-    assert values["chain"] == {"ring_hz": 4000.12346, "taps": [1.0, None]}
+    assert values["chain"] == {"ring_hz": 4000.12345678, "taps": [1.0, None]}
     assert values["rotation"] == {"period_s": 1.8}
     assert values["clicks"][0] == {
         "number": 1, "time_s": 0.002268, "time": "0:00.002", "channel": 0, "start": 100,

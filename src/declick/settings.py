@@ -43,7 +43,7 @@ class _Checked:
             if not number or not math.isfinite(value):
                 raise SettingsError(f"{item.name} is {value!r}: give a number")
             if (low is not None and value < low) or (high is not None and value > high):
-                wanted = f"between {low:g} and {high:g}" if high is not None else f"at least {low:g}"
+                wanted = f"at least {low}" if high is None else f"between {low:g} and {high:g}"
                 raise SettingsError(f"{item.name} is {value:g}: it must be {wanted}")
 
     def as_dict(self) -> dict[str, Any]:

@@ -148,11 +148,13 @@ def writing(name: str) -> Iterator[None]:
         yield
     except BrokenPipeError:
         if name == STANDARD_OUTPUT:
-            _mute_standard_output()
+            mute_standard_output()
         raise WriteError(
             f"{name}: the reading program closed the pipe before the end; look at its messages"
         ) from None
     except OSError as error:
+        if name == STANDARD_OUTPUT:
+            mute_standard_output()
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             what = "no space left on the disk; free some or write elsewhere"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -164,7 +166,7 @@ def writing(name: str) -> Iterator[None]:
         raise WriteError(f"{name}: {what}") from None
 
 
-def _mute_standard_output() -> None:
+def mute_standard_output() -> None:
     """Keep Python from writing the rest to a closed pipe, and complaining, when it ends."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         devnull = os.open(os.devnull, os.O_WRONLY)

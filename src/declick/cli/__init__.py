@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NoReturn
@@ -31,22 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _polite_kill():
             status: int = options.run(options)
-            if sys.stdout is not None:
-                sys.stdout.flush()
             return status
     except DeclickError as error:
         say(f"declick: {error}")
     except KeyboardInterrupt:
         say("declick: interrupted; nothing half-written is left")
         return 130
-    except BrokenPipeError:
-        _mute_standard_output()
-        say("declick: standard output: the reading program closed the pipe; look at its messages")
     except MemoryError:
         say("declick: the memory is used up; try --jobs 1, or free some")
     except OSError as error:
-        if error.filename is None:
-            _mute_standard_output()
         where = f"{error.filename}: " if error.filename else ""
         say(f"declick: {where}{error.strerror or error}; free space, or check the permissions")
     except Exception as error:
@@ -78,11 +70,3 @@ def _polite_kill() -> Iterator[None]:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _mute_standard_output() -> None:
-    """Keep Python from complaining a second time, when it ends, about what it cannot write."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
-        os.close(devnull)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from declick.sinks import STANDARD_OUTPUT, writing
 from declick.stages import Progress, ignore_progress
 
 # Share of the whole time that each stage takes on an ordinary side. Writing goes on while repairs
@@ -35,7 +36,21 @@ def say(text: str, *, quiet: bool = False) -> None:
 
 def print_json(values: dict[str, Any]) -> None:
     """Print values for a program, on standard output, in one line of ASCII."""
-    print(json.dumps(values))
+    print_text(json.dumps(values) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print on standard output, if there is one.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be written to.
+    """
+    if sys.stdout is not None:
+        with writing(STANDARD_OUTPUT):
+            sys.stdout.write(text)
+            sys.stdout.flush()
 
 
 @contextmanager

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from declick.cli.console import print_json, progress_bar, say
+from declick.cli.console import print_json, print_text, progress_bar, say
 from declick.cli.flags import settings_of
 from declick.cli.opening import jobs_for, open_source
 from declick.cli.results import count_clicks
@@ -77,6 +76,6 @@ def _write(found: Detection, recording: Recording, output: str | None) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "labels.txt"
             write_labels(path, found.clicks, rate, channels=channels)
-            sys.stdout.write(path.read_text(encoding="utf-8"))
+            print_text(path.read_text(encoding="utf-8"))
     elif output is not None:
         write_labels(output, found.clicks, rate, channels=channels)

@@ -41,9 +41,10 @@ def choose_output(options: argparse.Namespace, path: str, output: str | None) ->
     """
     if output is None:
         output = "-" if path == "-" else str(default_output(Path(path)))
-    elif output != "-" and Path(output).is_dir():
+    elif output != "-" and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
         if path == "-":
             raise SettingsError(f"{output}: is a folder; name a file in it for standard input")
+        make_folder(Path(output))
         output = str(default_output(Path(path), Path(output)))
     if output == "-" and options.json:
         raise SettingsError("--json and the sound cannot both go to standard output; give -o FILE")
@@ -96,6 +97,8 @@ def make_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise WriteError(f"{folder}: is a file; give the name of a folder") from None
     except OSError as error:
         raise WriteError(
             f"{folder}: this folder cannot be made ({error.strerror}); write elsewhere"

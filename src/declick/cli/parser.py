@@ -119,7 +119,7 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-report", action="store_true", help="write no report")
 
 
-def _add_restore(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_restore(commands: _Commands[Parser]) -> None:
     parser = commands.add_parser(
         "restore",
         help="find the damage and mend it",
@@ -149,7 +149,7 @@ def _add_restore(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=run_restore)
 
 
-def _add_detect(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_detect(commands: _Commands[Parser]) -> None:
     parser = commands.add_parser(
         "detect",
         help="find the damage and write it as Audacity labels",
@@ -167,7 +167,7 @@ def _add_detect(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=run_detect)
 
 
-def _add_repair(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_repair(commands: _Commands[Parser]) -> None:
     parser = commands.add_parser(
         "repair",
         help="mend exactly what labels, a report or a drawing mark",
@@ -222,7 +222,7 @@ def _add_selection(parser: argparse.ArgumentParser, title: str) -> None:
     )
 
 
-def _add_undo(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_undo(commands: _Commands[Parser]) -> None:
     parser = commands.add_parser(
         "undo",
         help="put chosen clicks back, to the sample",
@@ -243,7 +243,7 @@ def _add_undo(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=run_undo)
 
 
-def _add_inspect(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_inspect(commands: _Commands[Parser]) -> None:
     parser = commands.add_parser(
         "inspect",
         help="draw the clicks, the side and the disc",
@@ -270,7 +270,7 @@ def _add_inspect(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=run_inspect)
 
 
-def _add_demo(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_demo(commands: _Commands[Parser]) -> None:
     parser = commands.add_parser(
         "demo",
         help="a first minute with no file of your own",

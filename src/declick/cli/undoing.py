@@ -1,0 +1,157 @@
+"""``declick undo``: chosen clicks put back, to the sample."""
+
+from __future__ import annotations
+
+import argparse
+from math import nan
+from pathlib import Path
+
+import numpy as np
+
+from declick.cli.console import print_json, say
+from declick.cli.names import choose_output, default_report, find_report
+from declick.cli.opening import open_target
+from declick.clicks import FloatArray, Repair
+from declick.errors import LabelError, SettingsError
+from declick.pipeline import check_outputs
+from declick.read import Recording
+from declick.report import UNDONE, Entry, Report, ReportWriter, read_report, utc_now
+from declick.select import Selection, select
+from declick.write import Written, put_back
+
+
+def run_undo(options: argparse.Namespace) -> int:
+    """Put chosen clicks back."""
+    report_path = find_report(options)
+    report = read_report(report_path)
+    restored_path = restored_of(report, report_path, options)
+    chosen = _chosen(report, report_path, options)
+    removed_path = options.removed or _removed_of(report, report_path)
+    output = options.output
+    if output is None:
+        output = str(restored_path.with_name(f"{restored_path.stem}.undone{restored_path.suffix}"))
+    output = choose_output(options, str(restored_path), output)
+    new_report = None if output == "-" else default_report(Path(output))
+    spans = [(entry.click.channel, entry.click.start, entry.click.tail) for entry in chosen]
+    with Recording.open(restored_path) as restored, Recording.open(removed_path) as removed:
+        check_same(restored, report, report_path)
+        target = open_target(output)
+        check_outputs(
+            restored,
+            target,
+            others=(new_report,),
+            sources=(removed_path, report_path),
+            overwrite=options.overwrite,
+        )
+
+        def write_report(written: Written) -> None:
+            if new_report is not None:
+                numbers = {entry.number for entry in chosen}
+                _write_report(new_report, report, numbers, written.output, removed_path)
+
+        written = put_back(
+            restored,
+            removed,
+            spans,
+            target,
+            overwrite=options.overwrite,
+            companions=write_report,
+        )
+    for notice in written.notices:
+        say(f"declick: {notice}", quiet=options.quiet)
+    count = "1 click" if len(chosen) == 1 else f"{len(chosen)} clicks"
+    say(f"{restored_path}: {count} put back", quiet=options.quiet)
+    if written.output is not None:
+        say(f"  -> {written.output}", quiet=options.quiet)
+    if options.json:
+        print_json(
+            {
+                "output": output,
+                "report": str(new_report),
+                "clicks": [entry.number for entry in chosen],
+                "frames_changed": written.frames_changed,
+            }
+        )
+    return 0
+
+
+def selection_of(options: argparse.Namespace) -> Selection:
+    """Return the choice of clicks that the flags describe."""
+    return Selection.parse(
+        clicks=options.clicks,
+        between=options.between,
+        kind=options.kind,
+        channel=options.channel,
+        method=options.by_method,
+        confidence_below=options.confidence_below,
+    )
+
+
+def _chosen(report: Report, path: Path, options: argparse.Namespace) -> list[Entry]:
+    """Return the repairs to take back."""
+    chosen = [entry for entry in select(report, selection_of(options)) if entry.made]
+    if not chosen:
+        raise SettingsError(f"{path}: none of its repairs is chosen; choose others")
+    return chosen
+
+
+def restored_of(report: Report, path: Path, options: argparse.Namespace) -> Path:
+    """Return the restored file: as it was said, or beside the report that was named instead."""
+    if options.path.suffix.lower() != ".json":
+        return Path(options.path)
+    if report.output is None:
+        raise LabelError(f"{path}: this run went to standard output; name the restored file")
+    return path.with_name(report.output)
+
+
+def _removed_of(report: Report, path: Path) -> Path:
+    """Return the removed file that a report names, beside it."""
+    if report.removed is None:
+        raise LabelError(
+            f"{path}: this run kept no removed file; run restore again with --removed, "
+            "or mend fewer clicks with 'declick repair --labels'"
+        )
+    removed = path.with_name(report.removed)
+    if not removed.exists():
+        raise LabelError(f"{path}: {removed.name} is not beside it; name it with --removed")
+    return removed
+
+
+def check_same(recording: Recording, report: Report, path: Path) -> None:
+    """Refuse a recording that cannot be the one that a report is on."""
+    known = report.source
+    if (known.sample_rate, known.frames, known.channels) != (
+        recording.sample_rate,
+        recording.frames,
+        recording.channels,
+    ):
+        raise LabelError(
+            f"{path}: is not the report of {recording.name} (it is on {known.frames} frames of "
+            f"{known.channels} channels at {known.sample_rate} Hz); name the right one with "
+            "--report"
+        )
+
+
+def _write_report(
+    path: Path, report: Report, undone: set[int], output: Path | None, removed: Path
+) -> None:
+    """Write the report of what is still mended, so that nothing is put back twice."""
+    writer = ReportWriter(
+        path,
+        source=report.source,
+        settings=report.settings,
+        output=output,
+        removed=removed,
+        created=utc_now(),
+    )
+    with writer:
+        writer.chain = dict(report.chain)
+        writer.rotation_s = report.rotation_s
+        writer.notices = list(report.notices)
+        for entry in report.entries:
+            made = entry.made and entry.number not in undone
+            samples: FloatArray = np.zeros(entry.click.tail - entry.click.start if made else 0)
+            method = UNDONE if entry.number in undone else entry.method
+            gain_db = nan if entry.gain_db is None else entry.gain_db
+            repair = Repair(entry.click, samples, method, gain_db)
+            writer.add(repair, removed_db=entry.removed_db if made else None)
