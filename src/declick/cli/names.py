@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
-from declick.errors import ReadError, SettingsError, WriteError
+from declick.errors import LabelError, ReadError, SettingsError, WriteError
+from declick.report import read_report
 
 _LOSSLESS = (".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".caf", ".flac")
 _LOSSY = (".mp3", ".ogg", ".oga", ".opus")
@@ -60,7 +61,29 @@ def choose_report(options: argparse.Namespace, output: str) -> Path | None:
     if options.report is not None or output == "-":
         report: Path | None = options.report
         return report
-    return default_report(Path(output))
+    return free_report(Path(output))
+
+
+def free_report(output: Path, taken: Container[Path] = ()) -> Path:
+    """Return ``rip.json``, or ``rip.flac.json`` where the first belongs to another file.
+
+    Parameters
+    ----------
+    output : Path
+    taken : container of Path
+        Reports of other files that are yet to be written.
+    """
+    report = default_report(output)
+    if report in taken or (report.exists() and not _reports_on(report, output)):
+        return output.with_name(output.name + ".json")
+    return report
+
+
+def _reports_on(report: Path, output: Path) -> bool:
+    try:
+        return read_report(report).output == output.name
+    except LabelError:
+        return False
 
 
 def find_report(options: argparse.Namespace) -> Path:
@@ -76,9 +99,11 @@ def find_report(options: argparse.Namespace) -> Path:
         return Path(options.report)
     if path.suffix.lower() == ".json":
         return path
-    report = default_report(path)
     if not path.exists():
         raise ReadError(f"{path}: there is no such file; check the name")
+    own, report = path.with_name(path.name + ".json"), default_report(path)
+    if own.exists():
+        return own
     if not report.exists():
         raise ReadError(
             f"{path}: there is no report beside it ({report.name}); give the restored file, or "
@@ -142,15 +167,24 @@ def gather_sources(paths: Sequence[Path], output: Path | None) -> list[tuple[Pat
         pairs += [
             (file, default_output(file, target / file.parent.relative_to(path))) for file in found
         ]
-    outputs: dict[Path, Path] = {}
+    return _told_apart(pairs)
+
+
+def _told_apart(pairs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """Let no two sources go to one output: beside ``rip.wav``, ``rip.mp3`` goes to another."""
+    sources: dict[Path, Path] = {}
+    apart: list[tuple[Path, Path]] = []
     for source, target in pairs:
-        other = outputs.setdefault(target.resolve(), source)
+        if target.resolve() in sources and source.name != target.name:
+            target = target.with_name(source.name + target.suffix)
+        other = sources.setdefault(target.resolve(), source)
         if other is not source:
             raise SettingsError(
                 f"{source}: would be written to {target}, like {other}; "
                 "rename one, or restore them one by one with -o"
             )
-    return pairs
+        apart.append((source, target))
+    return apart
 
 
 def _sounds_in(folder: Path, target: Path) -> list[Path]:

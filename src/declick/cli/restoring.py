@@ -94,7 +94,7 @@ class _Task:
     target: Path
     settings: Settings
     overwrite: bool
-    report: bool
+    report: Path | None
     jobs: int = 1
 
 
@@ -148,18 +148,21 @@ def _plan(
     if folder is not None and folder.exists() and not folder.is_dir():
         raise WriteError(f"{folder}: is a file; several recordings need a folder to go to")
     tasks: list[_Task] = []
+    reports: set[Path | None] = set()
     skipped: list[dict[str, Any]] = []
     for source, target in gather_sources([Path(path) for path in paths], folder):
         if options.skip_existing and target.exists():
             skipped.append({"source": str(source), "output": str(target), "status": "skipped"})
             continue
+        report = None if options.no_report else free_report(target, reports)
+        reports.add(report)
         tasks.append(
             _Task(
                 source=source,
                 target=target,
                 settings=settings,
                 overwrite=options.overwrite,
-                report=not options.no_report,
+                report=report,
             )
         )
     return tasks, skipped
@@ -176,7 +179,7 @@ def _restore_in_worker(task: _Task) -> dict[str, Any]:
                 recording,
                 task.target,
                 settings=task.settings,
-                report=default_report(task.target) if task.report else None,
+                report=task.report,
                 overwrite=task.overwrite,
                 jobs=jobs_for(recording, task.jobs),
             )

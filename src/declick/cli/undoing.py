@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from declick.cli.console import print_json, say
-from declick.cli.names import choose_output, default_report, find_report
+from declick.cli.names import choose_output, free_report, find_report
 from declick.cli.opening import open_target
 from declick.clicks import FloatArray, Repair
 from declick.errors import LabelError, SettingsError
@@ -31,7 +31,7 @@ def run_undo(options: argparse.Namespace) -> int:
     if output is None:
         output = str(restored_path.with_name(f"{restored_path.stem}.undone{restored_path.suffix}"))
     output = choose_output(options, str(restored_path), output)
-    new_report = None if output == "-" else default_report(Path(output))
+    new_report = None if output == "-" else free_report(Path(output))
     spans = [(entry.click.channel, entry.click.start, entry.click.tail) for entry in chosen]
     with Recording.open(restored_path) as restored, Recording.open(removed_path) as removed:
         check_same(restored, report, report_path)

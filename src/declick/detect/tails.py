@@ -120,7 +120,8 @@ def find_tails(
     strong = _core_levels(samples, sound, edges, sample_rate) >= thresholds.core_level
     if not strong.any():
         return result
-    ring_rise[strong], thump_rise[strong] = _rises(sound, edges[strong], sample_rate)
+    hertz = [ring.frequency_hz for ring in guesses]
+    ring_rise[strong], thump_rise[strong] = _rises(sound, edges[strong], sample_rate, hertz)
     ring_least = thresholds.ring_rise_db * (0.75 if expected else 1.0)
     thump_least = thresholds.thump_rise_db
     # Where a tail is likely, the sound is no yardstick for the music beside another core.
@@ -223,13 +224,18 @@ def _decaying(seconds: float, sample_rate: float) -> FloatArray:
 
 
 def _rises(
-    sound: FloatArray, edges: NDArray[np.int64], sample_rate: float
+    sound: FloatArray, edges: NDArray[np.int64], sample_rate: float, expected: Sequence[float]
 ) -> tuple[FloatArray, FloatArray]:
-    """Return how many dB the most risen high band, and the bass, exceed before and later."""
+    """Return how many dB the most risen high band, and the bass, exceed before and later.
+
+    Where rings are expected, only bands near their frequencies count.
+    """
     short = _decaying(_RING_WINDOW_S, sample_rate)
     long = _decaying(_THUMP_WINDOW_S, sample_rate)
     hertz = np.arange(short.size // 2 + 1) * (sample_rate / short.size)
     high = (hertz >= 1200.0) & (hertz <= 0.45 * sample_rate)
+    near = np.array([any(abs(f - ring) < 0.08 * ring for ring in expected) for f in hertz[high]])
+    near = near if near.any() else np.ones_like(near)
     bass = slice(1, max(2, math.ceil(120.0 * long.size / sample_rate)))
     rings, thumps = [], []
     for begin in range(0, len(edges), _CORES_AT_ONCE):
@@ -245,7 +251,7 @@ def _rises(
         floor = 1e-4 * quiet.mean(axis=1, keepdims=True) + 1e-30
         rise = 10.0 * np.log10((after + floor) / (quiet + floor))
         # An attack lifts all bands, a ring one.
-        rings.append(rise.max(axis=1) - np.maximum(np.median(rise, axis=1), 0.0))
+        rings.append(rise[:, near].max(axis=1) - np.maximum(np.median(rise, axis=1), 0.0))
         loud = _windows(sound, stop, long)[:, bass].sum(axis=1)
         still = np.maximum(
             _windows(sound, start - long.size, long)[:, bass].sum(axis=1),

@@ -105,6 +105,7 @@ def interpolate(
     *,
     sizes: Sequence[ModelSize],
     sample_rate: int,
+    rough: bool = False,
 ) -> Interpolation:
     """Fill the missing runs of one channel.
 
@@ -124,6 +125,8 @@ def interpolate(
         Ascending, at least one.
     sample_rate : int
         In Hz.
+    rough : bool
+        Whether one fill with the first model is enough, for a first look.
 
     Returns
     -------
@@ -143,6 +146,7 @@ def interpolate(
     if known < 4:
         unknown = (float("inf"),) * len(wanted)
         return Interpolation(result, unknown, unknown, np.ones(1))
+    longest = max(stop - start for start, stop in wanted)
     middle = (targets[0][0] + targets[-1][1]) / 2
     small = min(known // 4, int(min(max(START_ORDER * sample_rate / 44100, 16), 256)))
     window = estimation_window(local.size, middle, reach)
@@ -162,7 +166,7 @@ def interpolate(
             if run[1] > targets[0][0] - order and run[0] < targets[-1][1] + order
         ]
         # A short gap hides so little that one estimate is as good as two.
-        again = number == 0 and max(b - a for a, b in wanted) > AGAIN_MS * 1e-3 * sample_rate
+        again = not rough and number == 0 and longest > AGAIN_MS * 1e-3 * sample_rate
         for repeat in (False, True) if again else (True,):
             coefficients, power = prediction_filter(autocorrelation(part * window, order))
             traces = solve_missing(local, near, coefficients, errors_for=targets if repeat else ())

@@ -189,6 +189,7 @@ def _differing(
         [wanted],
         sizes=[size],
         sample_rate=round(sample_rate),
+        rough=True,
     )
     error = filled.error_energy[0] / (high - low)
     least = max(LOST_SHARE * level, LOST_ERRORS * float(np.sqrt(error)))

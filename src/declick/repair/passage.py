@@ -23,7 +23,7 @@ GROUP_JOIN_S = 0.023
 GROUP_CLICKS = 1024
 """... and while there are at most this many."""
 
-LONG_CORE_S = 0.003
+LONG_CORE_S = 0.01
 """From this length on, copies and other candidates are looked for in the surroundings."""
 
 TAIL_CONTEXT_S = 0.7
