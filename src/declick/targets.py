@@ -66,7 +66,7 @@ def _check_target(target: Path, path: Path, read: list[Path], overwrite: bool) -
         return
     if any(path.samefile(source) for source in read):
         raise WriteError(
-            f"{target}: this is the source, which is never written to; give another name"
+            f"{target}: this is a source, and sources are never written to; give another name"
         )
     if not path.is_file():
         raise WriteError(f"{target}: this is not a file; give '-' for standard output")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from declick.stages import Progress, ignore_progress
 # Share of the whole time that each stage takes on an ordinary side. Writing goes on while repairs
 # are made.
 _STAGES = {"detect": 0.35, "measure": 0.25, "repair": 0.4}
-_LAYOUT = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
+_LAYOUT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
 _NAME = 32
 
 
@@ -58,16 +59,16 @@ def progress_bar(
     name: str, *, quiet: bool, stages: Sequence[str] = tuple(_STAGES)
 ) -> Iterator[Progress]:
     """Show one bar with the time left over all stages; nothing unless a terminal looks on."""
-    with _bar(sum(_STAGES[stage] for stage in stages), quiet) as bar:
+    short = _shortened(name)
+    with _bar(short, sum(_STAGES[stage] for stage in stages), quiet) as bar:
         if bar is None:
             yield ignore_progress
             return
-        short = _shortened(name)
 
         def show(stage: str, share: float) -> None:
             before = stages[: stages.index(stage)]
             done = sum(_STAGES[name] for name in before) + share * _STAGES[stage]
-            bar.set_description_str(f"{short}: {stage}", refresh=False)
+            bar.set_description(f"{short}: {stage}", refresh=False)
             bar.update(max(0.0, min(bar.total, done) - bar.n))
 
         yield show
@@ -76,23 +77,25 @@ def progress_bar(
 @contextmanager
 def files_bar(sizes: list[int], *, quiet: bool) -> Iterator[tqdm[Any] | None]:
     """Show one bar over many files, which counts their bytes."""
-    with _bar(float(max(1, sum(sizes))), quiet) as bar:
-        if bar is not None:
-            bar.set_description_str(f"{len(sizes)} recordings")
+    with _bar(f"{len(sizes)} recordings", float(max(1, sum(sizes))), quiet) as bar:
         yield bar
 
 
 @contextmanager
-def _bar(total: float, quiet: bool) -> Iterator[tqdm[Any] | None]:
+def _bar(name: str, total: float, quiet: bool) -> Iterator[tqdm[Any] | None]:
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
+    # Some terminals say that they are 0 wide; this falls back to 80.
+    size = shutil.get_terminal_size()
     with tqdm(
+        desc=name,
         total=total,
         bar_format=_LAYOUT,
         smoothing=0.0,
         leave=False,
-        dynamic_ncols=True,
+        ncols=size.columns,
+        nrows=max(2, size.lines),
         file=sys.stderr,
     ) as bar:
         yield bar

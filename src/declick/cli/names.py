@@ -64,7 +64,7 @@ def choose_report(options: argparse.Namespace, output: str) -> Path | None:
     return free_report(Path(output))
 
 
-def free_report(output: Path, taken: Container[Path] = ()) -> Path:
+def free_report(output: Path, taken: Container[Path | None] = ()) -> Path:
     """Return ``rip.json``, or ``rip.flac.json`` where the first belongs to another file.
 
     Parameters
@@ -173,8 +173,9 @@ def gather_sources(paths: Sequence[Path], output: Path | None) -> list[tuple[Pat
 def _told_apart(pairs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     """Let no two sources go to one output: beside ``rip.wav``, ``rip.mp3`` goes to another."""
     sources: dict[Path, Path] = {}
-    apart: list[tuple[Path, Path]] = []
-    for source, target in pairs:
+    apart: dict[Path, Path] = {}
+    # Those that keep their names come first.
+    for source, target in sorted(pairs, key=lambda pair: pair[0].suffix != pair[1].suffix):
         if target.resolve() in sources and source.name != target.name:
             target = target.with_name(source.name + target.suffix)
         other = sources.setdefault(target.resolve(), source)
@@ -183,8 +184,16 @@ def _told_apart(pairs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
                 f"{source}: would be written to {target}, like {other}; "
                 "rename one, or restore them one by one with -o"
             )
-        apart.append((source, target))
-    return apart
+        apart[source] = target
+    return [(source, apart[source]) for source, _ in pairs]
+
+
+def _is_ours(file: Path) -> bool:
+    """Return whether this program has written a file."""
+    if file.stem.endswith((MARK, ".undone", ".removed")):
+        return True
+    reports = (file.with_name(file.name + ".json"), default_report(file))
+    return any(report.exists() and _reports_on(report, file) for report in reports)
 
 
 def _sounds_in(folder: Path, target: Path) -> list[Path]:
@@ -206,7 +215,6 @@ def _sounds_in(folder: Path, target: Path) -> list[Path]:
         )
         for name in sorted(files):
             file = here / name
-            written = file.stem.endswith((MARK, ".undone", ".removed"))
-            if file.suffix.lower() in SOUND and not name.startswith(".") and not written:
+            if file.suffix.lower() in SOUND and not name.startswith(".") and not _is_ours(file):
                 found.append(file)
     return found

@@ -13,7 +13,7 @@ from declick.cli.flags import settings_of
 from declick.cli.names import (
     choose_output,
     choose_report,
-    default_report,
+    free_report,
     gather_sources,
     make_folder,
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from declick.cli.console import print_json, say
-from declick.cli.names import choose_output, free_report, find_report
+from declick.cli.names import choose_output, find_report, free_report
 from declick.cli.opening import open_target
 from declick.clicks import FloatArray, Repair
 from declick.errors import LabelError, SettingsError
@@ -35,6 +35,8 @@ def run_undo(options: argparse.Namespace) -> int:
     spans = [(entry.click.channel, entry.click.start, entry.click.tail) for entry in chosen]
     with Recording.open(restored_path) as restored, Recording.open(removed_path) as removed:
         check_same(restored, report, report_path)
+        if restored.source_hash() == report.source.sha256:
+            raise LabelError(f"{restored.name}: this is the source itself; give the restored file")
         target = open_target(output)
         check_outputs(
             restored,
