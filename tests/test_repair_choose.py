@@ -133,7 +133,7 @@ def test_a_repeated_sound_is_copied() -> None:
     rng = np.random.default_rng(4)
     loop = lfilter([1.0], [1.0, -0.9], rng.standard_normal(15_000))
     sound = np.tile(loop, 4)[:, None] * 0.01
-    clicks = [tick(33_000, 33_400)]
+    clicks = [tick(33_000, 33_500)]
     hurt = hit(sound, clicks)
     (one,) = repair(hurt, clicks)
     assert one.method == "copy"

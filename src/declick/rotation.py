@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import poisson
+from scipy.special import pdtrc
 
 from declick.clicks import FloatArray
 
@@ -195,7 +195,7 @@ def _fullest(
             row, column = divmod(int(np.argmax(same)), same.shape[1])
             phase = (float(grid[row, column]) + 0.5 - shift) / cells
             count += 1
-    chance = float(poisson.logsf(count - 1, grids[0].shape[1] / cells)) / math.log(10)
+    chance = _log_chance(count, grids[0].shape[1] / cells)
     return -chance - math.log10(cells), float(periods[row]), np.array([phase])
 
 
@@ -209,7 +209,7 @@ def _returns(
     clicks = grids[best].shape[1]
     # The spread of occupancy is below that of a Poisson count: the bound is on the safe side.
     expected = clicks + cells * math.expm1(clicks * math.log1p(-1 / cells))
-    chance = float(poisson.logsf(int(returns[best][row]) - 1, expected)) / math.log(10)
+    chance = _log_chance(int(returns[best][row]), expected)
     found, counts = np.unique(grids[best][row], return_counts=True)
     return -chance, float(periods[row]), (found[counts > 1] + 0.5 - SHIFTS[best]) / cells
 
@@ -225,3 +225,8 @@ def _fit(times: FloatArray, fold: _Fold) -> tuple[float, float]:
         moment += float(np.sum(centred * inside[near]))
         spread += float(np.sum(centred**2))
     return (moment / spread, spread) if spread else (fold.period_s, 1e-9)
+
+
+def _log_chance(count: int, expected: float) -> float:
+    """Return log10 of the probability of at least `count` where `expected` fall on average."""
+    return math.log10(max(float(pdtrc(count - 1, expected)), 1e-300))

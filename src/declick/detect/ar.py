@@ -139,13 +139,17 @@ def whiten(
     hops = frames // hop
     padded = np.pad(signals, ((0, 0), (hop, hop)))
     windows = sliding_window_view(padded, 2 * hop, axis=1)[:, hop // 2 :: hop][:, :hops]
-    taper = np.hanning(2 * hop + 1)[:-1]
-    power = np.abs(scipy.fft.rfft(windows * taper, axis=-1)) ** 2
+    spectrum = scipy.fft.rfft(windows.astype(np.float32), axis=-1)
+    # A Hann taper is three neighbouring bins: no second transform is needed for it.
+    tapered = 0.5 * spectrum
+    tapered[..., 1:-1] -= 0.25 * (spectrum[..., :-2] + spectrum[..., 2:])
+    tapered[..., 0] -= 0.5 * spectrum[..., 1].real
+    tapered[..., -1] -= 0.5 * spectrum[..., -2].real
+    power = np.square(tapered.real, dtype=np.float64) + np.square(tapered.imag, dtype=np.float64)
     correlation = scipy.fft.irfft(power, axis=-1)[..., : order + 1].reshape(-1, order + 1)
-    correlation /= np.sum(taper**2)
+    correlation /= 0.375 * 2 * hop
     correlation[:, 0] = correlation[:, 0] * (1.0 + 1e-9) + floor**2
     predictor, error = levinson(correlation)
-    spectrum = scipy.fft.rfft(windows.astype(np.float32), axis=-1)
     response = scipy.fft.rfft(predictor.astype(np.float32), 2 * hop, axis=-1)
     response = response.reshape(count, hops, -1)
     inner = slice(hop // 2, hop // 2 + hop)

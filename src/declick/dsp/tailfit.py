@@ -243,8 +243,8 @@ def fit_tail_thump(
         error_filter = prediction_error_filter(clean_stretches(music, foul, order // 2), order)
         lost = touched[begin:end]
         fit = WhitenedFit(error_filter, low[:begin], low[begin:end], lost, weight)
-        best = fit_thump(fit, seconds, best.swing if best is not None else None)
         enough = THUMP_EVIDENCE if index + 1 == passes else 0.3 * THUMP_EVIDENCE
+        best = fit_thump(fit, seconds, best.swing if best is not None else None, least=enough)
         if best is None or best.evidence < enough or best.swing.decay_s > LONGEST_THUMP_S:
             return None
         cleaned = low[begin:end] - best.samples(seconds)

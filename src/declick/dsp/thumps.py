@@ -99,6 +99,10 @@ def _grid() -> FloatArray:
     )
 
 
+# Refining seldom more than doubles what the best start explains.
+_HOPELESS = 0.35
+
+
 @lru_cache(maxsize=16)
 def low_pass(sample_rate: float) -> tuple[int, FloatArray]:
     """Return how many samples make one at the low rate, and the filter before the thinning."""
@@ -113,7 +117,7 @@ def low_pass(sample_rate: float) -> tuple[int, FloatArray]:
 
 
 def fit_thump(
-    fit: WhitenedFit, seconds: FloatArray, guess: Swing | None = None
+    fit: WhitenedFit, seconds: FloatArray, guess: Swing | None = None, *, least: float = 0.0
 ) -> FittedThump | None:
     """Fit a thump to a stretch of sound at the low rate.
 
@@ -124,6 +128,8 @@ def fit_thump(
         Times of the samples from the onset of the tail.
     guess : Swing, optional
         Where to start; searched for otherwise.
+    least : float
+        Evidence that is asked for: where the best start is far from it, nothing is refined.
 
     Returns
     -------
@@ -136,6 +142,10 @@ def fit_thump(
     for index in range(starts.shape[0]):
         pick = slice(2 * index, 2 * index + 2)
         energies[index] = solve_fit(gram[pick, pick], right[pick])[1]
+    best = float(energies.max())
+    variance = max(fit.sound_energy - best, 0.0) / max(fit.frames - fit.lost.size, 1)
+    if best < _HOPELESS * least * variance:
+        return None
     tried = [
         _refine(fit, seconds, starts[index], _FEW_STEPS)
         for index in np.argsort(-energies)[: _STARTS if guess is None else 1]

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
-from scipy.signal import savgol_filter
 
 from declick.repair.ar import Run
 
@@ -43,6 +41,8 @@ def fill_by_smoothing(samples: FloatArray, run: Run, *, sample_rate: int) -> Flo
     part = samples[start:stop].copy()
     if window < 5:
         return part
+    from scipy.signal import savgol_filter  # half a second to import, and seldom needed
+
     smooth = savgol_filter(samples[lo:hi], window, 3, mode="interp")[start - lo : stop - lo]
     fade = max(1, min(half, (stop - start) // 4))
     weight = np.ones(stop - start)
@@ -92,6 +92,8 @@ def fill_by_spline(samples: FloatArray, runs: Sequence[Run], run: Run) -> FloatA
     if knots.size < 4:
         line = np.interp(np.arange(start, stop), knots, samples[knots])
         return np.asarray(line, dtype=np.float64)
+    from scipy.interpolate import CubicSpline  # slow to import, and seldom needed
+
     curve = CubicSpline(knots, samples[knots])(np.arange(start, stop))
     low, high = float(np.min(samples[knots])), float(np.max(samples[knots]))
     curve = np.clip(curve, 2 * low - high, 2 * high - low)  # far gaps would let it swing wildly

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from declick.repair.ar import Interpolation, Run, nearby_variance, solve_missing
 
@@ -54,6 +53,8 @@ def fill_by_spectrum(
         return filled.samples[start:stop].copy()
     generator = np.random.default_rng([SEED, stop - start])
     excitation = generator.standard_normal(hi - lo + 2 * order)
+    from scipy.signal import lfilter  # half a second to import, and seldom needed
+
     drawn = lfilter([1.0], coefficients, excitation)[2 * order :]
     lacking = -drawn
     other = [(max(a, lo) - lo, min(b, hi) - lo) for a, b in runs if b > lo and a < hi]
