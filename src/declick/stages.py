@@ -35,7 +35,7 @@ from declick.stretches import Stretch, compact, stretches_of_clicks, stretches_o
 # Sound on each side of a core that settling its ends looks at.
 SETTLING_CONTEXT_MS: Final = 150.0
 # Tiles that tell how worn the record is, before any threshold is set.
-PROBES: Final = 32
+PROBES: Final = 20
 
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of it that is done, 0..1."""

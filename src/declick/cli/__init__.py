@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from declick.cli.console import say
-from declick.cli.parser import build_parser
+from declick.cli.lines import say
 from declick.errors import DeclickError
 
 # Set it to see where a fault of the program lies.
@@ -26,9 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if all went well, 1 if anything failed, 2 for words that are not understood, 130 if the
         run was interrupted.
     """
-    options = build_parser().parse_args(arguments)
     try:
         with _polite_kill():
+            # Imported here, since it takes a second, in which one may press Ctrl-C.
+            from declick.cli.parser import build_parser
+
+            options = build_parser().parse_args(arguments)
             status: int = options.run(options)
             return status
     except DeclickError as error:

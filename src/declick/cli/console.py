@@ -1,9 +1,8 @@
-"""What a person or a program sees of a run: lines, a bar with the time left, JSON."""
+"""What a person or a program sees of a run: a bar with the time left, JSON."""
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from declick.cli.lines import one_line
 from declick.sinks import STANDARD_OUTPUT, writing
 from declick.stages import Progress, ignore_progress
 
@@ -20,19 +20,6 @@ from declick.stages import Progress, ignore_progress
 _STAGES = {"detect": 0.35, "measure": 0.25, "repair": 0.4}
 _LAYOUT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
 _NAME = 32
-
-
-def one_line(text: str) -> str:
-    """Return text in which nothing breaks the line or steers the terminal."""
-    visible = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda m: ascii(m[0])[1:-1], text)
-    return visible.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def say(text: str, *, quiet: bool = False) -> None:
-    """Print a line for a person, on standard error, so that output can be piped."""
-    # With standard error closed, print() would take standard output, where the sound may go.
-    if not quiet and sys.stderr is not None:
-        tqdm.write(one_line(text), file=sys.stderr)
 
 
 def print_json(values: dict[str, Any]) -> None:

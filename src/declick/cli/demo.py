@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from declick.cli.console import print_json, progress_bar, say
+from declick.cli.console import print_json, progress_bar
+from declick.cli.lines import say
 from declick.cli.names import make_folder
 from declick.cli.results import describe, summary
 from declick.clicks import FloatArray, Kind

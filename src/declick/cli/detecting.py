@@ -9,8 +9,9 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from declick.cli.console import print_json, print_text, progress_bar, say
+from declick.cli.console import print_json, print_text, progress_bar
 from declick.cli.flags import settings_of
+from declick.cli.lines import say
 from declick.cli.opening import jobs_for, open_source
 from declick.cli.results import count_clicks
 from declick.errors import SettingsError

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from declick import __version__
-from declick.cli.console import one_line
 from declick.cli.demo import run_demo
 from declick.cli.detecting import run_detect
 from declick.cli.flags import add_settings
+from declick.cli.lines import one_line
 from declick.cli.mending import run_repair
 from declick.cli.restoring import run_restore
 from declick.cli.undoing import run_undo

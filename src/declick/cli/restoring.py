@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from declick.cli.console import files_bar, one_line, print_json, progress_bar, say
+from declick.cli.console import files_bar, print_json, progress_bar
 from declick.cli.flags import settings_of
+from declick.cli.lines import one_line, say
 from declick.cli.names import (
     choose_output,
     choose_report,

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from declick.cli.console import print_json, say
+from declick.cli.console import print_json
+from declick.cli.lines import say
 from declick.pipeline import Restoration
 from declick.read import Recording
 from declick.report import format_time

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from declick.cli.console import print_json, say
+from declick.cli.console import print_json
+from declick.cli.lines import say
 from declick.cli.names import choose_output, find_report, free_report
 from declick.cli.opening import open_target
 from declick.clicks import FloatArray, Repair

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from declick.cli.console import print_json, say
+from declick.cli.console import print_json
+from declick.cli.lines import say
 from declick.cli.names import find_report, make_folder
 from declick.cli.undoing import check_same, restored_of, selection_of
 from declick.clicks import FloatArray

@@ -12,7 +12,7 @@ from declick.dsp.rings import Ring
 from declick.dsp.tailfit import BoolArray, bridge, fit_tail_rings
 from declick.dsp.whitening import FloatArray
 
-MOST_CLICKS = 64
+MOST_CLICKS = 40
 MOST_RINGS = 2
 ISOLATED_S = 0.03
 WINDOW_S = 0.3
@@ -69,7 +69,7 @@ def estimate_chain(
 ) -> Chain:
     """Estimate the rings of a record from its clicks.
 
-    At most 64 clicks per channel are looked at: those that stand alone, with the longest tails,
+    At most 40 clicks per channel are looked at: those that stand alone, with the longest tails,
     then the longest cores, then the earliest. A ring counts where it has the same frequency
     behind several of them.
 
