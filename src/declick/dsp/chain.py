@@ -17,6 +17,8 @@ MOST_RINGS = 2
 ISOLATED_S = 0.03
 WINDOW_S = 0.3
 PROBE_S = 0.045
+# What rings shorter than this is over within two milliseconds, and interpolated with the core.
+SHORTEST_DECAY_S = 0.6e-3
 FREQUENCY_SPREAD = 0.02
 FEWEST_CLICKS = 4
 FEWEST_SHARE = 0.12
@@ -151,7 +153,8 @@ def _rings_behind(
             sample_rate=sample_rate,
             passes=1,
         ):
-            found.append((fitted.ring, fitted.evidence, index))
+            if fitted.ring.decay_s >= SHORTEST_DECAY_S:
+                found.append((fitted.ring, fitted.evidence, index))
     return found, len(chosen)
 
 
