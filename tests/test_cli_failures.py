@@ -220,7 +220,7 @@ def test_bad_labels_and_reports(rip: Path, tmp_path: Path) -> None:
     values = json.loads(report.read_text())
     values["chain"] = {"rings": [[{"pitch": 3}]]}
     report.write_text(json.dumps(values))
-    assert "damaged" in run("repair", other, "--like", report, "--overwrite").fault
+    assert "damaged" in run("repair", other, tmp_path / "o.wav", "--like", report).fault
 
 
 def test_undo_and_inspect_refuse_what_does_not_belong(tmp_path: Path) -> None:

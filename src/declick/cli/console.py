@@ -53,6 +53,8 @@ def progress_bar(
             return
 
         def show(stage: str, share: float) -> None:
+            if stage not in stages:
+                return
             before = stages[: stages.index(stage)]
             done = sum(_STAGES[name] for name in before) + share * _STAGES[stage]
             bar.set_description(f"{short}: {stage}", refresh=False)

@@ -1,0 +1,227 @@
+"""Many recordings at once, and runs that are broken off."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from runs import files, read, run, worn_sound, write_worn
+from worn import RATE
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX signals")
+
+
+@pytest.fixture
+def rips(tmp_path: Path) -> Path:
+    """Return a folder of three good recordings and a bad one."""
+    folder = tmp_path / "my rips"
+    (folder / "süd").mkdir(parents=True)
+    write_worn(folder / "a.wav", 1.0)
+    write_worn(folder / "b.flac", 1.0)
+    write_worn(folder / "süd" / "c\nd.wav", 1.0)
+    write_worn(folder / ".hidden.wav", 1.0)
+    (folder / "bad.wav").write_text("no sound")
+    (folder / "cover.txt").write_text("no sound, nor called so")
+    return folder
+
+
+GOOD = ["a.json", "a.wav", "b.flac", "b.json", "süd/c\nd.json", "süd/c\nd.wav"]
+
+
+def test_a_bad_file_does_not_stop_the_rest(rips: Path) -> None:
+    done = run("restore", rips, "--jobs", "2")
+    assert done.status == 1
+    assert files(rips.with_name("my rips-declicked")) == GOOD
+    lines = done.err.splitlines()
+    assert lines[-2].startswith("3 restored, 0 passed over, 1 failed in ")
+    assert lines[-1].startswith(f"  failed: {rips / 'bad.wav'}: this is not a sound file")
+    assert len(lines) == 6
+    # The same as one by one.
+    assert run("restore", rips / "a.wav", rips / "alone.wav").status == 0
+    alone = (rips / "alone.wav").read_bytes()
+    assert alone == (rips.with_name("my rips-declicked") / "a.wav").read_bytes()
+
+
+def test_quiet_says_only_what_failed_and_json_says_all(rips: Path, tmp_path: Path) -> None:
+    done = run("restore", rips, "-o", tmp_path / "out", "-q", "--json", "-j", "1")
+    assert done.status == 1
+    assert len(done.err.splitlines()) == 1
+    assert "bad.wav" in done.err
+    states = {Path(item["source"]).name: item["status"] for item in done.json["files"]}
+    assert states == {"a.wav": "restored", "b.flac": "restored", "bad.wav": "failed",
+                      "c\nd.wav": "restored"}  # fmt: skip
+
+
+def test_skip_existing_goes_on(rips: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (rips / "bad.wav").unlink()
+    assert run("restore", rips / "a.wav", "-o", f"{out}/").status == 0
+    before = (out / "a.wav").stat().st_mtime_ns
+    done = run("restore", rips, "-o", out, "--skip-existing", "-j", "1")
+    assert done.status == 0
+    assert done.err.splitlines()[-1].startswith("2 restored, 1 passed over, 0 failed")
+    assert (out / "a.wav").stat().st_mtime_ns == before
+    assert files(out) == GOOD
+    # Without it, what exists is a failure each, and stays.
+    assert run("restore", rips, "-o", out, "-j", "1").status == 1
+    assert (out / "a.wav").stat().st_mtime_ns == before
+
+
+def test_a_folder_inside_its_own_output_is_not_restored_again(rips: Path) -> None:
+    (rips / "bad.wav").unlink()
+    inner = rips / "done"
+    assert run("restore", rips, "-o", inner, "-j", "1").status == 0
+    assert run("restore", rips, "-o", inner, "-j", "1", "--overwrite").status == 0
+    assert files(inner) == GOOD
+    # ... nor where the next run writes elsewhere.
+    other = rips.with_name("other")
+    assert run("restore", rips, "-o", other, "-j", "1").status == 0
+    assert files(other) == GOOD
+    assert "the folder of the sources" in run("restore", rips, "-o", rips).fault
+
+
+def test_namesakes_go_to_files_of_their_own(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("rip.aiff", "rip.ogg", "rip.wav"):
+        write_worn(folder / name, 1.0)
+    assert run("restore", folder, "-o", out, "-j", "1").status == 0
+    assert files(out) == ["rip.aiff", "rip.json", "rip.ogg.json", "rip.ogg.wav", "rip.wav",
+                          "rip.wav.json"]  # fmt: skip
+    (tmp_path / "in2").mkdir()
+    write_worn(tmp_path / "in2" / "rip.wav", 1.0)
+    done = run("restore", folder, tmp_path / "in2", "-o", out, "--overwrite")
+    assert "would be written to" in done.fault
+
+
+def test_folders_that_cannot_be_used(tmp_path: Path, rips: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no sound in this folder" in run("restore", empty).fault
+    assert "is a file" in run("restore", rips, "-o", rips / "a.wav").fault
+    assert "names one file" in run("restore", rips, "--removed", tmp_path / "r.wav").fault
+    assert "standard input and output" in run("restore", rips, "-o", "-").fault
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "out"
+    done = run("restore", rips / "a.wav", rips / "b.flac", "-o", out, "-j", "1")
+    assert done.status == 1
+    assert "cannot be made" in done.err
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "declick", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def group(leader: int) -> list[str]:
+    """Return the processes that are left of a group."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == leader and fields[0] != "Z":
+            found.append(entry.parent.name)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_run_leaves_nothing(tmp_path: Path, kind: str, many: bool) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    sound = np.tile(worn_sound(), (30, 1))
+    for name in ("1.wav", "2.wav") if many else ("1.wav",):
+        soundfile.write(source / name, sound, RATE)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "1.wav").write_text("earlier")
+    what = [source, "-o", out] if many else [source / "1.wav", "-o", out / "1.wav"]
+    process = start("restore", *what, "--overwrite", "--jobs", "2")
+    deadline = time.monotonic() + 30
+    if many:  # the output of a worker is on its way
+        while not any(name.endswith(".part") for name in files(out)):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.02)
+    else:  # the workers are up
+        while len(group(process.pid)) < 4 and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    if kind == "SIGINT":
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to all
+    else:
+        process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.splitlines()[-1:] == ["declick: interrupted; nothing half-written is left"]
+    assert "Traceback" not in err
+    assert files(out) == ["1.wav"]
+    assert (out / "1.wav").read_text() == "earlier"
+    while group(process.pid):
+        assert time.monotonic() < deadline, "worker processes are left behind"
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.tile(worn_sound(), (30, 1)), RATE)
+    process = start("restore", tmp_path / "a.wav", "-j", "2")
+    deadline = time.monotonic() + 30
+    while len(group(process.pid)) < 4 and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(1.0)
+    process.kill()
+    process.communicate()
+    while group(process.pid):
+        assert time.monotonic() < deadline, "worker processes are left behind"
+        time.sleep(0.05)
+
+
+def test_a_bar_on_a_terminal_tells_the_time_left_and_goes(tmp_path: Path) -> None:
+    rip = write_worn(tmp_path / "rip.wav")
+    shown = on_a_terminal("restore", rip)
+    assert "rip.wav" in shown
+    assert " left" in shown
+    last = shown.replace("\r\n", "\n").rstrip("\n").split("\n")[-2:]
+    assert last[0].rpartition("\r")[2].startswith(f"{rip}: 0:03.000 in ")
+    assert last[1] == f"  -> {tmp_path / 'rip.declicked.wav'}"
+    assert on_a_terminal("restore", rip, "--overwrite", "-q") == ""
+    assert read(rip).shape == read(tmp_path / "rip.declicked.wav").shape
+
+
+def on_a_terminal(*arguments: str | Path) -> str:
+    """Return what a terminal gets to see on standard error."""
+    leader, follower = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "declick", *map(str, arguments)], stderr=follower
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(leader, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(leader)
+    assert process.wait(30) == 0
+    return shown.decode()
