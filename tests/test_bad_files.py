@@ -218,12 +218,12 @@ def test_output_is_the_source(source: Path, link: str | None) -> None:
     if link is not None:
         output = source.with_name("other.wav")
         getattr(output, link)(source)
-    not_written(source, output, "this is the source", overwrite=True)
+    not_written(source, output, "this is a source", overwrite=True)
 
 
 def test_removed_is_the_source(source: Path) -> None:
     output = source.with_name("out.wav")
-    not_written(source, output, "this is the source", removed=source, overwrite=True)
+    not_written(source, output, "this is a source", removed=source, overwrite=True)
 
 
 def test_output_and_removed_are_one(source: Path) -> None:

@@ -108,7 +108,7 @@ def test_nothing_is_put_back_twice(restored: Path, tmp_path: Path) -> None:
     folder = tmp_path
     made = [e["number"] for e in entries(restored / "rip.declicked.json") if e["made"]]
     one, taken = folder / "one.wav", restored / "taken.wav"
-    base = ["undo", restored / "rip.declicked.wav", "--removed", taken]
+    base: list[str | Path] = ["undo", restored / "rip.declicked.wav", "--removed", taken]
     assert run(*base, "--clicks", str(made[0]), "-o", one).status == 0
     again = run("undo", one, "--removed", taken, "--clicks", str(made[0]), "-o", folder / "x.wav")
     assert again.status == 1
@@ -185,7 +185,7 @@ def test_settings_come_from_a_file_and_flags_win(restored: Path, tmp_path: Path)
     settings.write_text(
         '[detect]\nsensitivity = 0.2\nfind_tails = false\n[repair]\nmethod = "ar"\n'
     )
-    flags = ["--settings", settings, "--sensitivity", "0.3", "--no-keep-weak"]
+    flags: list[str | Path] = ["--settings", settings, "--sensitivity", "0.3", "--no-keep-weak"]
     assert run("restore", restored / "rip.wav", tmp_path / "o.wav", *flags).status == 0
     report = json.loads((tmp_path / "o.json").read_text())
     assert report["settings"]["detect"] == {"sensitivity": 0.3, "find_tails": False}
@@ -198,11 +198,12 @@ def test_tags_are_carried_over(tmp_path: Path) -> None:
     import mutagen.flac
 
     rip = write_worn(tmp_path / "rip.flac", 1.0)
-    tagged = mutagen.flac.FLAC(rip)
+    tagged = mutagen.flac.FLAC(rip)  # type: ignore[no-untyped-call]
     tagged["title"] = "Stars and Stripes"
     tagged.save()
     assert run("restore", rip).status == 0
-    assert mutagen.flac.FLAC(tmp_path / "rip.declicked.flac")["title"] == ["Stars and Stripes"]
+    after = mutagen.flac.FLAC(tmp_path / "rip.declicked.flac")  # type: ignore[no-untyped-call]
+    assert after["title"] == ["Stars and Stripes"]
 
 
 def test_two_formats_of_one_name_have_two_reports(tmp_path: Path) -> None:
@@ -218,7 +219,14 @@ def test_two_formats_of_one_name_have_two_reports(tmp_path: Path) -> None:
 
 def test_inspect_draws(restored: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    base = ["inspect", restored / "rip.declicked.wav", "-o", tmp_path / "p", "--clicks", "2"]
+    base: list[str | Path] = [
+        "inspect",
+        restored / "rip.declicked.wav",
+        "-o",
+        tmp_path / "p",
+        "--clicks",
+        "2",
+    ]
     done = run(*base, "--json")
     assert done.status == 0, done.err
     names = [f"rip.declicked.{name}.png" for name in ("overview", "disc", "click-2")]

@@ -151,8 +151,8 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, kind: str, many: bool
     out = tmp_path / "out"
     out.mkdir()
     (out / "1.wav").write_text("earlier")
-    what = [source, "-o", out] if many else [source / "1.wav", "-o", out / "1.wav"]
-    process = start("restore", *what, "--overwrite", "--jobs", "2")
+    what = (source, out) if many else (source / "1.wav", out / "1.wav")
+    process = start("restore", what[0], "-o", what[1], "--overwrite", "--jobs", "2")
     deadline = time.monotonic() + 30
     if many:  # the output of a worker is on its way
         while not any(name.endswith(".part") for name in files(out)):
