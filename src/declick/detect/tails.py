@@ -62,7 +62,7 @@ class TailThresholds:
     """
 
     ring_rise_db: float = 14.0
-    thump_rise_db: float = 3.0
+    thump_rise_db: float = 4.0
     ring_evidence: float = 150.0
     chain_evidence: float = 40.0
     thump_evidence: float = 90.0
