@@ -37,8 +37,9 @@ ROUNDS: Final = 4
 BURST_MS: Final = 8.0
 # The surroundings whose level is the measure.
 SURROUNDINGS_MS: Final = 25.0
-# A neighbourhood is looked at where its peak is this many times the level of the surroundings.
-STANDS_OUT: Final = 2.2
+# A neighbourhood is looked at where its peak is this many times the surroundings' usual peak.
+STANDS_OUT: Final = 1.1
+USUAL: Final = 0.8
 # A sample is lost where the damage exceeds this share of the level: more gains nothing on real
 # clicks, whose weak skirts still hold the music.
 LOST_SHARE: Final = 0.2
@@ -78,12 +79,12 @@ def settle_cores(
     index = 0
     while index < len(cores):
         first = last = index
-        level = _level(samples, lost, cores[first], sample_rate)
+        around = _surroundings(samples, lost, cores[first], sample_rate)
         while (
             last + 1 < len(cores)
             and cores[last + 1][0] - cores[last][1] <= burst
             and cores[last + 1][1] - cores[first][0] <= 3 * burst
-            and _stands_out(samples, cores[last][1], cores[last + 1][0], level)
+            and _stands_out(samples, cores[last][1], cores[last + 1][0], around)
         ):
             last += 1
         group = list(cores[first : last + 1])
@@ -92,7 +93,7 @@ def settle_cores(
             cores[last + 1][0] if last + 1 < len(cores) else samples.size,
         )
         others = [*cores[max(0, first - 64) : first], *cores[last + 1 : last + 65]]
-        core = _settle(samples, group, others, bounds, level, sample_rate)
+        core = _settle(samples, group, others, bounds, around, sample_rate)
         if core is not None:
             settled.append(SettledCore(*core, first, last))
             index = last + 1
@@ -104,24 +105,39 @@ def settle_cores(
     return settled
 
 
-def _level(samples: FloatArray, lost: NDArray[np.bool_], core: Core, sample_rate: float) -> float:
-    """Return the level of the sound around a core, from cells so that no click dominates it."""
+class _Surroundings(NamedTuple):
+    """How loud it is around a core: rms level, and the peaks that the music has there."""
+
+    level: float
+    peak: float
+
+
+def _surroundings(
+    samples: FloatArray, lost: NDArray[np.bool_], core: Core, sample_rate: float
+) -> _Surroundings:
+    """Measure the sound around a core, cell by cell, so that no click dominates it."""
     span = round(SURROUNDINGS_MS * 1e-3 * sample_rate)
     cell = max(1, round(2e-3 * sample_rate))
     powers: list[float] = []
+    peaks: list[float] = []
     for start in (core[0] - span, core[1]):
         for low in range(start, start + span - cell + 1, cell):
             if low < 0 or low + cell > samples.size or lost[low : low + cell].any():
                 continue
-            powers.append(float(np.dot(samples[low : low + cell], samples[low : low + cell])))
-    return float(np.sqrt(np.median(powers) / cell)) if powers else 0.0
+            part = samples[low : low + cell]
+            powers.append(float(np.dot(part, part)))
+            peaks.append(float(max(part.max(), -part.min())))
+    if not powers:
+        return _Surroundings(0.0, 0.0)
+    usual = sorted(peaks)[int(USUAL * (len(peaks) - 1))]
+    return _Surroundings(float(np.sqrt(np.median(powers) / cell)), usual)
 
 
-def _stands_out(samples: FloatArray, low: int, high: int, level: float) -> bool:
+def _stands_out(samples: FloatArray, low: int, high: int, around: _Surroundings) -> bool:
     """Return whether the sound between two frames is much louder than its surroundings."""
-    if high <= low or level <= 0.0:
+    if high <= low or around.level <= 0.0:
         return False
-    return bool(np.abs(samples[low:high]).max() > STANDS_OUT * level)
+    return bool(np.abs(samples[low:high]).max() > STANDS_OUT * around.peak)
 
 
 def _settle(
@@ -129,7 +145,7 @@ def _settle(
     group: list[Core],
     others: list[Core],
     bounds: Core,
-    level: float,
+    around: _Surroundings,
     sample_rate: float,
 ) -> Core | None:
     """Return the core that a group is part of, None where nothing beside it stands out."""
@@ -138,13 +154,13 @@ def _settle(
     core = hull
     for _ in range(ROUNDS):
         low, high = max(core[0] - reach, bounds[0]), min(core[1] + reach, bounds[1])
-        left = _stands_out(samples, low, core[0], level)
-        right = _stands_out(samples, core[1], high, level)
+        left = _stands_out(samples, low, core[0], around)
+        right = _stands_out(samples, core[1], high, around)
         if not (left or right) and (len(group) == 1 or core != hull):
             break
         low = low if left else max(core[0] - margin, bounds[0])
         high = high if right else min(core[1] + margin, bounds[1])
-        first, last = _differing(samples, core, others, (low, high), level, sample_rate)
+        first, last = _differing(samples, core, others, (low, high), around.level, sample_rate)
         # What goes on beyond the window to the right is a tail, or a louder note.
         last = core[1] if last >= high - 1 else last
         moved = min(first, hull[0]), max(last, hull[1])
