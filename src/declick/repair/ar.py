@@ -37,7 +37,7 @@ JOINT_SAMPLES = 1500
 TOEPLITZ_SAMPLES = 64
 """Longer single runs are solved by Levinson's recursion in place of Cholesky's factors."""
 
-AGAIN_MS = 1.5
+AGAIN_MS = 3.0
 """From this length on a gap is filled twice with the first model, so that it learns from itself."""
 
 LONGEST_RUN = 8192
@@ -60,8 +60,8 @@ class ModelSize:
 
 # Longest gap in ms, and the (order, context) at 44.1 kHz of the models that are combined.
 _SIZES: tuple[tuple[float, tuple[tuple[int, int], ...]], ...] = (
-    (0.8, ((512, 4096),)),
-    (1.5, ((384, 3072), (800, 8192))),
+    (1.2, ((512, 4096),)),
+    (3.0, ((384, 3072), (800, 8192))),
     (np.inf, ((256, 2048), (512, 4096), (1024, 8192))),
 )
 
