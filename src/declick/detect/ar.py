@@ -127,7 +127,7 @@ def _first_lags(size: int, lags: int) -> FloatArray:
 
 def whiten(
     signals: FloatArray, *, order: int, hop: int, floor: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32], FloatArray]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the forward and the backward prediction error.
 
     Parameters
@@ -142,8 +142,6 @@ def whiten(
     Returns
     -------
     forward, backward : ndarray of float32, shape (signals, frames)
-    predicted_variance : ndarray, shape (signals, frames // hop)
-        Variance of the prediction error by the model.
     """
     count, frames = signals.shape
     hops = frames // hop
@@ -159,7 +157,7 @@ def whiten(
     # The first lags alone: cheaper than a whole inverse transform.
     correlation = power.reshape(count * hops, -1) @ _first_lags(2 * hop, order + 1)
     correlation[:, 0] = correlation[:, 0] * (1.0 + 1e-9) + floor**2
-    predictor, error = levinson(correlation)
+    predictor, _ = levinson(correlation)
     response = scipy.fft.rfft(predictor.astype(np.float32), 2 * hop, axis=-1)
     response = response.reshape(count, hops, -1)
     inner = slice(hop // 2, hop // 2 + hop)
@@ -168,7 +166,6 @@ def whiten(
     return (
         forward.astype(np.float32, copy=False).reshape(count, frames),
         backward.astype(np.float32, copy=False).reshape(count, frames),
-        error.reshape(count, hops),
     )
 
 
@@ -187,7 +184,7 @@ class Surroundings:
     before: FloatArray
     after: FloatArray
     power: FloatArray
-    variance: FloatArray
+    signals: FloatArray
 
     @property
     def scale(self) -> FloatArray:
@@ -209,9 +206,7 @@ def survey(samples: FloatArray, geometry: Geometry) -> Surroundings:
     if channels == 2:
         signals = np.concatenate([signals, samples[:, :1].T - samples[:, 1:].T])
     signals = np.ascontiguousarray(signals)
-    forward, backward, variance = whiten(
-        signals, order=geometry.order, hop=geometry.hop, floor=FLOOR
-    )
+    forward, backward = whiten(signals, order=geometry.order, hop=geometry.hop, floor=FLOOR)
     stress = np.sqrt(np.float32(0.5) * (forward * forward + backward * backward))
     cells = stress.reshape(len(signals), -1, geometry.cell)
     # The median of a Rayleigh-like magnitude, made comparable to an rms value; every other sample
@@ -227,7 +222,7 @@ def survey(samples: FloatArray, geometry: Geometry) -> Surroundings:
         before=np.maximum(_running_mean(typical, -15, -1), FLOOR),
         after=np.maximum(_running_mean(typical, 2, 16), FLOOR),
         power=power,
-        variance=variance,
+        signals=signals,
     )
 
 
@@ -308,10 +303,10 @@ def describe(
     local = np.sqrt((cells(peak, (-2, 3)) ** 2).sum(axis=1))
     ahead = cells(typical, (2, 7)).mean(axis=1)
     behind = cells(typical, (-6, -1)).mean(axis=1)
-    variance = around.variance[channel, cell * geometry.cell // geometry.hop]
-    power = cells(around.power, (-32, 33)).mean(axis=1)
     width = geometry.cell
     span = cell[:, None] * width + np.arange(-width, 2 * width)
+    # Of the sound itself: the height of a prediction error depends on the bandwidth, too.
+    loudest = np.abs(_gather(around.signals, channel, span)).max(axis=1)
     forward = np.abs(_gather(around.forward, channel, span)).max(axis=1)
     backward = np.abs(_gather(around.backward, channel, span)).max(axis=1)
     columns = [
@@ -324,10 +319,9 @@ def describe(
         log((ahead + FLOOR) / (behind + FLOOR)),
         log(np.maximum(side, 1.0)),
         log(np.maximum(other, 1.0)),
-        log(height / level),
+        log((loudest + FLOOR) / level),
         log(height / (near + FLOOR)),
         log(height / local),
-        0.5 * log(variance / (power + 1e-10) + 1e-12),
         log((forward + FLOOR) / (backward + FLOOR)),
     ]
     summit = _summits(around.stress, channel, cell, width)
