@@ -19,7 +19,8 @@ LOG_ODDS: Final = (9.0, -3.0)
 CLEAN_HZ: Final = 0.5
 # ... plain meaning this confidence; more of them make the weaker ones likelier, up to this much.
 PLAIN: Final = 0.99
-MOST_PRIOR: Final = 3.0
+MOST_PRIOR: Final = 3.5
+PRIOR_SLOPE: Final = 1.5
 # What coincides with a click of the other channel needs less, by so much in log odds.
 COMPANION: Final = 3.0
 # Cores closer than this are one burst.
@@ -48,7 +49,8 @@ def threshold(sensitivity: float, *, plain_hz: float = 0.0) -> float:
         Plain clicks per second and channel of this record (`count_plain`).
     """
     low, high = LOG_ODDS
-    prior = float(np.clip(np.log(max(plain_hz, 1e-9) / CLEAN_HZ), 0.0, MOST_PRIOR))
+    worn = PRIOR_SLOPE * float(np.log(max(plain_hz, 1e-9) / CLEAN_HZ))
+    prior = min(max(worn, 0.0), MOST_PRIOR)
     return _odds(low + (high - low) * sensitivity - prior)
 
 
