@@ -26,7 +26,7 @@ from declick.dsp.chain import Chain, estimate_chain
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.choose import repair_passage
-from declick.repair.cores import settle_cores
+from declick.repair.cores import find_companions, settle_cores
 from declick.repair.passage import Passage, plan_passages
 from declick.rotation import Rotation, find_rotation
 from declick.settings import DetectSettings, RepairSettings
@@ -246,7 +246,33 @@ def _settle_stretch(stretch: Stretch) -> list[Click]:
                 stop = min(core.stop + stretch.start, stretch.frames)
                 confidence = max(click.confidence for click in members)
                 found.append(Click(start, stop, stop, members[0].channel, confidence))
-    return sorted(found)
+    return sorted([*found, *_companions(stretch, found)])
+
+
+def _companions(stretch: Stretch, found: list[Click]) -> list[Click]:
+    """Return the damage that clicks of one channel have done to the others."""
+    companions: list[Click] = []
+    for channel in range(stretch.samples.shape[1]):
+        others = [click for click in found if click.channel != channel]
+        own = [c for c in (*found, *stretch.clicks) if c.channel == channel]
+        places = find_companions(
+            np.ascontiguousarray(stretch.sound[:, channel]),
+            sorted({(c.start - stretch.start, c.stop - stretch.start) for c in own}),
+            [(c.start - stretch.start, c.stop - stretch.start) for c in others],
+            sample_rate=stretch.sample_rate,
+        )
+        sure = {click.start: click.confidence for click in others}
+        companions += [
+            Click(
+                a + stretch.start,
+                b + stretch.start,
+                b + stretch.start,
+                channel,
+                sure[a + stretch.start],
+            )
+            for a, b in places
+        ]
+    return companions
 
 
 def _with_tails(

@@ -60,6 +60,7 @@ class ModelSize:
 
 # Longest gap in ms, and the (order, context) at 44.1 kHz of the models that are combined.
 _SIZES: tuple[tuple[float, tuple[tuple[int, int], ...]], ...] = (
+    (0.45, ((384, 3072), (800, 8192))),
     (1.2, ((512, 4096),)),
     (3.0, ((384, 3072), (800, 8192))),
     (np.inf, ((256, 2048), (512, 4096), (1024, 8192))),

@@ -51,6 +51,10 @@ LOST_PART: Final = 0.5
 # note begins there: what differs from an interpolation is the note.
 ONSET_MS: Final = (4.0, 12.0)
 ONSET_RISE: Final = 4.0
+# A core of another channel is one of this channel, too, where the damage has this share of the
+# level and this many times the expected error, as rms.
+COMPANION_SHARE: Final = 0.7
+COMPANION_ERRORS: Final = 3.0
 # Shorter rests inside a core are lost too: a slow push crosses zero.
 REST_MS: Final = 0.7
 _ORDER, _CONTEXT = 256, 3072
@@ -203,8 +207,25 @@ def _differing(
     sample_rate: float,
 ) -> Core:
     """Return where the sound around a core differs from its interpolation over a window."""
-    low, high = window
+    low = window[0]
     rest = round(REST_MS * 1e-3 * sample_rate)
+    difference, error = _difference(samples, window, others, sample_rate)
+    least = max(LOST_SHARE * level, LOST_ERRORS * error)
+    frames = np.flatnonzero(np.abs(difference) > least) + low
+    first = core[0] - _extension((core[0] - 1 - frames[frames < core[0]])[::-1], rest)
+    last = core[1] + _extension(frames[frames >= core[1]] - core[1], rest)
+    if first == core[0] and last == core[1] and frames.size:
+        inside = frames[(frames >= core[0]) & (frames < core[1])]
+        if inside.size:
+            first, last = int(inside[0]), int(inside[-1]) + 1
+    return first, last
+
+
+def _difference(
+    samples: FloatArray, window: Core, others: Sequence[Core], sample_rate: float
+) -> tuple[FloatArray, float]:
+    """Return a window's difference to a rough interpolation, and the error to expect of that."""
+    low, high = window
     near = round(0.06 * sample_rate)
     start, stop = max(0, low - near), min(samples.size, high + near)
     wanted = (low - start, high - start)
@@ -223,14 +244,41 @@ def _differing(
         sample_rate=round(sample_rate),
         rough=True,
     )
-    error = filled.error_energy[0] / (high - low)
-    least = max(LOST_SHARE * level, LOST_ERRORS * float(np.sqrt(error)))
-    differs = np.abs(samples[low:high] - filled.samples[slice(*wanted)]) > least
-    frames = np.flatnonzero(differs) + low
-    first = core[0] - _extension((core[0] - 1 - frames[frames < core[0]])[::-1], rest)
-    last = core[1] + _extension(frames[frames >= core[1]] - core[1], rest)
-    if first == core[0] and last == core[1] and frames.size:
-        inside = frames[(frames >= core[0]) & (frames < core[1])]
-        if inside.size:
-            first, last = int(inside[0]), int(inside[-1]) + 1
-    return first, last
+    error = float(np.sqrt(filled.error_energy[0] / (high - low)))
+    return samples[low:high] - filled.samples[slice(*wanted)], error
+
+
+def find_companions(
+    samples: FloatArray, cores: Sequence[Core], elsewhere: Sequence[Core], *, sample_rate: float
+) -> list[Core]:
+    """Return the cores of another channel that have damaged this one, too.
+
+    A smooth pop may be plain in one channel and hidden from the detector in the other; the time is
+    known, so the sound there need only be compared with its interpolation.
+
+    Parameters
+    ----------
+    samples : ndarray of float64, shape (frames,)
+        One channel.
+    cores : sequence of (start, stop)
+        The cores known in it, ascending.
+    elsewhere : sequence of (start, stop)
+        Cores of another channel, ascending.
+    sample_rate : float
+        In Hz.
+    """
+    lost = np.zeros(samples.size, dtype=bool)
+    for start, stop in cores:
+        lost[start:stop] = True
+    found: list[Core] = []
+    for core in elsewhere:
+        if core[0] < 0 or core[1] > samples.size or lost[slice(*core)].any():
+            continue
+        around = _surroundings(samples, lost, core, sample_rate)
+        if not _stands_out(samples, *core, around) or _is_onset(samples, core, sample_rate):
+            continue
+        difference, error = _difference(samples, core, cores, sample_rate)
+        strength = float(np.sqrt(np.mean(difference**2)))
+        if strength > max(COMPANION_SHARE * around.level, COMPANION_ERRORS * error):
+            found.append(core)
+    return found
