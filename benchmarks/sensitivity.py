@@ -110,7 +110,8 @@ def main() -> None:
     if arguments.out:
         results = {
             "schema": "declick-sensitivity/1",
-            "command": f"python benchmarks/sensitivity.py --clean DIR --seconds {arguments.seconds:g}",
+            "command": "python benchmarks/sensitivity.py --clean DIR "
+            f"--seconds {arguments.seconds:g}",
             "files": [path.name for path in files],
             "table": table,
         }

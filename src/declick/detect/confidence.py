@@ -42,6 +42,11 @@ FEATURES: Final = (
 STEREO_FEATURES: Final = [FEATURES.index(name) for name in FEATURES if "score in" in name]
 """Those that tell nothing on a mono file, or where both channels are the same."""
 
+_SCALE = FEATURES.index("height over the larger scale")
+_RIVAL = FEATURES.index("height over the highest rival within 25 ms")
+TOWERING: Final = (4.5, 2.5)
+"""A place this far (natural logarithm) above the local scale and above its rivals is no music."""
+
 
 @dataclass(frozen=True)
 class ConfidenceModel:
@@ -99,7 +104,10 @@ class ConfidenceModels:
         """
         alone = described.copy()
         alone[:, STEREO_FEATURES] = 0.0
-        return np.where(second, self.stereo(described), self.mono(alone))
+        confidence = np.where(second, self.stereo(described), self.mono(alone))
+        # Beyond what was seen in fitting the model knows nothing; this needs no model.
+        towers = (described[:, _SCALE] > TOWERING[0]) & (described[:, _RIVAL] > TOWERING[1])
+        return np.where(towers, np.maximum(confidence, 0.995), confidence)
 
 
 @cache

@@ -160,12 +160,11 @@ def _settle(
     reach, margin = (round(ms * 1e-3 * sample_rate) for ms in (REACH_MS, MARGIN_MS))
     hull = group[0][0], group[-1][1]
     core = hull
-    if _is_onset(samples, hull, sample_rate):
-        return core if len(group) > 1 else None
+    onset = _is_onset(samples, hull, sample_rate)
     for _ in range(ROUNDS):
         low, high = max(core[0] - reach, bounds[0]), min(core[1] + reach, bounds[1])
         left = _stands_out(samples, low, core[0], around)
-        right = _stands_out(samples, core[1], high, around)
+        right = not onset and _stands_out(samples, core[1], high, around)
         if not (left or right) and (len(group) == 1 or core != hull):
             break
         low = low if left else max(core[0] - margin, bounds[0])
