@@ -12,6 +12,7 @@ from declick.clicks import Click, FloatArray, Kind, Repair
 from declick.errors import SettingsError
 from declick.parallel import Workers
 from declick.read import Recording
+from declick.repair.cores import find_companions
 from declick.repair.draw import find_drawn, redraw
 from declick.settings import DetectSettings, RepairSettings
 from declick.stages import detect, repair
@@ -180,3 +181,16 @@ def test_kinds_are_named(reference: tuple[list[Click], list[Repair]]) -> None:
     kinds = {click.kind for click in reference[0]}
     assert Kind.TICK in kinds
     assert Kind.POP in kinds
+
+
+def test_the_other_channel_is_looked_at_where_one_is_damaged() -> None:
+    sound = worn_piece()[0].copy()
+    pulse = np.sin(np.pi * np.arange(80) / 80)
+    sound[100_000:100_080] += 0.5 * pulse[:, None]
+    places = find_companions(
+        np.ascontiguousarray(sound[:, 1]),
+        [(90_000, 90_010), (90_005, 90_020)],
+        [(50_000, 50_040), (100_000, 100_080)],
+        sample_rate=RATE,
+    )
+    assert places == [(100_000, 100_080)]

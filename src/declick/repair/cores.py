@@ -260,7 +260,7 @@ def find_companions(
     samples : ndarray of float64, shape (frames,)
         One channel.
     cores : sequence of (start, stop)
-        The cores known in it, ascending.
+        The cores known in it; they may overlap.
     elsewhere : sequence of (start, stop)
         Cores of another channel, ascending.
     sample_rate : float
@@ -268,7 +268,9 @@ def find_companions(
     """
     lost = np.zeros(samples.size, dtype=bool)
     for start, stop in cores:
-        lost[start:stop] = True
+        lost[max(start, 0) : max(stop, 0)] = True
+    edges = np.flatnonzero(np.diff(lost, prepend=False, append=False)).tolist()
+    known = list(zip(edges[::2], edges[1::2], strict=True))
     found: list[Core] = []
     for core in elsewhere:
         if core[0] < 0 or core[1] > samples.size or lost[slice(*core)].any():
@@ -276,7 +278,7 @@ def find_companions(
         around = _surroundings(samples, lost, core, sample_rate)
         if not _stands_out(samples, *core, around) or _is_onset(samples, core, sample_rate):
             continue
-        difference, error = _difference(samples, core, cores, sample_rate)
+        difference, error = _difference(samples, core, known, sample_rate)
         strength = float(np.sqrt(np.mean(difference**2)))
         if strength > max(COMPANION_SHARE * around.level, COMPANION_ERRORS * error):
             found.append(core)
