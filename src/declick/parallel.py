@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -131,6 +131,8 @@ class Workers:
             os.environ.update(_WORKER_ENVIRONMENT)
             # A Ctrl-C while they start must not reach them, who would print a traceback each.
             mask = getattr(signal, "pthread_sigmask", None)
+            if mask:
+                resource_tracker.ensure_running()  # its start would lift the block half-way
             blocked = mask(signal.SIG_BLOCK, {signal.SIGINT}) if mask else None
             try:
                 self._pool = ProcessPoolExecutor(
