@@ -58,7 +58,7 @@ def progress_bar(
             before = stages[: stages.index(stage)]
             done = sum(_STAGES[name] for name in before) + share * _STAGES[stage]
             bar.set_description(f"{short}: {stage}", refresh=False)
-            bar.update(max(0.0, min(bar.total, done) - bar.n))
+            bar.update(max(0.0, min(bar.total or 0.0, done) - bar.n))
 
         yield show
 
