@@ -124,6 +124,18 @@ def long_side(path: Path, minutes: float) -> None:
             file.write(wear(noisy, rate, draw_wear(rng, seconds, rates_hz={Kind.TICK: 1.0}))[0])
 
 
+def save(path: Path, rounds: int, rows: dict[str, Any]) -> None:
+    """Write what was measured so far."""
+    results = {
+        "schema": "declick-speed/1",
+        "command": f"python benchmarks/speed.py --clean DIR --rounds {rounds}",
+        "declick": __version__,
+        "cores": available_cores(),
+        "rows": rows,
+    }
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--clean", type=Path, required=True)
@@ -146,6 +158,7 @@ def main() -> None:
             soundfile.write(side, worn, RATE, subtype="PCM_16")
             rows[label] = measure(side, folder, arguments.rounds, frames / RATE)
             print(label, rows[label], flush=True)
+            save(arguments.out, arguments.rounds, rows)
         del clean, worn
         if arguments.long_minutes:
             side = folder / "long.rf64"
@@ -156,14 +169,7 @@ def main() -> None:
             label = f"{arguments.long_minutes:g} minutes of 24 bit, 192 kHz"
             rows[label] = {"seconds": round(elapsed, 1), "memory_mb": round(peak)}
             print(label, rows[label], flush=True)
-    results = {
-        "schema": "declick-speed/1",
-        "command": "python benchmarks/speed.py --clean DIR",
-        "declick": __version__,
-        "cores": available_cores(),
-        "rows": rows,
-    }
-    arguments.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            save(arguments.out, arguments.rounds, rows)
 
 
 if __name__ == "__main__":
