@@ -209,18 +209,13 @@ def _sample_places(frames: int, tile: int) -> list[int]:
 
 def _count_plain(tile: _Tile) -> int:
     """Return how many plain clicks a tile holds (in a worker)."""
-    return count_plain(_detector(tile.sample_rate)(tile.samples.astype(np.float64)))
+    return count_plain(ArDetector(tile.sample_rate)(tile.samples.astype(np.float64)))
 
 
 def _detect_tile(tile: _Tile) -> list[Span]:
     """Return the spans of a tile (in a worker)."""
-    probability = _detector(tile.sample_rate)(tile.samples.astype(np.float64))
+    probability = ArDetector(tile.sample_rate)(tile.samples.astype(np.float64))
     return find_spans(probability, least=tile.least, start=tile.start)
-
-
-def _detector(sample_rate: float) -> ArDetector:
-    """Return the detector for a sample rate."""
-    return ArDetector(sample_rate)
 
 
 def _settled(
