@@ -9,6 +9,14 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from declick import __version__
+from declick.cli.arguments import (
+    add_common,
+    add_jobs,
+    add_selection,
+    add_targets,
+    positive,
+    seed,
+)
 from declick.cli.demo import run_demo
 from declick.cli.detecting import run_detect
 from declick.cli.flags import add_settings
@@ -17,7 +25,6 @@ from declick.cli.mending import run_repair
 from declick.cli.restoring import run_restore
 from declick.cli.undoing import run_undo
 from declick.cli.viewing import run_inspect
-from declick.parallel import available_cores
 
 _EPILOG = """examples:
   declick restore rip.flac                       writes rip.declicked.flac and its report
@@ -78,47 +85,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser, *, overwrite: str = "files that exist") -> None:
-    parser.add_argument("--overwrite", action="store_true", help=f"replace {overwrite}")
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
-    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
-
-
-def _add_jobs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-j",
-        "--jobs",
-        type=_positive,
-        metavar="N",
-        default=available_cores(),
-        help="processes at work at the same time; the result is the same (default: all cores)",
-    )
-
-
-def _positive(text: str) -> int:
-    return _whole(text, least=1)
-
-
-def _seed(text: str) -> int:
-    return _whole(text, least=0)
-
-
-def _whole(text: str, *, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
-    return int(text)
-
-
-def _add_targets(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--removed", type=Path, metavar="FILE", help="write what was taken out (a WAV)"
-    )
-    parser.add_argument(
-        "--report", type=Path, metavar="JSON", help="write the report here, not beside the output"
-    )
-    parser.add_argument("--no-report", action="store_true", help="write no report")
-
-
 def _add_restore(commands: _Commands[Parser]) -> None:
     parser = commands.add_parser(
         "restore",
@@ -134,7 +100,7 @@ def _add_restore(commands: _Commands[Parser]) -> None:
     parser.add_argument(
         "-o", "--output", metavar="OUT", help="a file or a folder; - is standard output"
     )
-    _add_targets(parser)
+    add_targets(parser)
     parser.add_argument(
         "--labels", type=Path, metavar="TXT", help="write an Audacity label track, too"
     )
@@ -143,8 +109,8 @@ def _add_restore(commands: _Commands[Parser]) -> None:
         action="store_true",
         help="pass over recordings whose output exists: goes on with a folder after a break",
     )
-    _add_common(parser)
-    _add_jobs(parser)
+    add_common(parser)
+    add_jobs(parser)
     add_settings(parser, "detect", "repair")
     parser.set_defaults(run=run_restore)
 
@@ -161,8 +127,8 @@ def _add_detect(commands: _Commands[Parser]) -> None:
     parser.add_argument(
         "-o", "--output", metavar="TXT", help="label track (default: IN.labels.txt; - prints it)"
     )
-    _add_common(parser)
-    _add_jobs(parser)
+    add_common(parser)
+    add_jobs(parser)
     add_settings(parser, "detect")
     parser.set_defaults(run=run_detect)
 
@@ -191,35 +157,11 @@ def _add_repair(commands: _Commands[Parser]) -> None:
         help="a copy of IN in which you have redrawn the samples: they are taken where the marks "
         "are or, without marks, wherever the copy differs",
     )
-    _add_targets(parser)
-    _add_common(parser)
-    _add_jobs(parser)
+    add_targets(parser)
+    add_common(parser)
+    add_jobs(parser)
     add_settings(parser, "repair")
     parser.set_defaults(run=run_repair)
-
-
-def _add_selection(parser: argparse.ArgumentParser, title: str) -> None:
-    section = parser.add_argument_group(
-        title, "Several criteria narrow the choice; several values of one widen it."
-    )
-    several: dict[str, Any] = {"action": "append", "default": []}
-    section.add_argument(
-        "--clicks", metavar="12,40-44", help="numbers, as in the report; 40- is from 40 on"
-    )
-    section.add_argument(
-        "--between", **several, metavar="1:32-1:40", help="stretches of time; 1:32- is to the end"
-    )
-    section.add_argument(
-        "--kind",
-        **several,
-        metavar="thump,pop",
-        help="tick, pop, crackle, thump, scratch or dropout",
-    )
-    section.add_argument("--channel", **several, metavar="L", help="L, R, or a number from 1 on")
-    section.add_argument("--by-method", **several, metavar="ar", help="mended by this method")
-    section.add_argument(
-        "--confidence-below", type=float, metavar="0.9", help="less sure than this, 0 to 1"
-    )
 
 
 def _add_undo(commands: _Commands[Parser]) -> None:
@@ -230,16 +172,14 @@ def _add_undo(commands: _Commands[Parser]) -> None:
         description="Put back what a restoration took out, to the sample. Needs the file that "
         "'restore --removed' wrote. A new report beside the output says what is still mended.",
     )
-    parser.add_argument("path", type=Path, metavar="RESTORED", help="the file, or its report")
-    _add_selection(parser, "which clicks")
+    add_selection(parser, "which clicks")
     parser.add_argument(
         "--removed", type=Path, metavar="FILE", help="default: the one that the report names"
     )
-    parser.add_argument("--report", type=Path, metavar="JSON", help="default: beside RESTORED")
     parser.add_argument(
         "-o", "--output", metavar="OUT", help="default: rip.undone.flac; - is standard output"
     )
-    _add_common(parser)
+    add_common(parser)
     parser.set_defaults(run=run_undo)
 
 
@@ -251,14 +191,12 @@ def _add_inspect(commands: _Commands[Parser]) -> None:
         description="Draw pictures (PNG): the side, the disc with every click at its angle, and "
         "the sound around clicks before, after, and what was removed.",
     )
-    parser.add_argument("path", type=Path, metavar="RESTORED", help="the file, or its report")
-    _add_selection(parser, "which clicks (default: those of which most was taken out)")
+    add_selection(parser, "which clicks (default: those of which most was taken out)")
     parser.add_argument(
         "--source", type=Path, metavar="FILE", help="default: the one that the report names"
     )
-    parser.add_argument("--report", type=Path, metavar="JSON", help="default: beside RESTORED")
     parser.add_argument(
-        "--most", type=_positive, default=6, metavar="N", help="clicks to draw (default: 6)"
+        "--most", type=positive, default=6, metavar="N", help="clicks to draw (default: 6)"
     )
     parser.add_argument(
         "--period", type=float, metavar="S", help="seconds of one revolution, if not found"
@@ -266,7 +204,7 @@ def _add_inspect(commands: _Commands[Parser]) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="a folder (default: that of the report)"
     )
-    _add_common(parser, overwrite="pictures that exist")
+    add_common(parser, overwrite="pictures that exist")
     parser.set_defaults(run=run_inspect)
 
 
@@ -287,7 +225,7 @@ def _add_demo(commands: _Commands[Parser]) -> None:
         help="a folder (default: declick-demo)",
     )
     parser.add_argument(
-        "--seed", type=_seed, default=1, metavar="N", help="another record (default: 1)"
+        "--seed", type=seed, default=1, metavar="N", help="another record (default: 1)"
     )
-    _add_common(parser)
+    add_common(parser)
     parser.set_defaults(run=run_demo)
