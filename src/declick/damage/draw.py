@@ -1,0 +1,434 @@
+"""Draw the parameters of wear: seeded, from the ranges that docs/damage.md lists with sources."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+
+from declick.clicks import Kind
+from declick.damage.arrivals import draw_times, draw_turns
+from declick.damage.bank import Bank
+from declick.damage.model import Bed, Chain, Damage, Family, Ring, Thump, Wear
+from declick.errors import SettingsError
+
+__all__ = [
+    "RANGES",
+    "Bed",
+    "Chain",
+    "Damage",
+    "Family",
+    "Range",
+    "Ring",
+    "Thump",
+    "Wear",
+    "WearSettings",
+    "draw_chain",
+    "draw_wear",
+]
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyRanges:
+    """What the clicks of one family are drawn from.
+
+    Parameters
+    ----------
+    kind : Kind
+        What the truth calls them.
+    width_s : Range
+        Of the push, evenly on a logarithmic scale.
+    level_db : Range
+        Peak over the music's local rms level, evenly.
+    halves : tuple of int
+        Fewest and most half waves of a push.
+    vertical, wall : float
+        Shares of the pushes that are vertical (dirt lifts the stylus) and that hurt one wall; the
+        rest is lateral.
+    """
+
+    kind: Kind
+    width_s: Range
+    level_db: Range
+    halves: tuple[int, int] = (2, 3)
+    vertical: float = 0.5
+    wall: float = 0.3
+
+
+RANGES: Mapping[Family, FamilyRanges] = {
+    Family.TICK: FamilyRanges(kind=Kind.TICK, width_s=(0.03e-3, 0.4e-3), level_db=(0.0, 20.0)),
+    Family.POP: FamilyRanges(kind=Kind.POP, width_s=(0.6e-3, 4e-3), level_db=(5.0, 20.0)),
+    Family.CRACKLE: FamilyRanges(
+        kind=Kind.CRACKLE, width_s=(0.02e-3, 0.15e-3), level_db=(-10.0, 5.0)
+    ),
+    Family.RING: FamilyRanges(kind=Kind.POP, width_s=(0.3e-3, 2e-3), level_db=(8.0, 20.0)),
+    Family.THUMP: FamilyRanges(
+        kind=Kind.THUMP, width_s=(1e-3, 4e-3), level_db=(8.0, 20.0), wall=0.2
+    ),
+    Family.SCRATCH: FamilyRanges(
+        kind=Kind.SCRATCH, width_s=(0.1e-3, 1.0e-3), level_db=(0.0, 15.0), wall=0.6, vertical=0.3
+    ),
+    Family.GOUGE: FamilyRanges(
+        kind=Kind.DROPOUT, width_s=(0.5e-3, 8e-3), level_db=(3.0, 15.0), halves=(3, 9), wall=0.6
+    ),
+    Family.DROPOUT: FamilyRanges(
+        kind=Kind.DROPOUT, width_s=(0.5e-3, 20e-3), level_db=(-20.0, -5.0), wall=0.5
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WearSettings:
+    """What wear is drawn from; defaults are those of a played, not a ruined, LP.
+
+    Parameters
+    ----------
+    rates_hz : mapping from Family to float
+        Clicks a second, on average; scratches have `scratches`.
+    scratches : float
+        How many scratches the needle crosses in each turn, on average.
+    scratch_turns : Range
+        For how many turns a scratch is met, evenly on a logarithmic scale.
+    turn_s : float
+        Time of one revolution: 1.8 (33 1/3 per minute), 1.3333 (45), 0.7692 (78).
+    speed_error : float
+        Greatest relative error of the turntable's speed.
+    equalisation : str
+        "riaa"; "shellac" for electrical recordings before it; "none".
+    cluster_share, cluster_size, cluster_spread_s : float
+        How ticks, crackle and real clicks come in bursts: `arrivals.draw_times`.
+    turn_depth : float
+        By how much their rate swings once a turn, 0..1.
+    level_db : float
+        Added to the level of every click.
+    bed : bool
+        Whether there is groove noise.
+    hiss_db, rumble_db : Range
+        Rms level of hiss and rumble against the music's.
+    bed_crackle_hz : Range
+        Faint ticks a second in the bed.
+    clip_level : float
+        Where damaged samples are clipped; full scale is 1.
+
+    Raises
+    ------
+    SettingsError
+        Where a value cannot be.
+    """
+
+    rates_hz: Mapping[Family, float] = field(
+        default_factory=lambda: {
+            Family.TICK: 3.0,
+            Family.POP: 0.5,
+            Family.CRACKLE: 6.0,
+            Family.RING: 0.1,
+            Family.THUMP: 0.1,
+        }
+    )
+    scratches: float = 0.0
+    scratch_turns: Range = (6.0, 40.0)
+    turn_s: float = 1.8
+    speed_error: float = 0.005
+    equalisation: str = "riaa"
+    cluster_share: float = 0.5
+    cluster_size: float = 5.0
+    cluster_spread_s: float = 0.015
+    turn_depth: float = 0.4
+    level_db: float = 0.0
+    bed: bool = False
+    hiss_db: Range = (-60.0, -45.0)
+    rumble_db: Range = (-60.0, -45.0)
+    bed_crackle_hz: Range = (0.0, 10.0)
+    clip_level: float = 1.0
+
+    def __post_init__(self) -> None:
+        wrong = [family for family, rate in self.rates_hz.items() if not 0 <= rate < math.inf]
+        if wrong or Family.SCRATCH in self.rates_hz:
+            raise SettingsError(
+                f"rates_hz: {(wrong or [Family.SCRATCH])[0]} needs a rate from 0 on "
+                "(scratches have a setting of their own)"
+            )
+        if self.equalisation not in EQUALISATIONS:
+            raise SettingsError(f"equalisation {self.equalisation!r}: {', '.join(EQUALISATIONS)}")
+        shares = (self.cluster_share, self.turn_depth)
+        if not all(0 <= share <= 1 for share in shares) or self.cluster_size < 1:
+            raise SettingsError("cluster_share, turn_depth: 0 to 1; cluster_size: 1 or more")
+        if not (self.turn_s > 0 and self.clip_level > 0 and self.scratches >= 0):
+            raise SettingsError("turn_s, clip_level: more than 0; scratches: 0 or more")
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, tuple) and value[0] > value[1]:
+                raise SettingsError(f"{item.name}: {value[0]:g} is above {value[1]:g}")
+
+
+# Time constants of bass, turnover and treble in s. Before RIAA (1954) electrical 78s turned over
+# at 250-500 Hz without a fixed treble cut (IASA TC-04, 5.2).
+EQUALISATIONS: Mapping[str, tuple[float, float, float]] = {
+    "riaa": (3180e-6, 318e-6, 75e-6),
+    "shellac": (3180e-6, 450e-6, 0.0),
+    "none": (0.0, 0.0, 0.0),
+}
+
+
+def draw_chain(rng: np.random.Generator, settings: WearSettings | None = None) -> Chain:
+    """Draw the constants of one record player."""
+    settings = settings or WearSettings()
+    bass_s, turnover_s, treble_s = EQUALISATIONS[settings.equalisation]
+    error = settings.speed_error
+    return Chain(
+        turn_s=settings.turn_s * (1.0 + float(rng.uniform(-error, error))),
+        bass_s=bass_s,
+        turnover_s=turnover_s,
+        treble_s=treble_s,
+        ring_hz=float(rng.uniform(2500.0, 5500.0)),
+        ring_decay_s=float(rng.uniform(0.008, 0.014)),
+        knock_hz=float(rng.uniform(2000.0, 4000.0)),
+        knock_decay_s=float(rng.uniform(0.2e-3, 0.5e-3)),
+        hump_hz=float(rng.uniform(12e3, 15e3)),
+        hump_decay_s=float(rng.uniform(0.15e-3, 0.3e-3)),
+        thump_hz=float(rng.uniform(60.0, 110.0)),
+        arm_hz=float(rng.uniform(7.0, 12.0)),
+        thump_fall_s=float(rng.uniform(0.04, 0.08)),
+        thump_decay_s=float(rng.uniform(0.025, 0.05)),
+    )
+
+
+def draw_wear(
+    rng: np.random.Generator,
+    duration_s: float,
+    settings: WearSettings | None = None,
+    *,
+    chain: Chain | None = None,
+    bank: Bank | None = None,
+) -> Wear:
+    """Draw the wear of one record.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        The same state and settings give the same wear.
+    duration_s : float
+        Length of the music.
+    settings : WearSettings, optional
+    chain : Chain, optional
+        Constants of the record player; drawn if not given.
+    bank : Bank, optional
+        Real clicks; needed where ``rates_hz`` asks for real ones.
+
+    Raises
+    ------
+    SettingsError
+        If `duration_s` is not positive, or real clicks are asked for and there is no bank.
+    """
+    settings = settings or WearSettings()
+    if not 0 < duration_s < math.inf:
+        raise SettingsError(f"duration_s {duration_s}: more than 0 is needed")
+    drawn_chain = draw_chain(rng, settings)
+    chain = chain or drawn_chain
+    seed = int(rng.integers(0, 2**53))
+    damages: list[Damage] = []
+    # In the order of Family, not of the mapping: the same rates give the same draw.
+    for family in Family:
+        rate = settings.rates_hz.get(family, 0.0)
+        if family is Family.SCRATCH:
+            for number in range(int(rng.poisson(settings.scratches)) if settings.scratches else 0):
+                damages += _draw_scratch(rng, number, duration_s, chain, settings)
+            continue
+        if not rate:
+            continue
+        bursts = family in (Family.TICK, Family.CRACKLE, Family.REAL)
+        times = draw_times(
+            rng,
+            rate,
+            duration_s,
+            cluster_share=settings.cluster_share if bursts else 0.0,
+            cluster_size=settings.cluster_size,
+            cluster_spread_s=settings.cluster_spread_s,
+            turn_s=chain.turn_s,
+            turn_depth=settings.turn_depth,
+        )
+        if family is Family.REAL:
+            if bank is None or not bank.clicks:
+                raise SettingsError("real clicks need a bank of them; give one with --bank")
+            damages += [_draw_real(rng, float(time), bank) for time in times]
+        else:
+            damages += [_draw_one(rng, family, float(time), chain) for time in times]
+    damages = [replace(d, level_db=d.level_db + settings.level_db) for d in damages]
+    return Wear(
+        seed=seed,
+        duration_s=float(duration_s),
+        chain=chain,
+        damages=tuple(sorted(damages, key=lambda damage: damage.time_s)),
+        bed=_draw_bed(rng, settings) if settings.bed else None,
+        clip_level=settings.clip_level,
+    )
+
+
+def _draw_bed(rng: np.random.Generator, settings: WearSettings) -> Bed:
+    return Bed(
+        hiss_db=float(rng.uniform(*settings.hiss_db)),
+        rumble_db=float(rng.uniform(*settings.rumble_db)),
+        rumble_hz=float(rng.uniform(20.0, 45.0)),
+        likeness=float(rng.uniform(0.0, 0.3)),
+        crackle_hz=float(rng.uniform(*settings.bed_crackle_hz)),
+        crackle_db=float(rng.uniform(-45.0, -30.0)),
+    )
+
+
+def _log_uniform(rng: np.random.Generator, between: Range) -> float:
+    return float(np.exp(rng.uniform(math.log(between[0]), math.log(between[1]))))
+
+
+def _draw_sides(rng: np.random.Generator, vertical: float, wall: float) -> tuple[float, float]:
+    """Draw how far each channel is pushed: at an angle around vertical, lateral or one wall.
+
+    A stylus that moves at an angle `a` from lateral moves the walls by cos(a - 45 deg) and
+    cos(a + 45 deg).
+    """
+    side = rng.uniform()
+    if side < vertical:
+        angle = 90.0 + rng.normal(0.0, 15.0)
+    elif side < vertical + wall:
+        # Not quite alone: a cartridge parts the channels by some 20-30 dB.
+        angle = rng.choice((45.0, -45.0)) + rng.normal(0.0, 4.0)
+    else:
+        angle = rng.normal(0.0, 15.0)
+    radians = np.deg2rad(angle)
+    left, right = np.cos(radians - np.pi / 4), np.cos(radians + np.pi / 4)
+    greater = max(abs(left), abs(right))
+    return float(left / greater), float(right / greater)
+
+
+def _draw_shape(rng: np.random.Generator, halves: tuple[int, int]) -> tuple[float, ...]:
+    """Draw the heights of half waves that alternate and nearly cancel.
+
+    A bump moves the stylus out and back, and the pick-up hears its velocity: the sum is small, and
+    what is left of it is drawn out by the de-emphasis to a weak tail of milliseconds.
+    """
+    count = int(rng.integers(halves[0], halves[1] + 1))
+    heights = rng.uniform(0.4, 1.0, count) * (-1.0) ** np.arange(count)
+    heights[1::2] *= heights[::2].sum() / -heights[1::2].sum() * rng.uniform(0.8, 1.1)
+    heights *= (-1.0 if rng.uniform() < 0.5 else 1.0) / np.max(np.abs(heights))
+    return tuple(float(height) for height in heights)
+
+
+def _draw_one(rng: np.random.Generator, family: Family, time_s: float, chain: Chain) -> Damage:
+    """Draw one click of a family at a time."""
+    ranges = RANGES[family]
+    left, right = _draw_sides(rng, ranges.vertical, ranges.wall)
+    rings = [
+        Ring(
+            frequency_hz=chain.knock_hz,
+            decay_s=chain.knock_decay_s,
+            level_db=float(rng.uniform(-16.0, -8.0)),
+        ),
+        Ring(
+            frequency_hz=chain.hump_hz,
+            decay_s=chain.hump_decay_s,
+            level_db=float(rng.uniform(-24.0, -12.0)),
+        ),
+    ]
+    if family is Family.RING:
+        level_db = float(rng.uniform(-14.0, -6.0))
+        rings.append(
+            Ring(frequency_hz=chain.ring_hz, decay_s=chain.ring_decay_s, level_db=level_db)
+        )
+    thump = None
+    if family is Family.THUMP:
+        thump = Thump(
+            start_hz=chain.thump_hz,
+            end_hz=chain.arm_hz,
+            fall_s=chain.thump_fall_s,
+            decay_s=chain.thump_decay_s,
+            level_db=float(rng.uniform(-6.0, 0.0)),
+        )
+    lost = family in (Family.GOUGE, Family.DROPOUT)
+    width_s = _log_uniform(rng, ranges.width_s)
+    return Damage(
+        time_s=time_s,
+        family=family,
+        kind=ranges.kind,
+        width_s=width_s,
+        level_db=float(rng.uniform(*ranges.level_db)),
+        left=left,
+        right=right,
+        delay_s=float(rng.normal(0.0, 10e-6)),
+        shape=_draw_shape(rng, ranges.halves),
+        rings=() if family is Family.DROPOUT else tuple(rings),
+        thump=thump,
+        keep=float(rng.uniform(0.0, 0.15)) if lost else 1.0,
+        fade_s=min(0.4 * width_s, _log_uniform(rng, (0.05e-3, 1e-3))) if lost else 0.0,
+    )
+
+
+def _draw_scratch(
+    rng: np.random.Generator, number: int, duration_s: float, chain: Chain, settings: WearSettings
+) -> list[Damage]:
+    """Draw one scratch: a short train of shocks in each turn, which slowly changes."""
+    turns = max(2, round(_log_uniform(rng, settings.scratch_turns)))
+    times = draw_turns(
+        rng,
+        # It may have begun before the music, as long as some of it is heard.
+        float(rng.uniform(-0.5 * turns * chain.turn_s, duration_s)),
+        turns,
+        turn_s=chain.turn_s,
+        slant_s=float(rng.normal(0.0, 1.5e-3)),
+        jitter_s=1e-4,
+    )
+    shocks = 1 + int(rng.geometric(0.5))
+    gaps_s = np.concatenate([[0.0], np.cumsum(rng.uniform(0.4e-3, 3e-3, shocks - 1))])
+    first = [_draw_one(rng, Family.SCRATCH, 0.0, chain) for _ in range(shocks)]
+    last = [_draw_one(rng, Family.SCRATCH, 0.0, chain) for _ in range(shocks)]
+    damages: list[Damage] = []
+    for turn, time in enumerate(times):
+        share = turn / (turns - 1)
+        # It begins and ends shallow.
+        depth_db = 8.0 * math.sin(math.pi * (turn + 0.5) / turns) - 8.0
+        for gap_s, early, late in zip(gaps_s, first, last, strict=True):
+            time_s = float(time + gap_s)
+            if 0.0 <= time_s < duration_s:
+                mixed = _between(early, late, share)
+                level_db = mixed.level_db + depth_db + float(rng.normal(0.0, 1.0))
+                damages.append(replace(mixed, time_s=time_s, level_db=level_db, scratch=number))
+    return damages
+
+
+def _between(early: Damage, late: Damage, share: float) -> Damage:
+    """Return the shock of a scratch part of the way from how it begins to how it ends."""
+
+    def mix(a: float, b: float) -> float:
+        return (1.0 - share) * a + share * b
+
+    # The sides and the number of half waves stay: the scratch is in the same wall all the way.
+    width_s = math.exp(mix(math.log(early.width_s), math.log(late.width_s)))
+    heights = np.resize(late.shape, len(early.shape)) * np.sign(late.shape[0] * early.shape[0])
+    shape = tuple(mix(a, float(b)) for a, b in zip(early.shape, heights, strict=True))
+    return replace(
+        early,
+        width_s=width_s,
+        shape=shape,
+        level_db=mix(early.level_db, late.level_db),
+    )
+
+
+def _draw_real(rng: np.random.Generator, time_s: float, bank: Bank) -> Damage:
+    """Choose a real click, and how loud it is."""
+    index = int(rng.integers(0, len(bank.clicks)))
+    click = bank.clicks[index]
+    sign = -1.0 if rng.uniform() < 0.5 else 1.0
+    return Damage(
+        time_s=time_s,
+        family=Family.REAL,
+        kind=click.kind,
+        width_s=click.width_s,
+        level_db=float(rng.uniform(0.0, 20.0)),
+        left=sign,
+        right=sign,
+        shape=(),
+        swap=bool(rng.uniform() < 0.5),
+        bank_index=index,
+    )

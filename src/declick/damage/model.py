@@ -1,0 +1,218 @@
+"""What wear consists of: everything that is needed to lay the same damage again.
+
+Times in s, frequencies in Hz, levels in dB. All are plain values, so a `Wear` can be written to
+JSON, changed by hand and replayed (`declick.damage.recipe`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from declick.clicks import Kind
+
+
+class Family(StrEnum):
+    """Where damage comes from; finer than `Kind`, which says what is heard of it.
+
+    ring: a pop that sets something in the chain ringing. gouge: the wall is torn, and what is
+    heard there is not music. dropout: the music is gone, and little is heard instead. real: a
+    click cut from a real record.
+    """
+
+    TICK = "tick"
+    POP = "pop"
+    CRACKLE = "crackle"
+    RING = "ring"
+    THUMP = "thump"
+    SCRATCH = "scratch"
+    GOUGE = "gouge"
+    DROPOUT = "dropout"
+    REAL = "real"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ring:
+    """A damped sinusoid behind a push.
+
+    Parameters
+    ----------
+    frequency_hz : float
+    decay_s : float
+        Time in which it falls to 1/e.
+    level_db : float
+        Its first swing against the push's peak.
+    """
+
+    frequency_hz: float
+    decay_s: float
+    level_db: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thump:
+    """A swing of the tone arm behind a push; its frequency falls while it dies.
+
+    Parameters
+    ----------
+    start_hz, end_hz : float
+        The frequency falls from one towards the other...
+    fall_s : float
+        ...in this time (to 1/e of the way).
+    decay_s : float
+        Time in which the swing falls to 1/e.
+    level_db : float
+        Against the push's peak.
+    """
+
+    start_hz: float
+    end_hz: float
+    fall_s: float
+    decay_s: float
+    level_db: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """One event of damage.
+
+    Parameters
+    ----------
+    time_s : float
+        Onset.
+    family : Family
+    kind : Kind
+        What it is called in the truth.
+    width_s : float
+        How long the stylus is pushed (for a gouge or a dropout: how long the music is lost).
+    level_db : float
+        Its peak over the music's local rms level.
+    left, right : float
+        Share in each channel, -1..1: equal for a lateral push, opposite for a vertical one, one
+        of them near 0 where one groove wall is hurt.
+    delay_s : float
+        How much later the right channel is; either sign.
+    shape : tuple of float
+        Heights of the push's successive half waves, which share its width evenly; empty for no
+        push at all.
+    rings : tuple of Ring
+    thump : Thump, optional
+    keep : float
+        Share of the music that is left while it lasts, 0..1; 1 for damage that only adds.
+    fade_s : float
+        How long the music takes to go and to come back, where ``keep < 1``; half a cosine.
+    scratch : int
+        Number of the scratch that this is a part of; -1 for none.
+    bank_index : int
+        Number of the real click in the bank; -1 for none. Its own sound then takes the place of
+        push, rings and thump, and `left` and `right` are gains of its own channels.
+    swap : bool
+        Whether the channels of a real click are exchanged.
+    """
+
+    time_s: float
+    family: Family
+    kind: Kind
+    width_s: float
+    level_db: float
+    left: float = 1.0
+    right: float = 1.0
+    delay_s: float = 0.0
+    shape: tuple[float, ...] = (1.0,)
+    rings: tuple[Ring, ...] = ()
+    thump: Thump | None = None
+    keep: float = 1.0
+    fade_s: float = 0.0
+    scratch: int = -1
+    bank_index: int = -1
+    swap: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """What one record player adds to each of its clicks.
+
+    Parameters
+    ----------
+    turn_s : float
+        Time of one revolution as it is, not as it should be.
+    bass_s, turnover_s, treble_s : float
+        Time constants of the de-emphasis; RIAA: 3180, 318 and 75 us. 0 for none.
+    ring_hz, ring_decay_s : float
+        The long ring ("beep") behind some pops.
+    knock_hz, knock_decay_s : float
+        The short ring of cantilever and shell.
+    hump_hz, hump_decay_s : float
+        The short ring of the stylus on the vinyl.
+    thump_hz, arm_hz, thump_fall_s, thump_decay_s : float
+        The arm's swing: its frequency falls from the first to the second.
+    """
+
+    turn_s: float = 1.8
+    bass_s: float = 3180e-6
+    turnover_s: float = 318e-6
+    treble_s: float = 75e-6
+    ring_hz: float = 4000.0
+    ring_decay_s: float = 0.011
+    knock_hz: float = 3000.0
+    knock_decay_s: float = 0.35e-3
+    hump_hz: float = 13e3
+    hump_decay_s: float = 0.2e-3
+    thump_hz: float = 85.0
+    arm_hz: float = 10.0
+    thump_fall_s: float = 0.06
+    thump_decay_s: float = 0.04
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bed:
+    """The noise of the groove itself, which no repair takes away.
+
+    Parameters
+    ----------
+    hiss_db : float
+        Rms level of the hiss against that of the whole music.
+    rumble_db : float
+        Likewise, of the rumble, which is opposite in L and R.
+    rumble_hz : float
+        Where the rumble ends.
+    likeness : float
+        Correlation of the hiss of L and R, 0..1.
+    crackle_hz : float
+        Faint ticks a second, on average.
+    crackle_db : float
+        Their peak against the rms level of the whole music.
+    """
+
+    hiss_db: float = -50.0
+    rumble_db: float = -50.0
+    rumble_hz: float = 30.0
+    likeness: float = 0.1
+    crackle_hz: float = 0.0
+    crackle_db: float = -40.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wear:
+    """Everything that one record has suffered.
+
+    Parameters
+    ----------
+    seed : int
+        Of the bed's noise.
+    duration_s : float
+        Length of the music that it was drawn for.
+    chain : Chain
+    damages : tuple of Damage
+        In ascending time.
+    bed : Bed, optional
+    clip_level : float
+        Where damaged samples are clipped; full scale is 1.
+    """
+
+    seed: int
+    duration_s: float
+    chain: Chain
+    damages: tuple[Damage, ...]
+    bed: Bed | None = None
+    clip_level: float = 1.0
