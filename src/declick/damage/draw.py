@@ -26,6 +26,7 @@ __all__ = [
     "Wear",
     "WearSettings",
     "draw_chain",
+    "draw_faint",
     "draw_wear",
 ]
 
@@ -273,10 +274,26 @@ def _draw_bed(rng: np.random.Generator, settings: WearSettings) -> Bed:
         hiss_db=float(rng.uniform(*settings.hiss_db)),
         rumble_db=float(rng.uniform(*settings.rumble_db)),
         rumble_hz=float(rng.uniform(20.0, 45.0)),
-        likeness=float(rng.uniform(0.0, 0.3)),
+        likeness=float(rng.uniform(0.0, 0.6)),
+        hump_db=float(rng.uniform(0.0, 12.0)),
         crackle_hz=float(rng.uniform(*settings.bed_crackle_hz)),
         crackle_db=float(rng.uniform(-45.0, -30.0)),
     )
+
+
+def draw_faint(bed: Bed, chain: Chain, seed: int, duration_s: float) -> list[Damage]:
+    """Draw the faint ticks of a bed; their levels are over the rms level of the whole music."""
+    if not bed.crackle_hz:
+        return []
+    rng = np.random.default_rng([seed, 1])
+    times = draw_times(rng, bed.crackle_hz, duration_s, cluster_share=0.5, turn_s=chain.turn_s)
+    return [
+        replace(
+            _draw_one(rng, Family.CRACKLE, float(time), chain),
+            level_db=bed.crackle_db + float(rng.normal(0.0, 3.0)),
+        )
+        for time in times
+    ]
 
 
 def _log_uniform(rng: np.random.Generator, between: Range) -> float:

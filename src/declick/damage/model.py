@@ -171,13 +171,15 @@ class Bed:
     Parameters
     ----------
     hiss_db : float
-        Rms level of the hiss against that of the whole music.
+        Rms level of the hiss between 500 Hz and 15 kHz against that of the whole music.
     rumble_db : float
         Likewise, of the rumble, which is opposite in L and R.
     rumble_hz : float
         Where the rumble ends.
     likeness : float
         Correlation of the hiss of L and R, 0..1.
+    hump_db : float
+        Peak of the hiss where the stylus resonates on the vinyl (`Chain.hump_hz`).
     crackle_hz : float
         Faint ticks a second, on average.
     crackle_db : float
@@ -188,6 +190,7 @@ class Bed:
     rumble_db: float = -50.0
     rumble_hz: float = 30.0
     likeness: float = 0.1
+    hump_db: float = 0.0
     crackle_hz: float = 0.0
     crackle_db: float = -40.0
 
