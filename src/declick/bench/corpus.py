@@ -257,7 +257,7 @@ def gather_bank(folder: Path | None) -> Bank | None:
     bank = Bank()
     for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES):
         with Recording.open(path) as recording:
-            bank = bank.joined(harvest(recording))
+            bank = bank.joined(harvest(recording, [(0, recording.frames)]))
     return bank if bank.clicks else None
 
 

@@ -17,6 +17,7 @@ from declick.cli.arguments import (
     positive,
     seed,
 )
+from declick.cli.benching import add_bench
 from declick.cli.demo import run_demo
 from declick.cli.detecting import run_detect
 from declick.cli.flags import add_settings
@@ -82,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_undo(commands)
     _add_inspect(commands)
     _add_demo(commands)
+    add_bench(commands)
     return parser
 
 
