@@ -1,0 +1,435 @@
+"""Harvest: cut the real clicks of a record out of its silent groove, and measure them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import butter, sosfiltfilt
+
+from declick.clicks import FloatArray, Kind
+from declick.damage.bank import QUANTILES, Bank, BankedClick, Quantiles, Record, Statistics
+from declick.damage.cutting import bed_under, fade_ends, without_hiss
+from declick.damage.measure import (
+    CORE_SHARE,
+    ClipRing,
+    find_balance,
+    find_core,
+    fit_clip_ring,
+    octave_spectrum,
+)
+from declick.damage.shocks import Shocks, find_shocks
+from declick.read import Recording
+from declick.rotation import find_rotation
+
+MOST_CLICKS = 4000
+WINDOW_S, CONTEXT_S = 20.0, 1.0
+QUIET_BEFORE_S, QUIET_AFTER_S = 1.5e-3, 1.5e-3
+RELEVANT = 0.1  # of the peak of the click: smaller neighbours are part of its noise
+LEAD_S = 1.0e-3
+# How far behind a shock its tail is looked for: only as far as the rumble can be told from it.
+TAILS_S = (0.7e-3, 1.5e-3, 3e-3, 6e-3, 12e-3, 24e-3)
+BED_TRIALS, OVER_BED = 16, 4.0
+LEAST_LEVEL = 4.0  # over the noise
+BED_HZ = 200.0
+ENDS_SHARE, ENDS_NOISE = 0.01, 0.5
+FADE_S = 0.5e-3
+TICK_S = 0.6e-3
+CRACKLE_S, CRACKLE_FEWEST, CRACKLE_SHARE = 0.05, 4, 0.3
+COUNTED_S = 0.1
+
+Progress = Callable[[float], None]
+
+
+@dataclass
+class _Found:
+    """What has been gathered from the stretches."""
+
+    clicks: list[BankedClick] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    strengths: list[float] = field(default_factory=list)
+    kinds: Counter[Kind] = field(default_factory=Counter)
+    counts: list[int] = field(default_factory=list)
+    beds: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def harvest(
+    recording: Recording,
+    stretches: Sequence[tuple[int, int]],
+    *,
+    licence: str = "",
+    source: str = "",
+    most: int = MOST_CLICKS,
+    progress: Progress | None = None,
+) -> Bank:
+    """Cut the isolated clicks out of silent groove.
+
+    Parameters
+    ----------
+    recording : Recording
+        Channels are taken in pairs; a last single one, and mono, alone.
+    stretches : sequence of (start, stop)
+        Frames without music, as `declick.damage.groove.find_groove` gives them.
+    licence, source : str
+        Kept in the bank.
+    most : int
+        Clips to keep; of more, a sample is drawn evenly over time.
+    progress : callable, optional
+        Gets the share that is done.
+
+    Returns
+    -------
+    Bank
+        With one record.
+    """
+    rate = recording.sample_rate
+    found = _Found()
+    pairs = [
+        list(range(k, min(k + 2, recording.channels))) for k in range(0, recording.channels, 2)
+    ]
+    windows = [window for stretch in stretches for window in _windows(*stretch, rate)]
+    total = sum(core_stop - core_start for _, core_start, core_stop, _ in windows)
+    for number, (start, core_start, core_stop, stop) in enumerate(windows):
+        sound = recording.read(start, stop)
+        quota = math.ceil(most * (core_stop - core_start) / max(1, total * len(pairs)))
+        for channels in pairs:
+            _harvest_window(
+                found,
+                sound[:, channels],
+                (start, core_start, core_stop),
+                rate,
+                quota,
+                np.random.default_rng(number),
+            )
+        found.seconds += (core_stop - core_start) / rate
+        if progress is not None:
+            progress((number + 1) / len(windows))
+    record = Record(
+        name=recording.path.name if recording.path is not None else recording.name,
+        sha256=recording.source_hash() or "",
+        sample_rate=rate,
+        licence=licence,
+        source=source,
+        statistics=_statistics(found),
+    )
+    return Bank(clicks=tuple(found.clicks), records=(record,))
+
+
+def _windows(start: int, stop: int, rate: int) -> list[tuple[int, int, int, int]]:
+    """Cut a stretch into windows with context: (from, core from, core to, to)."""
+    size, context = round(WINDOW_S * rate), round(CONTEXT_S * rate)
+    count = max(1, round((stop - start) / size))
+    edges = np.linspace(start, stop, count + 1).astype(int)
+    return [
+        (max(start, int(low) - context), int(low), int(high), min(stop, int(high) + context))
+        for low, high in pairwise(edges)
+    ]
+
+
+def _harvest_window(
+    found: _Found,
+    sound: FloatArray,
+    place: tuple[int, int, int],
+    rate: int,
+    quota: int,
+    rng: np.random.Generator,
+) -> None:
+    start, core_start, core_stop = place
+    if len(sound) < 0.05 * rate:
+        return
+    shocks = find_shocks(sound, rate)
+    noise = bed_level(sound, rate)
+    beds = bed_errors(sound, shocks, rate)
+    own = np.flatnonzero(
+        (shocks.starts >= core_start - start) & (shocks.starts < core_stop - start)
+    )
+    times = (shocks.starts[own] + start) / rate
+    found.times += times.tolist()
+    found.strengths += shocks.peaks[own].tolist()
+    cells = np.floor((times - core_start / rate) / COUNTED_S).astype(int)
+    cell_count = int((core_stop - core_start) / rate / COUNTED_S)
+    found.counts += np.bincount(cells, minlength=cell_count)[:cell_count].tolist()
+    found.beds.append(float(np.sqrt(np.mean(noise**2))))
+    cut = [cut_click(sound, shocks, int(index), noise, beds, rate, start) for index in own]
+    clicks = [click for click in cut if click is not None]
+    found.kinds.update(click.kind for click in clicks)
+    # Those that stand too close together to be cut are shared out like the others.
+    rest = len(own) - len(clicks)
+    share = Counter(click.kind for click in clicks)
+    for kind, count in share.items():
+        found.kinds[kind] += round(rest * count / len(clicks))
+    if len(clicks) > quota:
+        kept = np.sort(rng.permutation(len(clicks))[:quota])
+        clicks = [clicks[k] for k in kept]
+    found.clicks += clicks
+
+
+def bed_level(sound: FloatArray, rate: float) -> FloatArray:
+    """Return the robust rms of each channel above the rumble (200 Hz)."""
+    high = sosfiltfilt(butter(2, BED_HZ, "highpass", fs=rate, output="sos"), sound, axis=0)
+    level: FloatArray = np.maximum(1.4826 * np.median(np.abs(high), axis=0), 1e-9)
+    return level
+
+
+def cut_click(
+    sound: FloatArray,
+    shocks: Shocks,
+    index: int,
+    noise: FloatArray,
+    beds: FloatArray,
+    rate: int,
+    origin: int = 0,
+) -> BankedClick | None:
+    """Cut one shock out of silent groove.
+
+    Parameters
+    ----------
+    sound : ndarray, shape (frames, channels)
+        A stretch of silent groove.
+    shocks : Shocks
+        Of this stretch.
+    index : int
+        Which one.
+    noise : ndarray, shape (channels,)
+        Rms of the noise above the rumble.
+    beds : ndarray, shape (tails, channels)
+        As `bed_errors` gives them.
+    rate : int
+        In Hz.
+    origin : int
+        First frame of the stretch in the recording.
+
+    Returns
+    -------
+    BankedClick or None
+        None where it does not stand alone, or hardly above the noise.
+    """
+    start, stop = int(shocks.starts[index]), int(shocks.stops[index])
+    relevant = np.flatnonzero(shocks.peaks >= RELEVANT * shocks.peaks[index])
+    here = int(np.searchsorted(relevant, index))
+    before = int(shocks.stops[relevant[here - 1]]) if here else 0
+    after = int(shocks.starts[relevant[here + 1]]) if here + 1 < relevant.size else len(sound)
+    if start - before < QUIET_BEFORE_S * rate or after - stop < QUIET_AFTER_S * rate:
+        return None
+    low = start - round(LEAD_S * rate)
+    if low < 0:
+        return None
+    rough, slack = _without_bed(sound, start, stop, after, beds, rate)
+    quiet, rough = without_hiss(rough, shocks.filters, shocks.scale[start], slack, rate)
+    inside = slice(max(0, start - low - 8), stop - low + 8)
+    first, last = (k + inside.start for k in find_core(rough[inside], noise, rate))
+    peak = float(np.max(np.abs(rough[first:last])))
+    if np.max(np.max(np.abs(rough[first:last]), axis=0) / noise) < LEAST_LEVEL:
+        return None
+    ring = fit_clip_ring(rough, last, shocks.density(start), rate)
+    if ring is not None and ring.decay_s > 1e-3:
+        # The ring is there under the core, too: without it the core is shorter.
+        middle = first + int(np.argmax(np.max(np.abs(rough[first:last]), axis=1)))
+        struck = rough.copy()
+        struck[middle:] -= ring.samples(middle, len(rough) - middle, rate)
+        first, last = (k + inside.start for k in find_core(struck[inside], noise, rate))
+    clip, onset, cut = _finish(rough, quiet, first, last, noise, slack, peak, rate)
+    near = np.abs(shocks.starts - start) <= CRACKLE_S * rate
+    company = np.count_nonzero(near & (shocks.peaks >= CRACKLE_SHARE * shocks.peaks[index])) - 1
+    width_s = (last - first) / rate
+    kind = Kind.POP if width_s > TICK_S else Kind.TICK
+    if kind is Kind.TICK and company >= CRACKLE_FEWEST:
+        kind = Kind.CRACKLE
+    left, right = find_balance(rough[first:last])
+    level = float(np.max(np.max(np.abs(clip), axis=0) / noise))
+    values = _ring_values(ring, last, peak, rate)
+    return BankedClick(
+        samples=clip.astype(np.float32),
+        sample_rate=rate,
+        onset=onset,
+        core_start=first - cut,
+        core_stop=last - cut,
+        kind=kind,
+        peak=float(np.max(np.abs(clip))),
+        level_db=20.0 * math.log10(level),
+        left=left,
+        right=right,
+        **values,
+        spectrum_db=octave_spectrum(clip, rate),
+        time_s=(origin + low + first) / rate,
+    )
+
+
+def bed_errors(sound: FloatArray, shocks: Shocks, rate: int) -> FloatArray:
+    """Return how well the rumble is known under a click and tails of `TAILS_S`.
+
+    Returns
+    -------
+    ndarray, shape (tails, channels)
+        Rms error of the slow part, tried where nothing happens.
+    """
+    errors = np.zeros((len(TAILS_S), sound.shape[1]))
+    busy = np.concatenate(([0], np.cumsum(_marked(shocks, len(sound)))))
+    step = max(1, round(1e-3 * rate))
+    for number, tail_s in enumerate(TAILS_S):
+        length = round(tail_s * rate)
+        places = np.arange(0, len(sound) - length, step)
+        clashes = busy[places + length] - busy[places]
+        # The quietest places, spread over the stretch.
+        parts = np.array_split(np.arange(places.size), BED_TRIALS)
+        chosen = [int(places[part[np.argmin(clashes[part])]]) for part in parts if part.size]
+        squares = []
+        for place in chosen:
+            error = [
+                _slow(
+                    sound[place : place + length, k]
+                    - bed_under(sound[:, k], place, place + length, rate),
+                    rate,
+                )
+                for k in range(sound.shape[1])
+            ]
+            squares.append([float(np.mean(wave**2)) for wave in error])
+        errors[number] = np.sqrt(np.median(squares, axis=0)) if squares else np.inf
+    return errors
+
+
+def _marked(shocks: Shocks, frames: int) -> NDArray[np.int64]:
+    steps = np.zeros(frames + 1, dtype=np.int64)
+    np.add.at(steps, shocks.starts, 1)
+    np.add.at(steps, shocks.stops, -1)
+    return np.cumsum(steps)[:-1]
+
+
+def _slow(wave: FloatArray, rate: int) -> FloatArray:
+    """Return the medians of milliseconds."""
+    step = max(1, round(1e-3 * rate))
+    whole = wave[: wave.size // step * step]
+    return np.median(whole.reshape(-1, step), axis=1) if whole.size else wave[:1]
+
+
+def _without_bed(
+    sound: FloatArray, start: int, stop: int, after: int, beds: FloatArray, rate: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return a click with its lead and tail without the rumble, and the rms of the error.
+
+    The tail is as long as it stands out of what is not known of the rumble.
+    """
+    lead = round(LEAD_S * rate)
+    gap = start - lead // 4
+    latest = min(after - round(0.3e-3 * rate), len(sound))
+    chosen: tuple[FloatArray, FloatArray] | None = None
+    for number, tail_s in enumerate(TAILS_S):
+        high = max(stop + 1, min(stop + round(tail_s * rate), latest))
+        clip = np.stack(
+            [
+                sound[start - lead : high, k]
+                - bed_under(sound[:, k], gap, high, rate, lead=lead - lead // 4)
+                for k in range(sound.shape[1])
+            ],
+            axis=1,
+        )
+        if chosen is not None:
+            early = max(0, stop - (start - lead)) + round(TAILS_S[number - 1] * 0.7 * rate)
+            late = clip[early:]
+            stands = [
+                np.sqrt(np.mean(_slow(late[:, k], rate) ** 2)) > OVER_BED * beds[number, k]
+                for k in range(clip.shape[1])
+            ]
+            if len(late) < 8 or not any(stands):
+                break
+        chosen = clip, beds[number]
+        if high >= latest:
+            break
+    assert chosen is not None
+    return chosen
+
+
+def _finish(
+    rough: FloatArray,
+    quiet: FloatArray,
+    first: int,
+    last: int,
+    noise: FloatArray,
+    slack: FloatArray,
+    peak: float,
+    rate: int,
+) -> tuple[FloatArray, int, int]:
+    """Join the core as it is with its quieted tail; return clip, onset and what was cut off."""
+    margin = max(2, round(0.15e-3 * rate))
+    weight = np.zeros(len(rough))
+    weight[max(0, first - margin) : last + margin] = 1.0
+    kernel = np.hanning(2 * margin + 1)
+    weight = np.convolve(weight, kernel / kernel.sum(), mode="same")[:, None]
+    clip = weight * rough + (1.0 - weight) * quiet
+    floor = np.maximum(ENDS_NOISE * noise, np.maximum(ENDS_SHARE * peak, 2.0 * slack))
+    floor = np.minimum(floor, CORE_SHARE * peak)
+    height = np.max(np.abs(clip) / floor, axis=1)
+    loud = np.flatnonzero(height >= 1.0)
+    fade = max(4, round(FADE_S * rate))
+    start = max(0, min(first, int(loud[0])) - fade // 2)
+    stop = min(len(clip), max(last, int(loud[-1]) + 1) + 2 * fade)
+    onset = max(0, min(first, int(loud[0])) - start)
+    return fade_ends(clip[start:stop], max(onset, 1), fade), onset, start
+
+
+def _ring_values(ring: ClipRing | None, stop: int, peak: float, rate: int) -> dict[str, float]:
+    if ring is None:
+        return {}
+    level = float(np.max(np.abs(ring.amplitudes)))
+    level *= math.exp(-(stop - ring.start) / rate / ring.decay_s)
+    return {
+        "ring_hz": ring.frequency_hz,
+        "ring_decay_s": ring.decay_s,
+        "ring_level_db": 20.0 * math.log10(max(level / peak, 1e-6)),
+    }
+
+
+# --- statistics -------------------------------------------------------------------------------
+
+
+def _statistics(found: _Found) -> Statistics:
+    clicks = found.clicks
+    if not found.seconds:
+        return Statistics()
+    rings = [click for click in clicks if click.ring_hz]
+    thumps = [click for click in clicks if click.thump_hz]
+    stereo = [click for click in clicks if click.channels == 2]
+    balance = [
+        20.0 * math.log10(max(min(abs(click.left), abs(click.right)), 1e-3)) for click in stereo
+    ]
+    counts = np.array(found.counts, dtype=np.float64)
+    rotation = find_rotation(found.times, found.strengths)
+    count = max(1, len(clicks))
+    return Statistics(
+        groove_s=found.seconds,
+        bed_db=20.0 * math.log10(float(np.median(found.beds))) if found.beds else 0.0,
+        rates_hz={kind: found.kinds[kind] / found.seconds for kind in sorted(found.kinds)},
+        level_db=_quantiles([click.level_db for click in clicks]),
+        width_s=_quantiles([click.width_s for click in clicks]),
+        opposite_share=sum(click.left * click.right < 0.0 for click in stereo)
+        / max(1, len(stereo)),
+        balance_db=_quantiles(balance),
+        ring_share=len(rings) / count,
+        ring_hz=_median([click.ring_hz for click in rings]),
+        ring_decay_s=_median([click.ring_decay_s for click in rings]),
+        thump_share=len(thumps) / count,
+        thump_hz=_median([click.thump_hz for click in thumps]),
+        thump_decay_s=_median([click.thump_decay_s for click in thumps]),
+        clustering=float(counts.var() / counts.mean()) if counts.sum() else 1.0,
+        period_s=0.0 if rotation is None else rotation.period_s,
+    )
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median(values)) if values else 0.0
+
+
+def _quantiles(values: Sequence[float]) -> Quantiles:
+    if not values:
+        return (0.0, 0.0, 0.0, 0.0, 0.0)
+    a, b, c, d, e = (float(value) for value in np.quantile(np.asarray(values), QUANTILES))
+    return a, b, c, d, e
+
+
+Frames = NDArray[np.int64]
