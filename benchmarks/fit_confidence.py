@@ -20,18 +20,19 @@ import scipy.optimize
 import scipy.signal
 import soundfile
 
-from declick.clicks import Click, FloatArray, Kind
-from declick.damage.synthesize import draw_wear, wear
+from declick.clicks import Click, FloatArray
+from declick.damage.apply import wear
+from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.detect.ar import Geometry, describe, propose, survey
 from declick.detect.confidence import FEATURES, STEREO_FEATURES, ConfidenceModel
 
 RATE = 44100
 MODES = ("clean", "tick", "pop", "crackle", "real", "shellac")
 WEAR = {
-    "tick": {Kind.TICK: 3.0},
-    "pop": {Kind.POP: 1.5, Kind.THUMP: 0.3, Kind.SCRATCH: 1.0},
-    "crackle": {Kind.CRACKLE: 80.0, Kind.TICK: 2.0},
-    "shellac": {Kind.CRACKLE: 60.0, Kind.TICK: 10.0, Kind.POP: 1.0},
+    "tick": {Family.TICK: 3.0},
+    "pop": {Family.POP: 1.3, Family.RING: 0.2, Family.THUMP: 0.3},
+    "crackle": {Family.CRACKLE: 80.0, Family.TICK: 2.0},
+    "shellac": {Family.CRACKLE: 60.0, Family.TICK: 10.0, Family.POP: 1.0},
 }
 
 
@@ -127,8 +128,9 @@ def gather(
             if name == "real":
                 worn, truth = lay_clicks(rng, clean, bank)
             elif name in WEAR:
-                damages = draw_wear(rng, len(clean) / RATE, rates_hz=WEAR[name])
-                worn, truth = wear(clean, RATE, damages)
+                settings = WearSettings(rates_hz=WEAR[name], scratches=2.0 * (name == "pop"))
+                laid = wear(clean, RATE, draw_wear(rng, len(clean) / RATE, settings))
+                worn, truth = laid.worn, laid.clicks
             if rng.uniform() < 0.35:  # a lossy file, an old or an upsampled transfer: an empty top
                 edge = rng.uniform(8000, 20000)
                 band = scipy.signal.butter(10, edge, fs=RATE, output="sos")

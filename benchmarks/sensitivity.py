@@ -17,20 +17,21 @@ import numpy as np
 import scipy.signal
 import soundfile
 
-from declick.clicks import FloatArray, Kind
-from declick.damage.synthesize import draw_wear, wear
+from declick.clicks import FloatArray
+from declick.damage.apply import wear
+from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.parallel import single_threaded_blas
 from declick.read import Recording
 from declick.settings import DetectSettings, RepairSettings
 from declick.stages import detect, repair
 
-WEAR = {
+WEAR: dict[str, dict[Family, float]] = {
     "control": {},
-    "tick": {Kind.TICK: 3.0},
-    "pop": {Kind.POP: 1.5},
-    "thump": {Kind.THUMP: 0.5},
-    "crackle": {Kind.CRACKLE: 60.0, Kind.TICK: 2.0},
-    "shellac": {Kind.CRACKLE: 60.0, Kind.TICK: 10.0, Kind.POP: 1.0},
+    "tick": {Family.TICK: 3.0},
+    "pop": {Family.POP: 1.5},
+    "thump": {Family.THUMP: 0.5},
+    "crackle": {Family.CRACKLE: 60.0, Family.TICK: 2.0},
+    "shellac": {Family.CRACKLE: 60.0, Family.TICK: 10.0, Family.POP: 1.0},
 }
 SENSITIVITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -47,8 +48,8 @@ def worn_pair(
         music, bed_db = scipy.signal.sosfilt(band, music, axis=0), -30.0
     level = float(np.sqrt(np.mean(music**2)))
     clean = music + rng.standard_normal(music.shape) * level * 10 ** (bed_db / 20)
-    damages = draw_wear(rng, len(clean) / rate, rates_hz=WEAR[name], ring_share=0.0)
-    return clean, wear(clean, rate, damages)[0]
+    drawn = draw_wear(rng, len(clean) / rate, WearSettings(rates_hz=WEAR[name]))
+    return clean, wear(clean, rate, drawn).worn
 
 
 def measure(

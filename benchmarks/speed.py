@@ -24,14 +24,15 @@ import numpy as np
 import soundfile
 
 from declick import __version__
-from declick.clicks import FloatArray, Kind
-from declick.damage.synthesize import draw_wear, wear
+from declick.clicks import FloatArray
+from declick.damage.apply import wear
+from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.parallel import available_cores
 
 RATE = 44100
 WEAR = {
-    "5 clicks a second": {Kind.TICK: 4.0, Kind.POP: 0.9, Kind.THUMP: 0.1},
-    "200 clicks a second": {Kind.CRACKLE: 196.0, Kind.TICK: 4.0},
+    "5 clicks a second": {Family.TICK: 4.0, Family.POP: 0.9, Family.THUMP: 0.1},
+    "200 clicks a second": {Family.CRACKLE: 196.0, Family.TICK: 4.0},
 }
 
 
@@ -114,6 +115,7 @@ def measure(side: Path, folder: Path, rounds: int, duration_s: float) -> dict[st
 def long_side(path: Path, minutes: float) -> None:
     """Write a long worn side of 24 bit and 192 kHz, piece by piece."""
     rng, rate = np.random.default_rng(1), 192_000
+    ticks = WearSettings(rates_hz={Family.TICK: 1.0})
     seconds = 20
     time_s = np.arange(seconds * rate) / rate
     music = sum(np.sin(2 * np.pi * f * time_s + f) / (k + 1) for k, f in enumerate((220, 277, 330)))
@@ -121,7 +123,7 @@ def long_side(path: Path, minutes: float) -> None:
     with soundfile.SoundFile(path, "w", rate, 2, "PCM_24", format="RF64") as file:
         for _ in range(round(minutes * 60 / seconds)):
             noisy = clean + rng.standard_normal(clean.shape).astype(np.float32) * 1e-4
-            file.write(wear(noisy, rate, draw_wear(rng, seconds, rates_hz={Kind.TICK: 1.0}))[0])
+            file.write(wear(noisy, rate, draw_wear(rng, seconds, ticks)).worn)
 
 
 def save(path: Path, rounds: int, rows: dict[str, Any]) -> None:
@@ -154,7 +156,8 @@ def main() -> None:
         rng = np.random.default_rng(0)
         for label, rates in WEAR.items():
             side = folder / "side.wav"
-            worn, _ = wear(clean, RATE, draw_wear(rng, frames / RATE, rates_hz=rates))
+            drawn = draw_wear(rng, frames / RATE, WearSettings(rates_hz=rates))
+            worn = wear(clean, RATE, drawn).worn
             soundfile.write(side, worn, RATE, subtype="PCM_16")
             rows[label] = measure(side, folder, arguments.rounds, frames / RATE)
             print(label, rows[label], flush=True)

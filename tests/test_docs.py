@@ -19,8 +19,8 @@ import soundfile
 from declick import __version__
 from declick.cli.flags import settings_of
 from declick.cli.parser import build_parser
-from declick.clicks import Kind
-from declick.damage.synthesize import draw_wear, wear
+from declick.damage.apply import wear
+from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.detect.spans import threshold
 from declick.settings import METHODS, DetectSettings, RepairSettings
 
@@ -159,7 +159,8 @@ def test_python_of_the_page_runs(
     time = np.arange(44100) / 22050
     tone = 0.2 * np.sin(2 * np.pi * 220 * time)[:, None] * [1.0, 0.8]
     clean = tone + 1e-3 * rng.standard_normal((len(time), 2))
-    worn, _ = wear(clean, 22050, draw_wear(rng, 2.0, rates_hz={Kind.TICK: 4.0}))
+    settings = WearSettings(rates_hz={Family.TICK: 4.0})
+    worn = wear(clean, 22050, draw_wear(rng, 2.0, settings)).worn
     soundfile.write(tmp_path / "rip.wav", worn, 22050, subtype="PCM_16")
     monkeypatch.chdir(tmp_path)
     blocks = code_blocks(page("using.md"), "python")

@@ -13,9 +13,10 @@ from declick.cli.console import print_json, progress_bar
 from declick.cli.lines import say
 from declick.cli.names import make_folder
 from declick.cli.results import describe, summary
-from declick.clicks import FloatArray, Kind
+from declick.clicks import FloatArray
+from declick.damage.apply import wear
+from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.piece import synthesize_piece
-from declick.damage.synthesize import draw_wear, wear
 from declick.errors import MissingExtraError, WriteError
 from declick.inspect import draw_comparison
 from declick.pipeline import restore
@@ -32,13 +33,16 @@ _FILES = (
     "restored.json",
     "restored.png",
 )
-_WEAR = {
-    Kind.TICK: 3.0,
-    Kind.POP: 0.6,
-    Kind.CRACKLE: 5.0,
-    Kind.THUMP: 0.15,
-    Kind.SCRATCH: 1.0,
-}
+_WEAR = WearSettings(
+    rates_hz={
+        Family.TICK: 3.0,
+        Family.POP: 0.5,
+        Family.CRACKLE: 5.0,
+        Family.RING: 0.1,
+        Family.THUMP: 0.15,
+    },
+    scratches=1.0,
+)
 
 
 def run_demo(options: argparse.Namespace) -> int:
@@ -48,8 +52,9 @@ def run_demo(options: argparse.Namespace) -> int:
     make_folder(folder)
     check_targets([folder / name for name in _FILES], overwrite=options.overwrite)
     clean = synthesize_piece(_DURATION_S, sample_rate=_RATE, seed=options.seed)
-    damages = draw_wear(np.random.default_rng(options.seed), _DURATION_S, rates_hz=_WEAR)
-    worn, truth = wear(clean, _RATE, damages)
+    drawn = draw_wear(np.random.default_rng(options.seed), _DURATION_S, _WEAR)
+    laid = wear(clean, _RATE, drawn)
+    worn = laid.worn
     for name, sound in (("clean", clean), ("worn", worn)):
         try:
             soundfile.write(folder / f"{name}.flac", sound, _RATE, subtype="PCM_24")
@@ -58,8 +63,8 @@ def run_demo(options: argparse.Namespace) -> int:
                 f"{folder}: cannot be written to ({error}); give another with -o"
             ) from None
     say(
-        f"{_DURATION_S:.0f} s of music; {len(damages)} clicks laid on it, "
-        f"{len(truth)} of them counted by channel",
+        f"{_DURATION_S:.0f} s of music; {len(drawn.damages)} clicks laid on it, "
+        f"{len(laid.clicks)} of them counted by channel",
         quiet=options.quiet,
     )
     with Recording.open(folder / "worn.flac") as recording:

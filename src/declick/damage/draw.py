@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import cycle
 
 import numpy as np
 
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 Range = tuple[float, float]
+Triangle = tuple[float, float, float]
+"""Least, most likely and greatest value of a triangular distribution."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,43 +44,61 @@ class FamilyRanges:
     ----------
     kind : Kind
         What the truth calls them.
-    width_s : Range
-        Of the push, evenly on a logarithmic scale.
-    level_db : Range
-        Peak over the music's local rms level, evenly.
+    width_s : Triangle
+        Of the push (or of the loss of music), on a logarithmic scale.
+    level_db : Triangle
+        Peak over the music's local rms level.
     halves : tuple of int
         Fewest and most half waves of a push.
     vertical, wall : float
         Shares of the pushes that are vertical (dirt lifts the stylus) and that hurt one wall; the
-        rest is lateral.
+        rest is lateral. A record leans half way to shares of its own.
     """
 
     kind: Kind
-    width_s: Range
-    level_db: Range
-    halves: tuple[int, int] = (2, 3)
-    vertical: float = 0.5
-    wall: float = 0.3
+    width_s: Triangle
+    level_db: Triangle
+    halves: tuple[int, int] = (2, 4)
+    vertical: float = 0.45
+    wall: float = 0.35
 
 
 RANGES: Mapping[Family, FamilyRanges] = {
-    Family.TICK: FamilyRanges(kind=Kind.TICK, width_s=(0.03e-3, 0.4e-3), level_db=(0.0, 20.0)),
-    Family.POP: FamilyRanges(kind=Kind.POP, width_s=(0.6e-3, 4e-3), level_db=(5.0, 20.0)),
-    Family.CRACKLE: FamilyRanges(
-        kind=Kind.CRACKLE, width_s=(0.02e-3, 0.15e-3), level_db=(-10.0, 5.0)
+    Family.TICK: FamilyRanges(
+        kind=Kind.TICK, width_s=(0.03e-3, 0.12e-3, 0.5e-3), level_db=(0.0, 5.0, 22.0)
     ),
-    Family.RING: FamilyRanges(kind=Kind.POP, width_s=(0.3e-3, 2e-3), level_db=(8.0, 20.0)),
+    Family.POP: FamilyRanges(
+        kind=Kind.POP, width_s=(0.6e-3, 0.8e-3, 4e-3), level_db=(5.0, 10.0, 22.0)
+    ),
+    Family.CRACKLE: FamilyRanges(
+        kind=Kind.CRACKLE, width_s=(0.02e-3, 0.06e-3, 0.2e-3), level_db=(-10.0, -6.0, 6.0)
+    ),
+    Family.RING: FamilyRanges(
+        kind=Kind.POP, width_s=(0.2e-3, 0.6e-3, 2e-3), level_db=(6.0, 10.0, 22.0)
+    ),
     Family.THUMP: FamilyRanges(
-        kind=Kind.THUMP, width_s=(1e-3, 4e-3), level_db=(8.0, 20.0), wall=0.2
+        kind=Kind.THUMP, width_s=(0.4e-3, 1e-3, 4e-3), level_db=(8.0, 12.0, 22.0), wall=0.2
     ),
     Family.SCRATCH: FamilyRanges(
-        kind=Kind.SCRATCH, width_s=(0.1e-3, 1.0e-3), level_db=(0.0, 15.0), wall=0.6, vertical=0.3
+        kind=Kind.SCRATCH,
+        width_s=(0.1e-3, 0.3e-3, 1.5e-3),
+        level_db=(3.0, 10.0, 20.0),
+        vertical=0.3,
+        wall=0.6,
     ),
     Family.GOUGE: FamilyRanges(
-        kind=Kind.DROPOUT, width_s=(0.5e-3, 8e-3), level_db=(3.0, 15.0), halves=(3, 9), wall=0.6
+        kind=Kind.DROPOUT,
+        width_s=(0.5e-3, 1.5e-3, 10e-3),
+        level_db=(0.0, 6.0, 15.0),
+        halves=(3, 9),
+        wall=0.6,
     ),
     Family.DROPOUT: FamilyRanges(
-        kind=Kind.DROPOUT, width_s=(0.5e-3, 20e-3), level_db=(-20.0, -5.0), wall=0.5
+        kind=Kind.DROPOUT,
+        width_s=(0.5e-3, 3e-3, 20e-3),
+        level_db=(-20.0, -12.0, -5.0),
+        vertical=0.1,
+        wall=0.5,
     ),
 }
 
@@ -185,6 +206,7 @@ def draw_chain(rng: np.random.Generator, settings: WearSettings | None = None) -
         bass_s=bass_s,
         turnover_s=turnover_s,
         treble_s=treble_s,
+        low_cut_hz=_log_uniform(rng, (20.0, 80.0)),
         ring_hz=float(rng.uniform(2500.0, 5500.0)),
         ring_decay_s=float(rng.uniform(0.008, 0.014)),
         knock_hz=float(rng.uniform(2000.0, 4000.0)),
@@ -230,6 +252,7 @@ def draw_wear(
         raise SettingsError(f"duration_s {duration_s}: more than 0 is needed")
     drawn_chain = draw_chain(rng, settings)
     chain = chain or drawn_chain
+    record = _draw_record(rng, chain)
     seed = int(rng.integers(0, 2**53))
     damages: list[Damage] = []
     # In the order of Family, not of the mapping: the same rates give the same draw.
@@ -237,7 +260,7 @@ def draw_wear(
         rate = settings.rates_hz.get(family, 0.0)
         if family is Family.SCRATCH:
             for number in range(int(rng.poisson(settings.scratches)) if settings.scratches else 0):
-                damages += _draw_scratch(rng, number, duration_s, chain, settings)
+                damages += _draw_scratch(rng, number, duration_s, record, settings)
             continue
         if not rate:
             continue
@@ -257,7 +280,7 @@ def draw_wear(
                 raise SettingsError("real clicks need a bank of them; give one with --bank")
             damages += [_draw_real(rng, float(time), bank) for time in times]
         else:
-            damages += [_draw_one(rng, family, float(time), chain) for time in times]
+            damages += [_draw_one(rng, family, float(time), record) for time in times]
     damages = [replace(d, level_db=d.level_db + settings.level_db) for d in damages]
     return Wear(
         seed=seed,
@@ -286,10 +309,11 @@ def draw_faint(bed: Bed, chain: Chain, seed: int, duration_s: float) -> list[Dam
     if not bed.crackle_hz:
         return []
     rng = np.random.default_rng([seed, 1])
+    record = _draw_record(rng, chain)
     times = draw_times(rng, bed.crackle_hz, duration_s, cluster_share=0.5, turn_s=chain.turn_s)
     return [
         replace(
-            _draw_one(rng, Family.CRACKLE, float(time), chain),
+            _draw_one(rng, Family.CRACKLE, float(time), record),
             level_db=bed.crackle_db + float(rng.normal(0.0, 3.0)),
         )
         for time in times
@@ -300,12 +324,32 @@ def _log_uniform(rng: np.random.Generator, between: Range) -> float:
     return float(np.exp(rng.uniform(math.log(between[0]), math.log(between[1]))))
 
 
-def _draw_sides(rng: np.random.Generator, vertical: float, wall: float) -> tuple[float, float]:
+@dataclass(frozen=True)
+class _Record:
+    """What the clicks of one record have in common."""
+
+    chain: Chain
+    vertical: float
+    wall: float
+
+
+def _draw_record(rng: np.random.Generator, chain: Chain) -> _Record:
+    # Of four grooves that were looked at one was hit sideways, two on single walls, one up and
+    # down: records differ more than their clicks do.
+    vertical, wall, _ = rng.dirichlet((1.0, 1.0, 0.7))
+    return _Record(chain, float(vertical), float(wall))
+
+
+def _draw_sides(
+    rng: np.random.Generator, ranges: FamilyRanges, record: _Record
+) -> tuple[float, float]:
     """Draw how far each channel is pushed: at an angle around vertical, lateral or one wall.
 
     A stylus that moves at an angle `a` from lateral moves the walls by cos(a - 45 deg) and
     cos(a + 45 deg).
     """
+    vertical = 0.5 * (ranges.vertical + record.vertical)
+    wall = 0.5 * (ranges.wall + record.wall)
     side = rng.uniform()
     if side < vertical:
         angle = 90.0 + rng.normal(0.0, 15.0)
@@ -320,23 +364,34 @@ def _draw_sides(rng: np.random.Generator, vertical: float, wall: float) -> tuple
     return float(left / greater), float(right / greater)
 
 
-def _draw_shape(rng: np.random.Generator, halves: tuple[int, int]) -> tuple[float, ...]:
-    """Draw the heights of half waves that alternate and nearly cancel.
+def _draw_shape(
+    rng: np.random.Generator, halves: tuple[int, int], width_s: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Draw heights and lengths of half waves that alternate and nearly cancel.
 
-    A bump moves the stylus out and back, and the pick-up hears its velocity: the sum is small, and
-    what is left of it is drawn out by the de-emphasis to a weak tail of milliseconds.
+    A bump moves the stylus out and back, slowly or at once, and the pick-up hears its velocity.
+    Where the stylus does not come back all the way at once, the de-emphasis draws the rest out to
+    a weak tail of milliseconds, here up to a third of the peak.
     """
     count = int(rng.integers(halves[0], halves[1] + 1))
+    lengths = rng.dirichlet(np.full(count, 1.5)) + 0.04
+    lengths /= lengths.sum()
     heights = rng.uniform(0.4, 1.0, count) * (-1.0) ** np.arange(count)
-    heights[1::2] *= heights[::2].sum() / -heights[1::2].sum() * rng.uniform(0.8, 1.1)
+    areas = heights * lengths
+    rest = float(rng.normal(0.0, 0.15)) * min(1.0, 0.3e-3 / width_s)
+    there, back = float(areas[::2].sum()), float(-areas[1::2].sum())
+    heights[1::2] *= np.clip((there - rest) / back, 0.2, 5.0)
     heights *= (-1.0 if rng.uniform() < 0.5 else 1.0) / np.max(np.abs(heights))
-    return tuple(float(height) for height in heights)
+    return tuple(map(float, heights)), tuple(map(float, lengths))
 
 
-def _draw_one(rng: np.random.Generator, family: Family, time_s: float, chain: Chain) -> Damage:
+def _draw_one(rng: np.random.Generator, family: Family, time_s: float, record: _Record) -> Damage:
     """Draw one click of a family at a time."""
-    ranges = RANGES[family]
-    left, right = _draw_sides(rng, ranges.vertical, ranges.wall)
+    ranges, chain = RANGES[family], record.chain
+    least, likely, most = np.log(ranges.width_s)
+    width_s = math.exp(rng.triangular(least, likely, most))
+    shape, lengths = _draw_shape(rng, ranges.halves, width_s)
+    left, right = _draw_sides(rng, ranges, record)
     rings = [
         Ring(
             frequency_hz=chain.knock_hz,
@@ -364,17 +419,17 @@ def _draw_one(rng: np.random.Generator, family: Family, time_s: float, chain: Ch
             level_db=float(rng.uniform(-6.0, 0.0)),
         )
     lost = family in (Family.GOUGE, Family.DROPOUT)
-    width_s = _log_uniform(rng, ranges.width_s)
     return Damage(
         time_s=time_s,
         family=family,
         kind=ranges.kind,
         width_s=width_s,
-        level_db=float(rng.uniform(*ranges.level_db)),
+        level_db=float(rng.triangular(*ranges.level_db)),
         left=left,
         right=right,
         delay_s=float(rng.normal(0.0, 10e-6)),
-        shape=_draw_shape(rng, ranges.halves),
+        shape=shape,
+        lengths=lengths,
         rings=() if family is Family.DROPOUT else tuple(rings),
         thump=thump,
         keep=float(rng.uniform(0.0, 0.15)) if lost else 1.0,
@@ -383,23 +438,28 @@ def _draw_one(rng: np.random.Generator, family: Family, time_s: float, chain: Ch
 
 
 def _draw_scratch(
-    rng: np.random.Generator, number: int, duration_s: float, chain: Chain, settings: WearSettings
+    rng: np.random.Generator,
+    number: int,
+    duration_s: float,
+    record: _Record,
+    settings: WearSettings,
 ) -> list[Damage]:
     """Draw one scratch: a short train of shocks in each turn, which slowly changes."""
+    turn_s = record.chain.turn_s
     turns = max(2, round(_log_uniform(rng, settings.scratch_turns)))
     times = draw_turns(
         rng,
         # It may have begun before the music, as long as some of it is heard.
-        float(rng.uniform(-0.5 * turns * chain.turn_s, duration_s)),
+        float(rng.uniform(-0.5 * turns * turn_s, duration_s)),
         turns,
-        turn_s=chain.turn_s,
+        turn_s=turn_s,
         slant_s=float(rng.normal(0.0, 1.5e-3)),
         jitter_s=1e-4,
     )
     shocks = 1 + int(rng.geometric(0.5))
     gaps_s = np.concatenate([[0.0], np.cumsum(rng.uniform(0.4e-3, 3e-3, shocks - 1))])
-    first = [_draw_one(rng, Family.SCRATCH, 0.0, chain) for _ in range(shocks)]
-    last = [_draw_one(rng, Family.SCRATCH, 0.0, chain) for _ in range(shocks)]
+    first = [_draw_one(rng, Family.SCRATCH, 0.0, record) for _ in range(shocks)]
+    last = [_draw_one(rng, Family.SCRATCH, 0.0, record) for _ in range(shocks)]
     damages: list[Damage] = []
     for turn, time in enumerate(times):
         share = turn / (turns - 1)
@@ -420,16 +480,12 @@ def _between(early: Damage, late: Damage, share: float) -> Damage:
     def mix(a: float, b: float) -> float:
         return (1.0 - share) * a + share * b
 
-    # The sides and the number of half waves stay: the scratch is in the same wall all the way.
+    # The sides and the half waves' lengths stay: it is the same wall, cut by the same thing.
     width_s = math.exp(mix(math.log(early.width_s), math.log(late.width_s)))
-    heights = np.resize(late.shape, len(early.shape)) * np.sign(late.shape[0] * early.shape[0])
-    shape = tuple(mix(a, float(b)) for a, b in zip(early.shape, heights, strict=True))
-    return replace(
-        early,
-        width_s=width_s,
-        shape=shape,
-        level_db=mix(early.level_db, late.level_db),
-    )
+    sign = math.copysign(1.0, early.shape[0] * late.shape[0])
+    shape = tuple(mix(a, sign * b) for a, b in zip(early.shape, cycle(late.shape), strict=False))
+    level_db = mix(early.level_db, late.level_db)
+    return replace(early, width_s=width_s, shape=shape, level_db=level_db)
 
 
 def _draw_real(rng: np.random.Generator, time_s: float, bank: Bank) -> Damage:

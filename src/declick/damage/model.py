@@ -93,8 +93,10 @@ class Damage:
     delay_s : float
         How much later the right channel is; either sign.
     shape : tuple of float
-        Heights of the push's successive half waves, which share its width evenly; empty for no
-        push at all.
+        Heights of the push's successive half waves (of the stylus's velocity); empty for no push
+        at all.
+    lengths : tuple of float
+        How they share its width; they add up to 1.
     rings : tuple of Ring
     thump : Thump, optional
     keep : float
@@ -119,6 +121,7 @@ class Damage:
     right: float = 1.0
     delay_s: float = 0.0
     shape: tuple[float, ...] = (1.0,)
+    lengths: tuple[float, ...] = (1.0,)
     rings: tuple[Ring, ...] = ()
     thump: Thump | None = None
     keep: float = 1.0
@@ -138,6 +141,8 @@ class Chain:
         Time of one revolution as it is, not as it should be.
     bass_s, turnover_s, treble_s : float
         Time constants of the de-emphasis; RIAA: 3180, 318 and 75 us. 0 for none.
+    low_cut_hz : float
+        Where the amplifier's subsonic filter (first order) begins; the IEC's lies at 20 Hz.
     ring_hz, ring_decay_s : float
         The long ring ("beep") behind some pops.
     knock_hz, knock_decay_s : float
@@ -152,6 +157,7 @@ class Chain:
     bass_s: float = 3180e-6
     turnover_s: float = 318e-6
     treble_s: float = 75e-6
+    low_cut_hz: float = 20.0
     ring_hz: float = 4000.0
     ring_decay_s: float = 0.011
     knock_hz: float = 3000.0

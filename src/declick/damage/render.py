@@ -44,7 +44,7 @@ def render(
 ) -> Wave:
     """Render the sound of a click.
 
-    A push is a train of half waves (raised cosines) of the stylus's velocity. Its spectrum is
+    A push is a train of half waves (half sines) of the stylus's velocity. Its spectrum is
     known in closed form; it is shaped by the de-emphasis and the converter's filter and brought
     to time once, so the click lies between frames as it likes and nothing folds over at any rate.
     Rings and thump are added in time.
@@ -67,12 +67,11 @@ def render(
     short = [ring for ring in ringing if ring.decay_s <= 1e-3]
     length = onset + width + max(2 * LEAD, slow, *(_duration(r, sample_rate) for r in short), 0.0)
     size = 1 << max(7, math.ceil(math.log2(length)))
-    push = _push(damage.shape, width, onset, size, sample_rate, chain)
+    push = _push(damage, onset, size, sample_rate, chain)
     peak = float(np.max(np.abs(push)))
     if peak > 0.0:
         push /= peak
-    # What rings was struck by the middle of the push.
-    struck = onset + 0.5 * width / max(1, len(damage.shape))
+    struck = onset + width * _highest(damage)
     for ring in short:
         _add_ring(push, ring, struck, sample_rate)
     long = [ring for ring in ringing if ring.decay_s > 1e-3]
@@ -95,53 +94,59 @@ def _duration(ring: Ring, sample_rate: float) -> float:
     return min(ring.decay_s * _END_NEPERS, _LONGEST_S) * sample_rate
 
 
-def _push(
-    shape: tuple[float, ...],
-    width: float,
-    onset: float,
-    size: int,
-    sample_rate: float,
-    chain: Chain,
-) -> FloatArray:
-    """Return half waves of given heights through the chain, in `size` frames."""
-    if not shape or width <= 0.0:
-        return np.zeros(size)
-    response = _response(size, sample_rate, chain.bass_s, chain.turnover_s, chain.treble_s)
-    # Half a period of a raised cosine each; `turns` is frequency times its length.
-    half = width / len(shape)
+def _highest(damage: Damage) -> float:
+    """Return where in its width the push strikes hardest, 0..1."""
+    if not damage.shape:
+        return 0.0
+    ends = np.cumsum(damage.lengths)
+    highest = int(np.argmax(np.abs(damage.shape)))
+    return float(ends[highest] - 0.5 * damage.lengths[highest])
+
+
+def _push(damage: Damage, onset: float, size: int, sample_rate: float, chain: Chain) -> FloatArray:
+    """Return the half waves as they leave the chain, in `size` frames."""
     frequency = np.arange(size // 2 + 1) / size
+    spectrum = np.zeros(frequency.size, dtype=np.complex128)
+    width = damage.width_s * sample_rate
+    begin = onset
+    for height, length in zip(damage.shape, damage.lengths, strict=True):
+        half = width * length
+        spectrum += height * _half_sine(frequency, half, begin)
+        begin += half
+    return np.asarray(np.fft.irfft(spectrum * _response(size, sample_rate, chain), size))
+
+
+def _half_sine(frequency: FloatArray, half: float, begin: float) -> NDArray[np.complex128]:
+    """Return the spectrum of half a sine wave of a length, from `begin` on, in frames."""
     turns = frequency * half
-    spectrum = response * (np.sinc(turns) + 0.5 * np.sinc(turns - 1) + 0.5 * np.sinc(turns + 1))
-    step = np.exp(-2j * np.pi * turns)
-    train = np.full(frequency.size, shape[-1], dtype=np.complex128)
-    for height in shape[-2::-1]:
-        train *= step
-        train += height
-    spectrum = spectrum * train * np.exp(-2j * np.pi * frequency * (onset + 0.5 * half))
-    return np.asarray(np.fft.irfft(spectrum, size))
+    rest = 1.0 - 4.0 * turns * turns
+    flat = np.abs(rest) < 1e-6
+    rest[flat] = 1.0
+    bell = np.cos(np.pi * turns) / rest
+    bell[flat] = np.pi / 4
+    shifted = np.exp(frequency * (-2j * np.pi * (begin + 0.5 * half)))
+    return np.asarray((2.0 / np.pi * half) * bell * shifted)
 
 
 @lru_cache(maxsize=64)
-def _response(
-    size: int, sample_rate: float, bass_s: float, turnover_s: float, treble_s: float
-) -> NDArray[np.complex128]:
-    """Return the de-emphasis and the converter's filter at the frequencies of an FFT."""
+def _response(size: int, sample_rate: float, chain: Chain) -> NDArray[np.complex128]:
+    """Return the chain and the converter's filter at the frequencies of an FFT."""
     share = np.arange(size // 2 + 1) / size
-    response = de_emphasis(share * sample_rate, bass_s, turnover_s, treble_s)
+    response = de_emphasis(share * sample_rate, chain)
     # The converter lets little pass from 0.40 of the rate on, and nothing from 0.5.
     edge = np.clip((share - 0.40) / 0.10, 0.0, 1.0)
     return np.asarray(response * np.cos(0.5 * np.pi * edge) ** 2)
 
 
-def de_emphasis(
-    frequency_hz: FloatArray, bass_s: float, turnover_s: float, treble_s: float
-) -> NDArray[np.complex128]:
-    """Return the response of the phono amplifier; RIAA's with 3180, 318 and 75 us."""
+def de_emphasis(frequency_hz: FloatArray, chain: Chain) -> NDArray[np.complex128]:
+    """Return the response of the phono amplifier: RIAA or another curve, and the low cut."""
     s = 2j * np.pi * frequency_hz
     response = np.ones(np.shape(frequency_hz), dtype=np.complex128)
-    if bass_s:
-        response *= (1.0 + s * turnover_s) / (1.0 + s * bass_s)
-    return np.asarray(response / (1.0 + s * treble_s))
+    if chain.bass_s:
+        response *= (1.0 + s * chain.turnover_s) / (1.0 + s * chain.bass_s)
+    if chain.low_cut_hz:
+        response *= s / (s + 2 * np.pi * chain.low_cut_hz)
+    return np.asarray(response / (1.0 + s * chain.treble_s))
 
 
 def _add_ring(sound: FloatArray, ring: Ring, struck: float, sample_rate: float) -> None:
@@ -216,6 +221,9 @@ def _hiss_filter(sample_rate: float, chain: Chain, hump_db: float) -> tuple[Floa
         rows.append(_first_order((chain.turnover_s, 1.0), (chain.bass_s, 1.0), sample_rate))
     if chain.treble_s:
         rows.append(_first_order((0.0, 1.0), (chain.treble_s, 1.0), sample_rate))
+    if chain.low_cut_hz:
+        low_s = 1.0 / (2 * np.pi * chain.low_cut_hz)
+        rows.append(_first_order((low_s, 0.0), (low_s, 1.0), sample_rate))
     if hump_db and chain.hump_hz < _HIGHEST * sample_rate:
         rows.append(_peaking(chain.hump_hz, 3.0, hump_db, sample_rate))
     sections = np.array(rows or [[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]])
