@@ -259,7 +259,10 @@ class _Overlay:
                 self.changed[number] = int(np.count_nonzero(taken_here))
                 self.energy[number] = float(np.sum(taken_here * taken_here))
         self._active = [item for item in self._active if item[1].click.tail > stop]
-        self.frames_changed += int(np.count_nonzero(taken.any(axis=1)))
+        changed = taken[:, 0] != 0.0
+        for channel in range(1, taken.shape[1]):
+            changed |= taken[:, channel] != 0.0
+        self.frames_changed += int(np.count_nonzero(changed))
         return taken
 
     def _take_up(self, stop: int) -> None:

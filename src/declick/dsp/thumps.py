@@ -19,7 +19,6 @@ from declick.dsp.whitening import FloatArray, WhitenedFit, solve_fit
 LOW_RATE_HZ = 1500.0
 _PASS_HZ, _STOP_HZ = 300.0, 1200.0
 _FEW_STEPS, _STEPS = 4, 10
-_NUDGE = 1e-5
 _STARTS = 3
 _BENDS = 2
 _BEND_SHARE = 0.3
@@ -86,6 +85,31 @@ def swing_columns(vectors: FloatArray, seconds: FloatArray) -> FloatArray:
     return np.stack((level * np.cos(phase), level * np.sin(phase)), axis=1)
 
 
+def swing_slopes(vector: FloatArray, pair: FloatArray, seconds: FloatArray) -> FloatArray:
+    """Return how a swing with the amplitudes `pair` changes with each entry of its vector.
+
+    Returns
+    -------
+    ndarray, shape (4, times)
+    """
+    decay, first, last, fall = np.exp(vector)
+    time = np.maximum(seconds, 0.0)
+    gone = np.expm1(-time / fall)
+    phase = 2.0 * math.pi * (last * time - (first - last) * fall * gone)
+    level = np.exp(-time / decay) * (seconds >= 0.0)
+    cosine, sine = level * np.cos(phase), level * np.sin(phase)
+    swing = pair[0] * cosine + pair[1] * sine
+    turned = 2.0 * math.pi * (pair[1] * cosine - pair[0] * sine)
+    return np.stack(
+        (
+            swing * (time / decay),
+            turned * (-first * fall * gone),
+            turned * (last * (time + fall * gone)),
+            turned * ((last - first) * (fall * gone + time * (gone + 1.0))),
+        )
+    )
+
+
 @lru_cache(maxsize=8)
 def _grid() -> FloatArray:
     """Return starting points for the search."""
@@ -136,12 +160,7 @@ def fit_thump(
     FittedThump or None
     """
     starts = _grid() if guess is None else guess.as_vector()[None, :]
-    rows = swing_columns(starts, seconds)
-    gram, right = fit.normal_equations(fit.whiten(rows.reshape(-1, fit.frames)))
-    energies = np.empty(starts.shape[0])
-    for index in range(starts.shape[0]):
-        pick = slice(2 * index, 2 * index + 2)
-        energies[index] = solve_fit(gram[pick, pick], right[pick])[1]
+    energies = fit.energies(fit.whiten(swing_columns(starts, seconds)))
     best = float(energies.max())
     variance = max(fit.sound_energy - best, 0.0) / max(fit.frames - fit.lost.size, 1)
     if best < _HOPELESS * least * variance:
@@ -164,17 +183,16 @@ def _refine(
     trial = np.clip(vector, _LOWEST, _HIGHEST)
     gram, right = np.zeros((6, 6)), np.zeros(6)
     for _ in range(steps):
-        nearby = np.concatenate((trial[None, :], trial + _NUDGE * np.eye(4)))
-        white = fit.whiten(swing_columns(nearby, seconds))
-        gram2, right2 = fit.normal_equations(white[0])
+        white = fit.whiten(swing_columns(trial[None, :], seconds)[0])
+        gram2, right2 = fit.normal_equations(white)
         pair, trial_energy = solve_fit(gram2, right2)
         if trial_energy > energy:
             gained = trial_energy - energy
             energy, best = trial_energy, trial
             if gained < 1e-4 * energy:
                 break
-            slopes = np.tensordot(pair, (white[1:] - white[0]) / _NUDGE, axes=(0, 1))
-            gram, right = fit.normal_equations(np.concatenate((white[0], slopes)))
+            slopes = fit.whiten(swing_slopes(trial, pair, seconds))
+            gram, right = fit.normal_equations(np.concatenate((white, slopes)))
             damping = max(damping * 0.2, 1e-6)
         else:
             damping *= 6.0

@@ -224,6 +224,31 @@ class WhitenedFit:
             right = right - self._touch @ solved
         return gram, right
 
+    def energies(self, white: FloatArray) -> FloatArray:
+        """Return the energy that each group of whitened rows explains by itself.
+
+        Parameters
+        ----------
+        white : ndarray, shape (groups, rows, frames)
+
+        Returns
+        -------
+        ndarray, shape (groups,)
+        """
+        gram = white @ white.transpose(0, 2, 1)
+        right = white @ self.error
+        if self._factor is not None:
+            groups, rows, frames = white.shape
+            seen = self._see(white.reshape(-1, frames))
+            solved = cho_solve(self._factor, seen.T, check_finite=False)
+            right = right - (self._touch @ solved).reshape(groups, rows)
+            solved = solved.reshape(-1, groups, rows).transpose(1, 0, 2)
+            gram = gram - seen.reshape(groups, rows, -1) @ solved
+        ridge = 1e-12 * np.trace(gram, axis1=1, axis2=2) / white.shape[1] + 1e-300
+        gram = gram + ridge[:, None, None] * np.eye(white.shape[1])
+        coefficients = np.linalg.solve(gram, right[:, :, None])[:, :, 0]
+        return np.asarray(np.sum(right * coefficients, axis=1))
+
     def _see(self, white: FloatArray) -> FloatArray:
         """Return the products of whitened rows with the whitened lost samples."""
         if self._answers is None:

@@ -333,16 +333,32 @@ def _solve_toeplitz(
     column = np.zeros(max(right.size, band.size))
     column[: band.size] = band
     column = column[: right.size]
+    if (start, stop) not in errors_for:
+        samples[start:stop] = solve_toeplitz(column, right, check_finite=False)
+        return {}
     unit = np.zeros(right.size)
     unit[0] = 1.0
-    solved = solve_toeplitz(column, np.stack([right, unit], axis=1), check_finite=False)
-    samples[start:stop] = solved[:, 0]
-    if (start, stop) not in errors_for:
-        return {}
-    first = solved[:, 1]  # its entries give the diagonal of the inverse (Trench)
-    steps = first**2
+    first = solve_toeplitz(column, unit, check_finite=False)
+    samples[start:stop] = _solve_by_first(first, right)
+    steps = first**2  # the entries give the diagonal of the inverse (Trench)
     steps[1:] -= first[:0:-1] ** 2
     return {(start, stop): float(np.sum(np.cumsum(steps)) / first[0])}
+
+
+def _solve_by_first(first: FloatArray, right: FloatArray) -> FloatArray:
+    """Solve a symmetric Toeplitz system whose inverse begins with the column `first`.
+
+    The inverse is a difference of two products of triangular Toeplitz matrices, by Gohberg and
+    Semencul.
+    """
+    size = first.size
+    shifted = np.concatenate(([0.0], first[:0:-1]))
+
+    def product(column: FloatArray) -> FloatArray:
+        upper = np.convolve(column[::-1], right)[size - 1 :]
+        return np.convolve(column, upper)[:size]
+
+    return np.asarray((product(first) - product(shifted)) / first[0])
 
 
 def _apply_band(samples: FloatArray, run: Run, band: FloatArray) -> FloatArray:

@@ -126,19 +126,23 @@ def _surroundings(
     """Measure the sound around a core, cell by cell, so that no click dominates it."""
     span = round(SURROUNDINGS_MS * 1e-3 * sample_rate)
     cell = max(1, round(2e-3 * sample_rate))
-    powers: list[float] = []
-    peaks: list[float] = []
+    powers, peaks = [], []
     for start in (core[0] - span, core[1]):
-        for low in range(start, start + span - cell + 1, cell):
-            if low < 0 or low + cell > samples.size or lost[low : low + cell].any():
-                continue
-            part = samples[low : low + cell]
-            powers.append(float(np.dot(part, part)))
-            peaks.append(float(max(part.max(), -part.min())))
-    if not powers:
+        first = max(0, -(start // cell))
+        cells = min(span // cell, (samples.size - start) // cell) - first
+        if cells <= 0:
+            continue
+        low = start + first * cell
+        parts = samples[low : low + cells * cell].reshape(cells, cell)
+        sound = ~lost[low : low + cells * cell].reshape(cells, cell).any(axis=1)
+        parts = parts[sound]
+        powers.append(np.einsum("ij,ij->i", parts, parts))
+        peaks.append(np.abs(parts).max(axis=1))
+    if not sum(part.size for part in powers):
         return _Surroundings(0.0, 0.0)
-    usual = sorted(peaks)[int(USUAL * (len(peaks) - 1))]
-    return _Surroundings(float(np.sqrt(np.median(powers) / cell)), usual)
+    power, peak = np.concatenate(powers), np.sort(np.concatenate(peaks))
+    usual = float(peak[int(USUAL * (peak.size - 1))])
+    return _Surroundings(float(np.sqrt(np.median(power) / cell)), usual)
 
 
 def _stands_out(samples: FloatArray, low: int, high: int, around: _Surroundings) -> bool:

@@ -83,7 +83,8 @@ def subtract_tails(
                     work.subtract_thump(stop, tail)
         for stop, tail, kind in pieces:
             if kind is not Kind.THUMP or guesses:
-                work.subtract_rings(stop, tail, guesses)
+                # Under a thump only the chain's rings are looked for: its swing hides any other.
+                work.subtract_rings(stop, tail, guesses, fresh=kind is not Kind.THUMP)
     return work.result
 
 
@@ -131,8 +132,8 @@ class _Separation:
             return False
         return self._take(stop, tail, thump.samples(np.arange(tail - stop) / self._rate))
 
-    def subtract_rings(self, stop: int, tail: int, guesses: Sequence[Ring]) -> None:
-        """Take the rings out of ``[stop, tail)``."""
+    def subtract_rings(self, stop: int, tail: int, guesses: Sequence[Ring], *, fresh: bool) -> None:
+        """Take the rings out of ``[stop, tail)``: expected ones, and with `fresh` others, too."""
         self._dirty[stop:tail] = False
         rings = fit_tail_rings(
             self._sound,
@@ -141,6 +142,7 @@ class _Separation:
             tail,
             sample_rate=self._rate,
             guesses=guesses,
+            fresh=fresh,
             dirty=self._dirty,
         )
         if rings:
