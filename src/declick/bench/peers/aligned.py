@@ -53,14 +53,20 @@ def _shift(source: Path, mended: Path) -> int:
     count = min(len(before), len(after))
     if np.array_equal(before[:count], after[:count]):
         return 0
-    # steep differences, not level, tell one frame from the next
-    steps = [np.diff(sound[:count], n=2, append=[0.0, 0.0]) for sound in (before, after)]
-    spectra = [scipy.fft.rfft(step, 2 * count) for step in steps]
+    spectra = [scipy.fft.rfft(_texture(sound[:count]), 2 * count) for sound in (before, after)]
     correlation = scipy.fft.irfft(np.conj(spectra[0]) * spectra[1], 2 * count)
-    if not correlation.any():
-        return 0
     peak = int(np.argmax(correlation))
+    if correlation[peak] <= 2 * max(correlation[0], 0.0):
+        return 0
     return peak - 2 * count if peak > count else peak
+
+
+def _texture(sound: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return what tells one frame from the next: steep differences, but not those of clicks."""
+    steps = np.diff(sound, n=2, append=[0.0, 0.0])
+    usual = 2.0 * float(np.median(np.abs(steps)))
+    clipped: npt.NDArray[np.float64] = np.clip(steps, -usual, usual)
+    return clipped
 
 
 def _loudest(path: Path) -> int:

@@ -52,17 +52,12 @@ class Grooveclean(Program):
             (given / f"{number:05d}.wav").symlink_to(source)
         sources = [source for source, _ in pairs]
         seconds = sum(duration_s(source) for source in sources)
-        command: list[str | Path] = [
-            program,
-            "batch",
-            given,
-            "-o",
-            done,
-            "--device",
-            "cpu",
-            "--sensitivity",
-        ]
-        finished = run([*command, f"{setting:g}"], name=self.name, limit_s=120 + 30 * seconds)
+        command: list[str | Path] = [program, "batch", given, "-o", done, "--device", "cpu"]
+        finished = run(
+            [*command, "--sensitivity", f"{setting:g}"],
+            name=self.name,
+            limit_s=120 + 30 * seconds,
+        )
         for number, (_, target) in enumerate(pairs):
             mended = done / f"{number:05d}.wav"
             if mended.exists():

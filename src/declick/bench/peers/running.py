@@ -165,6 +165,13 @@ def cpu_s(pid: int) -> float:
     return 0.0
 
 
+def state(pid: int) -> str:
+    """Return what a process does, as a letter: R runs or wants to, D waits for a disk, S sleeps."""
+    for text in _read(pid, "stat"):
+        return text.rpartition(")")[2].split()[0]
+    return "X"
+
+
 def _memory_mb(pid: int, name: str, key: str) -> float:
     for text in _read(pid, name):
         for line in text.splitlines():
