@@ -42,6 +42,7 @@ _WEAR = WearSettings(
         Family.THUMP: 0.15,
     },
     scratches=1.0,
+    level_db=6.0,
 )
 
 
