@@ -13,19 +13,18 @@ from numpy.typing import NDArray
 from scipy.signal import butter, sosfiltfilt
 
 from declick.clicks import FloatArray, Kind
-from declick.damage.bank import QUANTILES, Bank, BankedClick, Quantiles, Record, Statistics
+from declick.damage.bank import Bank, BankedClick, Record
 from declick.damage.cutting import bed_under, fade_ends, without_hiss
 from declick.damage.measure import (
     CORE_SHARE,
-    ClipRing,
     find_balance,
     find_core,
     fit_clip_ring,
     octave_spectrum,
 )
 from declick.damage.shocks import Shocks, find_shocks
+from declick.damage.statistics import count_cells, gather_statistics, ring_values
 from declick.read import Recording
-from declick.rotation import find_rotation
 
 MOST_CLICKS = 4000
 WINDOW_S, CONTEXT_S = 20.0, 1.0
@@ -41,7 +40,6 @@ ENDS_SHARE, ENDS_NOISE = 0.01, 0.5
 FADE_S = 0.5e-3
 TICK_S = 0.6e-3
 CRACKLE_S, CRACKLE_FEWEST, CRACKLE_SHARE = 0.05, 4, 0.3
-COUNTED_S = 0.1
 
 Progress = Callable[[float], None]
 
@@ -116,7 +114,15 @@ def harvest(
         sample_rate=rate,
         licence=licence,
         source=source,
-        statistics=_statistics(found),
+        statistics=gather_statistics(
+            found.clicks,
+            times_s=found.times,
+            strengths=found.strengths,
+            kinds=found.kinds,
+            seconds=found.seconds,
+            bed=float(np.median(found.beds)) if found.beds else 1.0,
+            counts=found.counts,
+        ),
     )
     return Bank(clicks=tuple(found.clicks), records=(record,))
 
@@ -152,9 +158,7 @@ def _harvest_window(
     times = (shocks.starts[own] + start) / rate
     found.times += times.tolist()
     found.strengths += shocks.peaks[own].tolist()
-    cells = np.floor((times - core_start / rate) / COUNTED_S).astype(int)
-    cell_count = int((core_stop - core_start) / rate / COUNTED_S)
-    found.counts += np.bincount(cells, minlength=cell_count)[:cell_count].tolist()
+    found.counts += count_cells(times - core_start / rate, (core_stop - core_start) / rate)
     found.beds.append(float(np.sqrt(np.mean(noise**2))))
     cut = [cut_click(sound, shocks, int(index), noise, beds, rate, start) for index in own]
     clicks = [click for click in cut if click is not None]
@@ -243,7 +247,7 @@ def cut_click(
         kind = Kind.CRACKLE
     left, right = find_balance(rough[first:last])
     level = float(np.max(np.max(np.abs(clip), axis=0) / noise))
-    values = _ring_values(ring, last, peak, rate)
+    ring_hz, ring_decay_s, ring_level_db = ring_values(ring, last, peak, rate)
     return BankedClick(
         samples=clip.astype(np.float32),
         sample_rate=rate,
@@ -255,7 +259,9 @@ def cut_click(
         level_db=20.0 * math.log10(level),
         left=left,
         right=right,
-        **values,
+        ring_hz=ring_hz,
+        ring_decay_s=ring_decay_s,
+        ring_level_db=ring_level_db,
         spectrum_db=octave_spectrum(clip, rate),
         time_s=(origin + low + first) / rate,
     )
@@ -371,65 +377,3 @@ def _finish(
     stop = min(len(clip), max(last, int(loud[-1]) + 1) + 2 * fade)
     onset = max(0, min(first, int(loud[0])) - start)
     return fade_ends(clip[start:stop], max(onset, 1), fade), onset, start
-
-
-def _ring_values(ring: ClipRing | None, stop: int, peak: float, rate: int) -> dict[str, float]:
-    if ring is None:
-        return {}
-    level = float(np.max(np.abs(ring.amplitudes)))
-    level *= math.exp(-(stop - ring.start) / rate / ring.decay_s)
-    return {
-        "ring_hz": ring.frequency_hz,
-        "ring_decay_s": ring.decay_s,
-        "ring_level_db": 20.0 * math.log10(max(level / peak, 1e-6)),
-    }
-
-
-# --- statistics -------------------------------------------------------------------------------
-
-
-def _statistics(found: _Found) -> Statistics:
-    clicks = found.clicks
-    if not found.seconds:
-        return Statistics()
-    rings = [click for click in clicks if click.ring_hz]
-    thumps = [click for click in clicks if click.thump_hz]
-    stereo = [click for click in clicks if click.channels == 2]
-    balance = [
-        20.0 * math.log10(max(min(abs(click.left), abs(click.right)), 1e-3)) for click in stereo
-    ]
-    counts = np.array(found.counts, dtype=np.float64)
-    rotation = find_rotation(found.times, found.strengths)
-    count = max(1, len(clicks))
-    return Statistics(
-        groove_s=found.seconds,
-        bed_db=20.0 * math.log10(float(np.median(found.beds))) if found.beds else 0.0,
-        rates_hz={kind: found.kinds[kind] / found.seconds for kind in sorted(found.kinds)},
-        level_db=_quantiles([click.level_db for click in clicks]),
-        width_s=_quantiles([click.width_s for click in clicks]),
-        opposite_share=sum(click.left * click.right < 0.0 for click in stereo)
-        / max(1, len(stereo)),
-        balance_db=_quantiles(balance),
-        ring_share=len(rings) / count,
-        ring_hz=_median([click.ring_hz for click in rings]),
-        ring_decay_s=_median([click.ring_decay_s for click in rings]),
-        thump_share=len(thumps) / count,
-        thump_hz=_median([click.thump_hz for click in thumps]),
-        thump_decay_s=_median([click.thump_decay_s for click in thumps]),
-        clustering=float(counts.var() / counts.mean()) if counts.sum() else 1.0,
-        period_s=0.0 if rotation is None else rotation.period_s,
-    )
-
-
-def _median(values: Sequence[float]) -> float:
-    return float(np.median(values)) if values else 0.0
-
-
-def _quantiles(values: Sequence[float]) -> Quantiles:
-    if not values:
-        return (0.0, 0.0, 0.0, 0.0, 0.0)
-    a, b, c, d, e = (float(value) for value in np.quantile(np.asarray(values), QUANTILES))
-    return a, b, c, d, e
-
-
-Frames = NDArray[np.int64]

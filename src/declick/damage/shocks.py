@@ -70,15 +70,14 @@ def whitening_filter(samples: FloatArray, sample_rate: float) -> FloatArray:
     size = fft.next_fast_len(max(64, round(WINDOW_S * sample_rate)), real=True)
     order = max(8, round(ORDER_S * sample_rate))
     if samples.size < 2 * size:
-        return np.eye(1, order + 1)[0]
+        return np.append(1.0, np.zeros(order))
     frames = np.lib.stride_tricks.sliding_window_view(samples, size)[:: size // 2]
     window = np.hanning(size + 2)[1:-1]
     power = np.abs(fft.rfft(frames * window, axis=1)) ** 2
     floor = np.quantile(power, QUANTILE, axis=0) / -np.log(1.0 - QUANTILE)
     correlation = fft.irfft(floor, size)[: order + 1]
     # White noise at -90 dB would hide the treble of a rumbling groove.
-    coefficients, _ = prediction_filter(correlation, regularisation=1e-12)
-    return coefficients
+    return prediction_filter(correlation, regularisation=1e-12)[0]
 
 
 def robust_scale(samples: FloatArray, sample_rate: float) -> FloatArray:
