@@ -6,7 +6,7 @@ import hashlib
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -229,7 +229,9 @@ def make(item: Item, folder: Path, bank: Bank | None) -> Made:
     pieces = [read_music(path) for path in item.music]
     music = join(pieces, item.seconds) if item.set == SIDE else cut_middle(pieces[0], item.seconds)
     rng = np.random.default_rng([SEED, *(zlib.crc32(w.encode()) for w in (item.set, item.source))])
-    settings = SETS["worn" if item.set == SIDE else item.set]
+    # No faint ticks in the bed: whether they are music or damage is a matter of taste, and a tool
+    # that mends them should neither gain nor lose by it.
+    settings = replace(SETS["worn" if item.set == SIDE else item.set], bed_crackle_hz=(0.0, 0.0))
     bank = bank if item.set == "real" else None
     drawn = draw_wear(rng, len(music) / RATE, settings, bank=bank)
     laid = wear(music, RATE, drawn, bank=bank)
