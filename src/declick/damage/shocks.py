@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,6 +21,10 @@ QUANTILE = 0.3
 SCALE_S = 0.1
 SMOOTHED = 5
 LENGTHS_S = (0.0, 0.1e-3, 0.4e-3, 1.5e-3)
+LOW_RATE_HZ = 5512.0
+LOW_ORDER_S, LOW_WINDOW_S = 2e-3, 0.05
+LOW_LENGTHS_S = (0.0, 0.4e-3, 1.5e-3)
+SHORT = 2  # of the windows say where a shock begins and ends
 # What is so unlikely in Gaussian noise begins a shock; groove noise has longer tails than that.
 BEGINS, GOES_ON = 1e-10, 1e-3
 LEAST_PEAK = 5.0
@@ -61,14 +66,16 @@ class Shocks:
         return noise
 
 
-def whitening_filter(samples: FloatArray, sample_rate: float) -> FloatArray:
+def whitening_filter(
+    samples: FloatArray, sample_rate: float, *, order_s: float = ORDER_S, window_s: float = WINDOW_S
+) -> FloatArray:
     """Return the prediction error filter of noise among clicks.
 
     The power in each bin is taken from a low quantile over many short windows, which clicks in
     most of them do not move.
     """
-    size = fft.next_fast_len(max(64, round(WINDOW_S * sample_rate)), real=True)
-    order = max(8, round(ORDER_S * sample_rate))
+    size = fft.next_fast_len(max(64, round(window_s * sample_rate)), real=True)
+    order = max(8, round(order_s * sample_rate))
     if samples.size < 2 * size:
         return np.append(1.0, np.zeros(order))
     frames = np.lib.stride_tricks.sliding_window_view(samples, size)[:: size // 2]
@@ -104,8 +111,9 @@ def robust_scale(samples: FloatArray, sample_rate: float) -> FloatArray:
 def find_shocks(samples: FloatArray, sample_rate: float) -> Shocks:
     """Find every shock in a stretch without music.
 
-    The noise is whitened, and its energy over windows of four lengths and all channels is
-    compared with that of Gaussian noise of the same robust level.
+    The noise is whitened, and its energy over short windows and all channels is compared with
+    that of Gaussian noise of the same robust level; once as it is, and once at an eighth of the
+    sample rate, since a long smooth push leaves nothing but its two ends in the treble.
 
     Parameters
     ----------
@@ -114,7 +122,56 @@ def find_shocks(samples: FloatArray, sample_rate: float) -> Shocks:
         In Hz.
     """
     frames, channels = samples.shape
-    filters = np.stack([whitening_filter(samples[:, k], sample_rate) for k in range(channels)])
+    treble = _measure(samples, sample_rate, LENGTHS_S, ORDER_S, WINDOW_S)
+    begins, goes_on, height = treble.begins, treble.goes_on, treble.height
+    step = max(1, round(sample_rate / LOW_RATE_HZ))
+    if step > 1 and frames >= 64 * step:
+        slow = samples[: frames // step * step].reshape(-1, step, channels).mean(axis=1)
+        bass = _measure(slow, sample_rate / step, LOW_LENGTHS_S, LOW_ORDER_S, LOW_WINDOW_S)
+        reach = len(slow) * step
+        begins[:reach] |= np.repeat(bass.begins, step)
+        goes_on[:reach] |= np.repeat(bass.goes_on, step)
+        height[:reach] = np.maximum(height[:reach], np.repeat(bass.height, step))
+    starts, stops = _runs(goes_on, round(JOINED_S * sample_rate))
+    counts = np.concatenate(([0], np.cumsum(begins)))
+    seeded = counts[stops] > counts[starts]
+    starts, stops = starts[seeded], stops[seeded]
+    peaks = np.array([height[a:b].max() for a, b in zip(starts, stops, strict=True)])
+    tall = peaks >= LEAST_PEAK if peaks.size else np.zeros(0, bool)
+    return Shocks(
+        starts=starts[tall],
+        stops=stops[tall],
+        peaks=peaks[tall],
+        filters=treble.filters,
+        scale=treble.scale,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Measured:
+    """Where the whitened sound is above its noise, and how far."""
+
+    begins: NDArray[np.bool_]
+    goes_on: NDArray[np.bool_]
+    height: FloatArray
+    filters: FloatArray
+    scale: FloatArray
+
+
+def _measure(
+    samples: FloatArray,
+    sample_rate: float,
+    lengths_s: Sequence[float],
+    order_s: float,
+    window_s: float,
+) -> _Measured:
+    frames, channels = samples.shape
+    filters = np.stack(
+        [
+            whitening_filter(samples[:, k], sample_rate, order_s=order_s, window_s=window_s)
+            for k in range(channels)
+        ]
+    )
     white = np.stack(
         [np.convolve(samples[:, k], filters[k])[:frames] for k in range(channels)], axis=1
     )
@@ -124,23 +181,15 @@ def find_shocks(samples: FloatArray, sample_rate: float) -> Shocks:
     white /= scale
     energy = np.sum(white**2, axis=1)
     begins, goes_on = np.zeros(frames, bool), np.zeros(frames, bool)
-    for length_s in LENGTHS_S:
+    for number, length_s in enumerate(lengths_s):
         length = max(1, round(length_s * sample_rate))
         total = uniform_filter1d(energy, length, mode="constant") * length
         begins |= total > chi2.isf(BEGINS, length * channels)
         # A long window sees a shock before it begins: only short ones say where it does.
-        if length_s <= LENGTHS_S[1]:
+        if number < SHORT:
             goes_on |= total > chi2.isf(GOES_ON, length * channels)
-    starts, stops = _runs(goes_on, round(JOINED_S * sample_rate))
     height = np.max(np.abs(white), axis=1)
-    counts = np.concatenate(([0], np.cumsum(begins)))
-    seeded = counts[stops] > counts[starts]
-    starts, stops = starts[seeded], stops[seeded]
-    peaks = np.array([height[a:b].max() for a, b in zip(starts, stops, strict=True)])
-    tall = peaks >= LEAST_PEAK if peaks.size else np.zeros(0, bool)
-    return Shocks(
-        starts=starts[tall], stops=stops[tall], peaks=peaks[tall], filters=filters, scale=scale
-    )
+    return _Measured(begins=begins, goes_on=goes_on, height=height, filters=filters, scale=scale)
 
 
 def _runs(marked: NDArray[np.bool_], gap: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
