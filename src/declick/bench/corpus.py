@@ -13,7 +13,6 @@ import numpy as np
 import scipy.signal
 import soundfile
 
-
 from declick.clicks import Click, FloatArray
 from declick.damage.apply import wear
 from declick.damage.bank import Bank, read_bank

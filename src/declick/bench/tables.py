@@ -236,9 +236,7 @@ def gap_table(results: Results) -> str:
             if not cells:
                 continue
             count = max(value[1] for value in cells.values())
-            best = max(_number(1)(value[0]) for value in cells.values()) if cells else ""
-            top = max(value[0] for value in cells.values())
-            best = _number(1)(top)
+            best = _number(1)(max(value[0] for value in cells.values()))
             shown = [_number(1)(cells[t][0]) if t in cells else _NOTHING for t in tools]
             shown = [f"**{text}**" if text == best else text for text in shown]
             body.append([f"{name}, {length} ms", str(count), *shown])
@@ -285,6 +283,21 @@ def about(results: Results) -> str:
     )
 
 
+def gain_picture(results: Results) -> str:
+    """Return the picture of the gain table, for a page in docs/."""
+    return "![What each tool gains on each kind of damage](pictures/bench-gain.png)"
+
+
+def sweep_picture(results: Results) -> str:
+    """Return the picture of all settings, for a page in docs/; nothing if none were run."""
+    swept = any(
+        float(row["setting"]) != float(results.tools[row["tool"]]["default"])
+        for row in results.values["rows"]
+        if row["tool"] in results.tools
+    )
+    return "![What each setting gains, and costs](pictures/bench-sweep.png)" if swept else _NOTHING
+
+
 TABLES: Mapping[str, Callable[[Results], str]] = {
     "about": about,
     "gain": gain_table,
@@ -296,12 +309,14 @@ TABLES: Mapping[str, Callable[[Results], str]] = {
     "harm": harm_table,
     "gaps": gap_table,
     "losses": losses,
+    "picture": gain_picture,
+    "sweep": sweep_picture,
 }
 
 
 def all_tables(results: Results) -> str:
     """Return every table, each under its name."""
-    return "\n\n".join(f"## {name}\n\n{table(results)}" for name, table in TABLES.items()) + "\n"
+    return "".join(f"## {name}\n\n{table(results)}\n\n" for name, table in TABLES.items())
 
 
 def fill(text: str, results: Results) -> str:
