@@ -128,8 +128,8 @@ def _edit(pairs: Sequence[tuple[Path, Path]], edit: Callable[[Session, Path], No
                 shutil.copyfile(source, folder / "given.wav")
                 session.must("Import2: Filename=/tmp/given.wav", limit_s=limit_s)
                 edit(session, source)
+                session.must("SelectAll:")  # it exports what is selected
                 session.must("Export2: Filename=/tmp/mended.wav NumChannels=2", limit_s=limit_s)
-                session.must("SelectAll:")
                 session.must("RemoveTracks:")
                 costs.append(
                     Cost(

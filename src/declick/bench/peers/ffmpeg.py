@@ -26,7 +26,7 @@ class Ffmpeg(Program):
     install: str = "apt-get install ffmpeg"
     setting: str = "threshold"
     default: float = 2.0
-    sweep: tuple[float, ...] = (8.0, 4.0, 2.0, 1.5, 1.0)
+    sweep: tuple[float, ...] = (8.0, 4.0, 2.0, 1.5, 1.25)
     higher_is_more: bool = False
     lowest: float = 1.0
     highest: float = 100.0
