@@ -18,9 +18,11 @@ from declick.cli.arguments import (
     seed,
 )
 from declick.cli.benching import add_bench
+from declick.cli.damaging import add_damage
 from declick.cli.demo import run_demo
 from declick.cli.detecting import run_detect
 from declick.cli.flags import add_settings
+from declick.cli.harvesting import add_harvest
 from declick.cli.lines import one_line
 from declick.cli.mending import run_repair
 from declick.cli.restoring import run_restore
@@ -83,6 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_undo(commands)
     _add_inspect(commands)
     _add_demo(commands)
+    add_damage(commands)
+    add_harvest(commands)
     add_bench(commands)
     return parser
 

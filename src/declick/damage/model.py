@@ -6,10 +6,24 @@ JSON, changed by hand and replayed (`declick.damage.recipe`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from declick.clicks import Kind
+
+
+def _check(thing: object, **ranges: tuple[float, float]) -> None:
+    """Refuse numbers that are not finite, or outside their range."""
+    for item in fields(thing):  # type: ignore[arg-type]
+        value = getattr(thing, item.name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        low, high = ranges.get(item.name, (-math.inf, math.inf))
+        for number in numbers:
+            if isinstance(number, float) and not (math.isfinite(number) and low <= number <= high):
+                name = type(thing).__name__.lower()
+                span = f" from {low:g} to {high:g}" if math.isfinite(low) else ""
+                raise ValueError(f"a {name}'s {item.name} is {number}; give a number{span}")
 
 
 class Family(StrEnum):
@@ -48,6 +62,9 @@ class Ring:
     decay_s: float
     level_db: float
 
+    def __post_init__(self) -> None:
+        _check(self, frequency_hz=(0.0, 1e6), decay_s=(1e-6, 10.0), level_db=(-200.0, 60.0))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Thump:
@@ -70,6 +87,16 @@ class Thump:
     fall_s: float
     decay_s: float
     level_db: float
+
+    def __post_init__(self) -> None:
+        _check(
+            self,
+            start_hz=(0.0, 1e4),
+            end_hz=(0.0, 1e4),
+            fall_s=(0.0, 100.0),
+            decay_s=(1e-6, 10.0),
+            level_db=(-200.0, 60.0),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +157,21 @@ class Damage:
     bank_index: int = -1
     swap: bool = False
 
+    def __post_init__(self) -> None:
+        _check(
+            self,
+            width_s=(0.0, 1.0),
+            level_db=(-200.0, 120.0),
+            left=(-1.0, 1.0),
+            right=(-1.0, 1.0),
+            delay_s=(-1.0, 1.0),
+            lengths=(0.0, 1.0),
+            keep=(0.0, 1.0),
+            fade_s=(0.0, 1.0),
+        )
+        if len(self.shape) > len(self.lengths) or (self.shape and sum(self.lengths) > 1.01):
+            raise ValueError("a damage needs a length for each half wave, 1 together")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
@@ -169,6 +211,16 @@ class Chain:
     thump_fall_s: float = 0.06
     thump_decay_s: float = 0.04
 
+    def __post_init__(self) -> None:
+        _check(
+            self,
+            turn_s=(0.01, 100.0),
+            bass_s=(0.0, 1.0),
+            turnover_s=(0.0, 1.0),
+            treble_s=(0.0, 1.0),
+            low_cut_hz=(0.0, 1e4),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bed:
@@ -200,6 +252,18 @@ class Bed:
     crackle_hz: float = 0.0
     crackle_db: float = -40.0
 
+    def __post_init__(self) -> None:
+        _check(
+            self,
+            hiss_db=(-200.0, 60.0),
+            rumble_db=(-200.0, 60.0),
+            rumble_hz=(10.0, 1e3),
+            likeness=(-1.0, 1.0),
+            hump_db=(-60.0, 60.0),
+            crackle_hz=(0.0, 1e4),
+            crackle_db=(-200.0, 60.0),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wear:
@@ -225,3 +289,8 @@ class Wear:
     damages: tuple[Damage, ...]
     bed: Bed | None = None
     clip_level: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self, duration_s=(0.0, 1e6), clip_level=(1e-6, 1e6))
+        if self.seed < 0:
+            raise ValueError(f"a wear's seed is {self.seed}; give a whole number from 0 on")
