@@ -16,6 +16,8 @@ import soundfile
 from declick.bench import corpus
 from declick.bench.figures import draw_figures, sweep_of
 from declick.bench.journal import Journal
+from declick.bench.listening import strongest
+from declick.bench.metrics import Event
 from declick.bench.peers import PEERS, Cost, Peer, PeerError
 from declick.bench.results import assemble, read_results, write_results
 from declick.bench.rows import summarize
@@ -408,6 +410,49 @@ def test_the_command(
     assert "## gain" in capsys.readouterr().out
 
 
+def test_a_listening_test(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peers: dict[str, Peer] = dict(fakes())
+    monkeypatch.setattr("declick.cli.benching.PEERS", peers)
+    pack = tmp_path / "listening"
+    words = [
+        "bench",
+        "--clean",
+        str(music),
+        "--split",
+        "tune",
+        "--seconds",
+        "2",
+        "--abx",
+        str(pack),
+    ]
+    assert main([*words, "--sets", "control,pop,side"]) == 0
+    key = json.loads((tmp_path / "listening-key.json").read_text())
+    # Worn, lazy and perfect, each against the clean sound of one place.
+    pairs = [{t["A"], t["B"]} for t in key["trials"]]
+    assert all(pair in pairs for pair in ({"clean", n} for n in ("worn", "lazy", "perfect")))
+    assert len(list(pack.glob("*.flac"))) == 9
+    answers = {str(t["trial"]): {"X": t["X"], "better": None} for t in key["trials"]}
+    saved = tmp_path / "answers.json"
+    saved.write_text(
+        json.dumps({"schema": "declick-abx-answers/1", "pack": key["pack"], "answers": answers})
+    )
+    assert main(["bench", "--abx", str(pack), "--answers", str(saved)]) == 0
+    assert "perfect / clean: 1 of 1 right, p = 0.5" in capsys.readouterr().out
+
+
+def test_the_strongest_damage_is_chosen() -> None:
+    clean, worn = np.full((RATE, 2), 0.1), np.full((RATE, 2), 0.1)
+    worn[1000:1010] += 0.2
+    worn[30000:30010] += 0.3
+    events = [Event(start=1000, stop=1010, tail=1010), Event(start=30000, stop=30010, tail=30010)]
+    assert strongest(clean, worn, events) == events[1]
+    clean[29000:31000] *= 10
+    worn[29000:31000] += 0.9
+    assert strongest(clean, worn, events) == events[0]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -415,6 +460,7 @@ def test_the_command(
         (["--peers", "nobody"], "there is no tool 'nobody'"),
         (["--into", "README.md"], "--tables"),
         (["--again", "declick"], "--resume"),
+        (["--answers", "a.json"], "--abx"),
         (["--tables", "absent.json"], "absent.json: cannot be read"),
     ],
 )

@@ -133,22 +133,17 @@ def measure(
     DeclickError
         If the music cannot be read, the plan cannot be, or the journal is of another corpus.
     """
-    _check(plan, peers)
-    music = find_music(plan.clean, plan.split)
-    bank = gather_bank(plan.groove) if "real" in plan.sets else None
+    ready = prepare(plan, peers)
+    items, bank, missing = ready.items, ready.bank, ready.missing
+    wanted = [name for name in plan.sets if name not in missing]
     corpus = {
         "seed": SEED,
         "split": plan.split,
         "seconds": plan.seconds,
         "side_minutes": plan.side_minutes,
-        "music": {path.stem: _sha256(path)[:16] for path in music},
+        "music": {path.stem: _sha256(path)[:16] for path in ready.music},
         "real_clicks": describe_bank(bank),
     }
-    missing = {"real": "no bank"} if "real" in plan.sets and bank is None else {}
-    wanted = [name for name in plan.sets if name not in missing]
-    items = list_items(music, wanted, seconds=plan.seconds, side_s=60 * plan.side_minutes)
-    if "percussive" in wanted and not any(item.set == "percussive" for item in items):
-        missing["percussive"] = "no percussive music"
     book = Journal(journal, corpus, resume=resume)
     for tool in plan.again:
         book.forget(tool)
@@ -189,6 +184,35 @@ def measure(
                     one.clean.unlink()
                     one.worn.unlink()
     return Measured(corpus=corpus, missing=missing, cells=book.cells)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """What a plan comes to: the music, the items, the real clicks, and why sets are missing."""
+
+    music: list[Path]
+    items: list[Item]
+    bank: Bank | None
+    missing: dict[str, str]
+
+
+def prepare(plan: Plan, peers: Mapping[str, Peer]) -> Ready:
+    """Check a plan, and list what it is to mend.
+
+    Raises
+    ------
+    DeclickError
+        If the plan cannot be, or the music cannot be read.
+    """
+    _check(plan, peers)
+    music = find_music(plan.clean, plan.split)
+    bank = gather_bank(plan.groove) if "real" in plan.sets else None
+    missing = {"real": "no bank"} if "real" in plan.sets and bank is None else {}
+    wanted = [name for name in plan.sets if name not in missing]
+    items = list_items(music, wanted, seconds=plan.seconds, side_s=60 * plan.side_minutes)
+    if "percussive" in wanted and not any(item.set == "percussive" for item in items):
+        missing["percussive"] = "no percussive music"
+    return Ready(music=music, items=items, bank=bank, missing=missing)
 
 
 def _check(plan: Plan, peers: Mapping[str, Peer]) -> None:

@@ -6,10 +6,13 @@ import argparse
 import math
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from declick.bench.abx import score_abx
 from declick.bench.figures import draw_figures
+from declick.bench.listening import make_pack
 from declick.bench.peers import PEERS
 from declick.bench.results import assemble, command_line, read_results, write_results
 from declick.bench.run import ALL_SETS, Plan, measure
@@ -85,7 +88,15 @@ def add_bench(commands: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep all sounds in this folder")
     parser.add_argument(
-        "--abx", type=Path, metavar="DIR", help="make a blind listening test of the kept sounds"
+        "--abx", type=Path, metavar="DIR", help="score nothing: make a blind listening test"
+    )
+    parser.add_argument(
+        "--answers",
+        type=Path,
+        nargs="+",
+        metavar="JSON",
+        default=[],
+        help="with --abx: weigh what listeners answered",
     )
     parser.add_argument(
         "--tables", type=Path, metavar="JSON", help="run nothing: print the tables of results"
@@ -112,20 +123,14 @@ def run_bench(options: argparse.Namespace) -> int:
     if options.tables is not None:
         _show(options)
         return 0
+    if options.answers:
+        _weigh(options)
+        return 0
+    plan = _plan(options)
+    if options.abx is not None:
+        _make_pack(plan, options)
+        return 0
     output: Path = options.output
-    plan = Plan(
-        clean=options.clean,
-        groove=options.groove,
-        tools=_names(options.peers) or tuple(PEERS),
-        sets=_names(options.sets) or ALL_SETS,
-        split=options.split,
-        seconds=options.seconds,
-        side_minutes=options.side_minutes,
-        sweep=options.sweep,
-        jobs=options.jobs,
-        quality=not options.no_visqol,
-        again=_names(options.again),
-    )
     make_folder(output.parent)
     if output.exists() and not (options.overwrite or options.resume):
         raise WriteError(f"{output}: exists already; give another name, --resume or --overwrite")
@@ -160,9 +165,52 @@ def run_bench(options: argparse.Namespace) -> int:
     return 1 if values["failures"] else 0
 
 
+def _plan(options: argparse.Namespace) -> Plan:
+    return Plan(
+        clean=options.clean,
+        groove=options.groove,
+        tools=_names(options.peers) or tuple(PEERS),
+        sets=_names(options.sets) or ALL_SETS,
+        split=options.split,
+        seconds=options.seconds,
+        side_minutes=options.side_minutes,
+        sweep=options.sweep,
+        jobs=options.jobs,
+        quality=not options.no_visqol,
+        again=_names(options.again),
+    )
+
+
+def _make_pack(plan: Plan, options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(prefix="declick-bench-") as scratch:
+        key = make_pack(
+            plan,
+            PEERS,
+            options.abx,
+            folder=options.keep or Path(scratch),
+            say=lambda line: say(line, quiet=options.quiet),
+        )
+    say(f"  -> {options.abx}/index.html; the key is {key}", quiet=options.quiet)
+
+
+def _weigh(options: argparse.Namespace) -> None:
+    scores = score_abx(options.abx.with_name(f"{options.abx.name}-key.json"), options.answers)
+    if options.json:
+        print_json({"scores": [asdict(score) for score in scores]})
+        return
+    for score in scores:
+        liked = ", ".join(f"{name} {count}" for name, count in score.preferred.items())
+        print_text(
+            f"{score.pair[0]} / {score.pair[1]}: {score.correct} of {score.trials} right, "
+            f"p = {score.p_value:.3g}; better: {liked}\n"
+        )
+
+
 def _check(options: argparse.Namespace) -> None:
     if options.into and options.tables is None:
         raise SettingsError("--into fills pages from finished results; give them with --tables")
+    if options.answers and options.abx is None:
+        raise SettingsError("--answers belong to a listening test; give its folder with --abx")
     if options.again and not options.resume:
         raise SettingsError("--again measures some tools anew in an earlier run; give --resume")
 
