@@ -21,11 +21,13 @@ BAND_HZ = (100.0, 2500.0)
 ALIKE, ENOUGH_ALIKE = 0.7, 0.5
 WHOLE_FRAME = 0.12
 BLOCK_S = 10.0
-SAME_SHARE = 0.5
+UNTOUCHED = 0.99
+QUANTILE, QUANTILE_OF_NORMAL = 0.8, 1.2816
 OVER_NOISE = 6.0
 GAIN_DB = 0.002
 ROUNDING = 2.0**-15
 FOLLOWS = 0.5
+STEADY = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,8 @@ class Pairing:
         Median correlation of the places that were compared, 0..1.
     same_share : float
         Share of the samples that are the same after gain and offset.
+    untouched : bool
+        Whether that is so of nearly all samples in most quarters of a second.
     noise_db : float
         Robust rms of the difference where nothing was repaired, dB of full scale; -200: none.
     residual_db : float
@@ -67,6 +71,7 @@ class Pairing:
     gains: tuple[float, ...] = ()
     alike: float = 0.0
     same_share: float = 0.0
+    untouched: bool = False
     noise_db: float = -200.0
     residual_db: float = -200.0
     lossy: bool = False
@@ -76,7 +81,7 @@ class Pairing:
     @property
     def floor(self) -> float:
         """Magnitude above which a difference counts, full scale 1."""
-        if self.same_share >= SAME_SHARE:
+        if self.untouched:
             return 0.0
         return max(OVER_NOISE * float(10.0 ** (self.noise_db / 20.0)), 1.5e-7)
 
@@ -284,14 +289,16 @@ def _compare_samples(before: Recording, after: Recording, offset: int, alike: fl
     if any(gain < 0.0 for gain in gains):
         notes.append("it is inverted")
     same, total = 0, 0
-    noises, sounds = [], []
+    noises, sounds, equal = [], [], []
     scale = np.array(gains)
     for _, rip, repair in overlapping_blocks(before, after, offset):
         difference = repair - rip * scale
         same += int(np.count_nonzero(difference == 0.0))
         total += difference.size
         for part, own in zip(_cells(difference, rate), _cells(rip, rate), strict=True):
-            noises.append(1.4826 * float(np.median(np.abs(part))))
+            # Dither leaves most samples as they are: the median would not see it.
+            noises.append(float(np.quantile(np.abs(part), QUANTILE)) / QUANTILE_OF_NORMAL)
+            equal.append(float(np.mean(part == 0.0)))
             sounds.append(float(np.sqrt(np.mean(own**2))))
     noise, sound = np.array(noises), np.array(sounds)
     heard = sound > 1e-4
@@ -299,11 +306,12 @@ def _compare_samples(before: Recording, after: Recording, offset: int, alike: fl
     reference = float(np.median(sound[heard])) if heard.any() else 1.0
     same_share = same / max(1, total)
     residual_db = 20.0 * math.log10(max(level / reference, 1e-10))
+    untouched = bool(equal) and float(np.median(equal)) >= UNTOUCHED
     faults: list[str] = []
     lossy = not after.lossless
     if lossy:
         faults.append(f"it is stored in a lossy codec ({after.subtype})")
-    elif same_share < SAME_SHARE and level > 2.0 * ROUNDING:
+    elif not untouched and level > 2.0 * ROUNDING:
         follows = _follows(noise[heard], sound[heard])
         lossy = follows > FOLLOWS
         told = f"{residual_db:.0f} dB of the music, everywhere; "
@@ -314,13 +322,14 @@ def _compare_samples(before: Recording, after: Recording, offset: int, alike: fl
             else f"it was treated all over (noise reduction, a filter?): they differ by {told}"
             f"only {100 * same_share:.0f} % of the samples are the same"
         )
-    elif same_share < SAME_SHARE:
+    elif not untouched:
         notes.append(f"it was rounded or dithered anew: noise at {_decibels(level):.0f} dBFS")
     return Pairing(
         offset=offset,
         gains=gains,
         alike=alike,
         same_share=same_share,
+        untouched=untouched,
         noise_db=_decibels(level),
         residual_db=max(residual_db, -200.0),
         lossy=lossy,
@@ -342,9 +351,10 @@ def _follows(noise: FloatArray, sound: FloatArray) -> float:
     if noise.size < 8:
         return 1.0
     levels = np.log(np.maximum([noise, sound], 1e-9))
-    if np.min(np.std(levels, axis=1)) < 0.05:
-        # Neither changes: the difference of a codec is what is left to think of.
-        return 1.0
+    spread = np.std(levels, axis=1)
+    if np.min(spread) < STEADY:
+        # Steady noise follows nothing; steady music leaves the codec as the likelier cause.
+        return 1.0 if spread[1] < STEADY else 0.0
     return float(np.corrcoef(levels)[0, 1])
 
 
