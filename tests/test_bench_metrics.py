@@ -171,7 +171,7 @@ def test_visqol_hears_a_click() -> None:
     pytest.importorskip("visqol")
     from declick.bench.quality import mean_opinion
 
-    clean = 0.1 * np.random.default_rng(1).standard_normal((44100, 2))
+    clean = 0.1 * np.random.default_rng(1).standard_normal((88200, 2))
     worn = clean.copy()
     worn[20000:20030] += 0.9
     events = [event(20000, 20030), event(30000, 30010), event(10000, 10010)]

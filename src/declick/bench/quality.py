@@ -14,7 +14,7 @@ from declick.bench.metrics import Event
 from declick.clicks import FloatArray
 
 _RATE = 48000  # what ViSQOL's audio mode is made for
-_AROUND_S = 0.25
+_AROUND_S = 0.5
 _LONGEST_S = 10.0
 _SHORTEST_S = 1.0
 
@@ -42,7 +42,7 @@ def mean_opinion(
 ) -> float:
     """Return ViSQOL's MOS-LQO (audio mode), 1 to about 4.75, around events.
 
-    Convention: the stretches within 0.25 s of an event's core, joined (cut alike from both
+    Convention: the stretches within 0.5 s of an event's core, joined (cut alike from both
     sounds), the first 10 s of them, mixed down to mono, at 48 kHz, no realignment. NaN if less
     than 1 s is left.
 
