@@ -109,7 +109,7 @@ def _push(damage: Damage, onset: float, size: int, sample_rate: float, chain: Ch
     spectrum = np.zeros(frequency.size, dtype=np.complex128)
     width = damage.width_s * sample_rate
     begin = onset
-    for height, length in zip(damage.shape, damage.lengths, strict=True):
+    for height, length in zip(damage.shape, damage.lengths, strict=False):
         half = width * length
         spectrum += height * _half_sine(frequency, half, begin)
         begin += half
@@ -220,7 +220,7 @@ def _hiss_filter(sample_rate: float, chain: Chain, hump_db: float) -> tuple[Floa
     if chain.bass_s:
         rows.append(_first_order((chain.turnover_s, 1.0), (chain.bass_s, 1.0), sample_rate))
     if chain.treble_s:
-        rows.append(_first_order((0.0, 1.0), (chain.treble_s, 1.0), sample_rate))
+        rows.append(_treble_cut(chain.treble_s, sample_rate))
     if chain.low_cut_hz:
         low_s = 1.0 / (2 * np.pi * chain.low_cut_hz)
         rows.append(_first_order((low_s, 0.0), (low_s, 1.0), sample_rate))
@@ -239,9 +239,9 @@ def _rumble_filter(sample_rate: float, edge_hz: float) -> tuple[FloatArray, floa
     """Return second-order sections that pass 8 Hz to `edge_hz`, and the gain to rms 1."""
     from scipy.signal import butter
 
-    sections = butter(1, (8.0, edge_hz), btype="bandpass", fs=sample_rate, output="sos")
-    # The noise bandwidth of a first-order band pass is pi/2 times its width.
-    power = 0.5 * np.pi * (edge_hz - 8.0) / (0.5 * sample_rate)
+    sections = butter(2, (8.0, edge_hz), btype="bandpass", fs=sample_rate, output="sos")
+    # The noise bandwidth of such a band pass is 1.11 times its width.
+    power = 1.11 * (edge_hz - 8.0) / (0.5 * sample_rate)
     return np.asarray(sections), 1.0 / math.sqrt(power)
 
 
@@ -259,6 +259,14 @@ def _first_order(
         (below[1] - below[0] * k) / scale,
         0.0,
     ]
+
+
+def _treble_cut(treble_s: float, sample_rate: float) -> list[float]:
+    """Return a first-order low pass that holds up to half the rate, where the bilinear sags."""
+    pole = math.exp(-1.0 / (treble_s * sample_rate))
+    end = 1.0 / math.hypot(1.0, math.pi * sample_rate * treble_s)
+    low, high = 1.0 - pole, end * (1.0 + pole)
+    return [0.5 * (low + high), 0.5 * (low - high), 0.0, 1.0, -pole, 0.0]
 
 
 def _peaking(frequency_hz: float, q: float, gain_db: float, sample_rate: float) -> list[float]:
