@@ -2,7 +2,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+# where the benchmark looks for what cannot be in the system
+PEERS_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/declick/peers
+PEERS_DEBIAN := ffmpeg audacity gwc xvfb openbox xdotool
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: demo test lint peers clean
 
 demo: $(VENV)/demo-ready  ## a worn record restored before your eyes
 	$(BIN)/declick demo --overwrite -o demo
@@ -15,6 +20,17 @@ lint: $(VENV)/test-ready  ## style, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+peers: $(PEERS_HOME)/grooveclean/ready  ## the other programs that the benchmark compares with
+	@if command -v apt-get >/dev/null; then \
+	  $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends $(PEERS_DEBIAN); \
+	else echo "no apt-get here; install by hand: $(PEERS_DEBIAN)"; fi
+
+$(PEERS_HOME)/grooveclean/ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet torch==2.13.0
+	$(@D)/bin/python -m pip install --quiet grooveclean==1.2.1
+	touch $@
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
