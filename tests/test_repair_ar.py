@@ -12,6 +12,8 @@ from scipy.signal import lfilter
 
 from declick.dsp.linear_prediction import REGULARISATION
 from declick.repair.ar import (
+    START_CONTEXT,
+    START_ORDER,
     ModelSize,
     Run,
     estimation_window,
@@ -78,9 +80,14 @@ def test_iteration_equals_the_dense_iteration() -> None:
     size = ModelSize(order=40, context=1024)
     got = interpolate(samples, runs, runs, sizes=[size], sample_rate=16000)
     # None of the gaps is long enough to be filled twice by one model.
-    window = estimation_window(900, (300 + 472) / 2, 512)
-    small = round(64 * 16000 / 44100)
-    expected = dense.janssen(samples, runs, window, (small, 40), REGULARISATION)
+    middle, reach = (300 + 472) / 2, round(START_CONTEXT * 16000 / 44100) // 2
+    near = np.zeros(900)
+    near[: 472 + reach] = estimation_window(472 + reach, middle, reach)
+    models = [
+        (round(START_ORDER * 16000 / 44100), near),
+        (40, estimation_window(900, middle, 512)),
+    ]
+    expected = dense.janssen(samples, runs, models, REGULARISATION)
     np.testing.assert_allclose(got.samples, expected, atol=1e-5 * float(np.std(samples)))
 
 

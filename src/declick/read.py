@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -92,6 +93,7 @@ class Recording:
         self.path = None
         self.container = None
         self._source: Source | None = None
+        self._stamp = (0, 0)
         self._array: NDArray[np.generic] | None = None
         self._random: soundfile.SoundFile | None = None
         self._lock = threading.Lock()
@@ -197,6 +199,7 @@ class Recording:
 
     def _load(self, location: str, name: str) -> None:
         source = Source(location, name)
+        self._stamp = source.stamp()
         self.name, self._source, self.container = name, source, source.container
         rate, frames, channels, format, subtype = source.properties()
         self._describe(name, rate, frames, channels, format, subtype)
@@ -241,6 +244,17 @@ class Recording:
                 f"({error.strerror}); set TMPDIR to a directory with more space"
             ) from None
         return source
+
+    @property
+    def reopenable(self) -> bool:
+        """Whether another process can open it again, and seek in it exactly."""
+        return self._source is not None and self.lossless
+
+    def handle(self) -> Handle:
+        """Return by what another process finds a reopenable recording."""
+        if self._source is None or not self.lossless:
+            raise ValueError(f"{self.name}: only a lossless file can be opened again")
+        return Handle(self._source.location, self.name, self._stamp)
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -449,6 +463,31 @@ class Recording:
             f"Recording({self.name!r}, {self.sample_rate} Hz, {self.frames} frames, "
             f"{self.channels} channels, {self.format} {self.subtype})"
         )
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A recording that another process has opened; see `Recording.handle`."""
+
+    location: str
+    name: str
+    stamp: tuple[int, int]
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Read as `Recording.read` does; also fails where the file is no longer the same."""
+        return _opened(self).read(start, stop)
+
+
+@lru_cache(maxsize=2)
+def _opened(handle: Handle) -> Recording:
+    recording = Recording()
+    try:
+        recording._load(handle.location, handle.name)
+    except OSError as error:
+        raise ReadError(f"{handle.name}: cannot be read ({error.strerror}); start again") from None
+    if recording._stamp != handle.stamp:
+        raise ReadError(f"{handle.name}: was changed while it was worked on; start again")
+    return recording
 
 
 def _discard(descriptor: int, path: str) -> None:

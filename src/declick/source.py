@@ -57,7 +57,7 @@ class Source:
     """
 
     def __init__(self, location: str, name: str) -> None:
-        self._location, self._name = location, name
+        self.location, self._name = location, name
         self._head: bytes | None = None  # stands in for all that comes before the samples
         with self._file() as file:
             if not file.read(1):
@@ -68,7 +68,12 @@ class Source:
                 self._head = _plain_head(container, file)
 
     def _file(self) -> io.BufferedReader:
-        return open(self._location, "rb")  # noqa: PTH123 - may be a descriptor's name
+        return open(self.location, "rb")  # noqa: PTH123 - may be a descriptor's name
+
+    def stamp(self) -> tuple[int, int]:
+        """Return size and time of change: other ones tell of another file."""
+        status = os.stat(self.location)  # noqa: PTH116 - may be a descriptor's name
+        return status.st_size, status.st_mtime_ns
 
     def raw_bytes(self, offset: int, size: int) -> bytes:
         """Return bytes of the file as they are stored; a negative `size` takes all that follow."""
@@ -94,7 +99,7 @@ class Source:
         return kind(self._open())
 
     def _open(self) -> int:
-        return os.open(self._location, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        return os.open(self.location, os.O_RDONLY | getattr(os, "O_BINARY", 0))
 
     def properties(self) -> tuple[int, int, int, str, str]:
         """Return sample rate, frames, channels, format and subtype.

@@ -23,6 +23,7 @@ from declick.detect.spans import (
 from declick.detect.tails import context_ms as tail_context_ms
 from declick.detect.tails import find_tails
 from declick.dsp.chain import Chain, estimate_chain
+from declick.excerpt import Excerpt
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.choose import repair_passage
@@ -30,7 +31,7 @@ from declick.repair.cores import find_companions, settle_cores
 from declick.repair.passage import Passage, plan_passages
 from declick.rotation import Rotation, find_rotation
 from declick.settings import DetectSettings, RepairSettings
-from declick.stretches import Stretch, compact, stretches_of_clicks, stretches_of_plans
+from declick.stretches import Stretch, stretches_of_clicks, stretches_of_plans
 
 # Sound on each side of a core that settling its ends looks at.
 SETTLING_CONTEXT_MS: Final = 150.0
@@ -69,9 +70,13 @@ class _Tile:
     """One tile's sound for the detector."""
 
     start: int
-    samples: NDArray[np.floating]
+    samples: Excerpt
     sample_rate: float
     least: float
+
+    def probability(self) -> NDArray[np.float32]:
+        """Return the probability of damage, shape (frames, channels) of the tile's core."""
+        return ArDetector(self.sample_rate)(self.samples.read())
 
 
 def detect(
@@ -108,7 +113,7 @@ def detect(
     clicks = disjoint_clicks(_settled(recording, clicks, workers, progress))
     chain = Chain()
     if settings.find_tails and clicks:
-        chain = estimate_chain(recording.read, clicks, sample_rate=rate)
+        chain = estimate_chain(recording.read, clicks, sample_rate=rate, apply=workers.map)
         clicks = disjoint_clicks(_with_tails(recording, clicks, chain, workers, progress))
     clicks = name_kinds(clicks, sample_rate=rate)
     times = np.array([click.start for click in clicks], dtype=np.float64) / rate
@@ -167,34 +172,26 @@ def _spans(
     geometry = ArDetector(recording.sample_rate).geometry
     size = geometry.tile + 2 * geometry.context
     samples_at = _sample_places(recording.frames, geometry.tile)
-    probes = (
-        _Tile(
+
+    def tile(start: int, least: float) -> _Tile:
+        low = start - geometry.context
+        return _Tile(
             start=start,
-            samples=compact(
-                recording.read(start - geometry.context, start - geometry.context + size), recording
-            ),
+            samples=Excerpt.cut(recording, low, low + size),
             sample_rate=recording.sample_rate,
-            least=1.0,
+            least=least,
         )
-        for start in samples_at
-    )
+
+    probes = (tile(start, 1.0) for start in samples_at)
     plain = sum(workers.map(_count_plain, probes))
     heard = sum(min(geometry.tile, recording.frames - start) for start in samples_at)
     heard_s = heard * recording.channels / recording.sample_rate
     least = threshold(settings.sensitivity, plain_hz=plain / heard_s)
 
     def tiles() -> Iterator[_Tile]:
-        for block in recording.blocks(geometry.tile, geometry.context):
-            samples = compact(block.samples, recording)
-            if len(samples) < size:  # the last tile is as long as the others
-                samples = np.pad(samples, ((0, size - len(samples)), (0, 0)))
-            yield _Tile(
-                start=block.start,
-                samples=samples,
-                sample_rate=recording.sample_rate,
-                least=least,
-            )
-            progress("detect", min(1.0, (block.start + block.core) / recording.frames))
+        for start in range(0, recording.frames, geometry.tile):
+            yield tile(start, least)
+            progress("detect", min(1.0, (start + geometry.tile) / recording.frames))
 
     for spans in workers.map(_detect_tile, tiles()):
         yield from spans
@@ -209,13 +206,12 @@ def _sample_places(frames: int, tile: int) -> list[int]:
 
 def _count_plain(tile: _Tile) -> int:
     """Return how many plain clicks a tile holds (in a worker)."""
-    return count_plain(ArDetector(tile.sample_rate)(tile.samples.astype(np.float64)))
+    return count_plain(tile.probability())
 
 
 def _detect_tile(tile: _Tile) -> list[Span]:
     """Return the spans of a tile (in a worker)."""
-    probability = ArDetector(tile.sample_rate)(tile.samples.astype(np.float64))
-    return find_spans(probability, least=tile.least, start=tile.start)
+    return find_spans(tile.probability(), least=tile.least, start=tile.start)
 
 
 def _settled(
@@ -247,7 +243,7 @@ def _settle_stretch(stretch: Stretch) -> list[Click]:
 def _companions(stretch: Stretch, found: list[Click]) -> list[Click]:
     """Return the damage that clicks of one channel have done to the others."""
     companions: list[Click] = []
-    for channel in range(stretch.samples.shape[1]):
+    for channel in range(stretch.samples.channels):
         others = [click for click in found if click.channel != channel]
         own = [c for c in (*found, *stretch.clicks) if c.channel == channel]
         places = find_companions(

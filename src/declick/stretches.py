@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from declick.clicks import Click, FloatArray
 from declick.dsp.chain import Chain
+from declick.excerpt import Excerpt
 from declick.read import Recording
 from declick.repair.passage import PassagePlan
 from declick.settings import RepairSettings
@@ -29,8 +29,8 @@ class Stretch:
     Parameters
     ----------
     start : int
-        Frame of the recording that ``samples[0]`` is; may be negative.
-    samples : ndarray, shape (frames, channels)
+        Frame of the recording that ``sound[0]`` is; may be negative.
+    samples : Excerpt
     frames, sample_rate : int
         Of the whole recording.
     clicks : tuple of Click
@@ -44,7 +44,7 @@ class Stretch:
     """
 
     start: int
-    samples: NDArray[np.floating]
+    samples: Excerpt
     frames: int
     sample_rate: int
     clicks: tuple[Click, ...]
@@ -60,20 +60,14 @@ class Stretch:
 
     @cached_property
     def sound(self) -> FloatArray:
-        """The samples as float64."""
-        return self.samples.astype(np.float64)
+        """The samples as float64, shape (frames, channels)."""
+        return self.samples.read()
 
     def channels(self) -> Iterator[tuple[list[Click], FloatArray]]:
         """Yield the clicks that begin within and the sound of each channel with own clicks."""
         for channel in sorted({click.channel for click in self.own}):
             clicks = [c for c in self.clicks if c.channel == channel and c.start >= self.start]
             yield clicks, np.ascontiguousarray(self.sound[:, channel])
-
-
-def compact(samples: FloatArray, recording: Recording) -> NDArray[np.floating]:
-    """Return samples in half the bytes where that loses nothing, for the way to a worker."""
-    narrow = recording.subtype in ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "FLOAT")
-    return samples.astype(np.float32) if narrow else samples
 
 
 def stretches_of_clicks(
@@ -108,7 +102,7 @@ def stretches_of_clicks(
         high = max(click.stop for click in clicks[first:last]) + context
         yield Stretch(
             start=low,
-            samples=compact(recording.read(low, high), recording),
+            samples=Excerpt.cut(recording, low, high),
             frames=recording.frames,
             sample_rate=rate,
             clicks=_between(clicks, first, last, low, high, longest),
@@ -146,7 +140,7 @@ def stretches_of_plans(
         count = sum(len(plan.own) for plan in batch)
         return Stretch(
             start=low,
-            samples=compact(recording.read(low, high), recording),
+            samples=Excerpt.cut(recording, low, high),
             frames=recording.frames,
             sample_rate=recording.sample_rate,
             clicks=_between(clicks, done, done + count, low, high, longest),

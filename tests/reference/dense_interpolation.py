@@ -43,16 +43,18 @@ def conditional_mean(
 def janssen(
     samples: FloatArray,
     runs: Sequence[tuple[int, int]],
-    window: FloatArray,
-    orders: Sequence[int],
+    models: Sequence[tuple[int, FloatArray]],
     regularisation: float,
 ) -> FloatArray:
-    """Fill by estimating a model from the filled sound and filling again, once per order."""
+    """Fill by estimating a model from the filled sound and filling again, once per model.
+
+    A model is given by its order and its estimation window.
+    """
     missing = np.zeros(samples.size, dtype=bool)
     for start, stop in runs:
         missing[start:stop] = True
     filled = np.where(missing, 0.0, samples)
-    for order in orders:
+    for order, window in models:
         coefficients = prediction_filter(autocorrelation(filled * window, order), regularisation)
         filled, _ = conditional_mean(filled, missing, coefficients)
     return filled

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from declick.dsp.rings import Ring
+from declick.dsp.rings import FittedRing, Ring
 from declick.dsp.tailfit import BoolArray, bridge, fit_tail_rings
 from declick.dsp.whitening import FloatArray
 
@@ -23,6 +23,15 @@ FREQUENCY_SPREAD = 0.02
 FEWEST_CLICKS = 4
 FEWEST_SHARE = 0.12
 WIDEST_DECAY = 3.0
+
+
+class Apply(Protocol):
+    """What `map` does with a function of one item."""
+
+    def __call__(
+        self, function: Callable[[_Probe], list[FittedRing]], items: Iterable[_Probe], /
+    ) -> Iterable[list[FittedRing]]:
+        """Return the results in order."""
 
 
 class Placed(Protocol):
@@ -67,7 +76,11 @@ class Chain:
 
 
 def estimate_chain(
-    read: Callable[[int, int], FloatArray], clicks: Sequence[Placed], *, sample_rate: float
+    read: Callable[[int, int], FloatArray],
+    clicks: Sequence[Placed],
+    *,
+    sample_rate: float,
+    apply: Apply = map,
 ) -> Chain:
     """Estimate the rings of a record from its clicks.
 
@@ -84,6 +97,8 @@ def estimate_chain(
         `declick.clicks.Click` or alike, of the whole record, all channels.
     sample_rate : float
         In Hz.
+    apply : callable
+        ``apply(function, items)`` gives the results in order, perhaps of several processes.
 
     Returns
     -------
@@ -97,7 +112,7 @@ def estimate_chain(
             (click for click in clicks if click.channel == channel),
             key=lambda click: (click.start, click.stop, click.tail),
         )
-        fitted = _rings_behind(read, own, channel, sample_rate)
+        fitted = _rings_behind(read, own, channel, sample_rate, apply)
         rings.append(_recurring(*fitted))
     return Chain(rings=tuple(rings))
 
@@ -127,13 +142,14 @@ def _rings_behind(
     clicks: Sequence[Placed],
     channel: int,
     sample_rate: float,
+    apply: Apply,
 ) -> tuple[list[tuple[Ring, float, int]], int]:
     """Fit rings behind the chosen clicks: (ring, evidence, click) and how many were looked at."""
     window = round(WINDOW_S * sample_rate)
     starts = np.array([click.start for click in clicks])
     chosen = _isolated(clicks, sample_rate)
-    found = []
-    for index in chosen:
+
+    def probe(index: int) -> _Probe:
         click = clicks[index]
         origin = max(0, click.start - window)
         end = click.stop + window
@@ -145,17 +161,44 @@ def _rings_behind(
         tail = click.stop + round(PROBE_S * sample_rate)
         if index + 1 < len(clicks):
             tail = min(tail, clicks[index + 1].start)
-        for fitted in fit_tail_rings(
-            bridge(sound, missing),
-            missing,
-            click.stop - origin,
-            min(tail - origin, sound.size),
+        return _Probe(
+            sound=sound,
+            missing=missing,
+            stop=click.stop - origin,
+            tail=min(tail - origin, sound.size),
             sample_rate=sample_rate,
-            passes=1,
-        ):
-            if fitted.ring.decay_s >= SHORTEST_DECAY_S:
-                found.append((fitted.ring, fitted.evidence, index))
+        )
+
+    found = [
+        (fitted.ring, fitted.evidence, index)
+        for index, rings in zip(chosen, apply(_fit_probe, map(probe, chosen)), strict=True)
+        for fitted in rings
+        if fitted.ring.decay_s >= SHORTEST_DECAY_S
+    ]
     return found, len(chosen)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Probe:
+    """The sound of one channel around a click that stands alone."""
+
+    sound: FloatArray
+    missing: BoolArray
+    stop: int
+    tail: int
+    sample_rate: float
+
+
+def _fit_probe(probe: _Probe) -> list[FittedRing]:
+    """Fit the rings behind a click (in a worker)."""
+    return fit_tail_rings(
+        bridge(probe.sound, probe.missing),
+        probe.missing,
+        probe.stop,
+        probe.tail,
+        sample_rate=probe.sample_rate,
+        passes=1,
+    )
 
 
 def _recurring(found: list[tuple[Ring, float, int]], looked_at: int) -> tuple[Ring, ...]:

@@ -27,10 +27,10 @@ FloatArray = NDArray[np.float64]
 Run = tuple[int, int]
 """Half-open range of missing samples."""
 
-START_ORDER = 64
-"""Order of the first fill at 44.1 kHz: enough to start the iteration from."""
+START_ORDER, START_CONTEXT = 64, 2048
+"""Order and context of the first fill at 44.1 kHz: enough to start the iteration from."""
 
-JOINT_SAMPLES = 1500
+JOINT_SAMPLES = 400
 """Runs whose contexts touch are solved in one system up to this many missing samples."""
 
 
@@ -60,7 +60,7 @@ class ModelSize:
 
 # Longest gap in ms, and the (order, context) at 44.1 kHz of the models that are combined.
 _SIZES: tuple[tuple[float, tuple[tuple[int, int], ...]], ...] = (
-    (0.45, ((384, 3072), (800, 8192))),
+    (0.45, ((320, 3072), (640, 6144))),
     (1.2, ((512, 4096),)),
     (3.0, ((384, 3072), (800, 8192))),
     (np.inf, ((256, 2048), (512, 4096), (1024, 8192))),
@@ -150,8 +150,10 @@ def interpolate(
     longest = max(stop - start for start, stop in wanted)
     middle = (targets[0][0] + targets[-1][1]) / 2
     small = min(known // 4, int(min(max(START_ORDER * sample_rate / 44100, 16), 256)))
-    window = estimation_window(local.size, middle, reach)
-    coefficients = prediction_filter(autocorrelation(local * window, small))[0]
+    start_reach = max(round(START_CONTEXT * sample_rate / 44100) // 2, longest)
+    part = local[max(0, targets[0][0] - start_reach) : targets[-1][1] + start_reach]
+    window = estimation_window(part.size, middle - max(0, targets[0][0] - start_reach), start_reach)
+    coefficients = prediction_filter(autocorrelation(part * window, small))[0]
     solve_missing(local, inside, coefficients, errors_for=())
     fills: list[list[FloatArray]] = [[] for _ in targets]
     errors = np.zeros((len(targets), len(sizes)))
