@@ -398,7 +398,7 @@ def test_the_command(
     words += ["--seconds", "2", "--sets", "pop,control", "--jobs", "1", "-o", str(out)]
     assert main(words) == 0
     assert read_results(out)["corpus"]["music"].keys() == {MUSIC[1]}
-    assert "| perfect | **" in capsys.readouterr().err
+    assert "| perfect | **" in capsys.readouterr().out
     assert main(words) == 1
     assert "--resume or --overwrite" in capsys.readouterr().err
     assert main([*words, "--resume", "--again", "lazy"]) == 0

@@ -35,7 +35,7 @@ def assemble(
     ----------
     measured : Measured
     peers : mapping of str to Peer
-        All that could run; those that are not installed have a row of their own.
+        All that could run. Those that were asked for and are not installed are listed, too.
     command : str
         That made them.
     elapsed_s : float
@@ -92,6 +92,7 @@ def assemble(
                 "higher_is_more": peer.higher_is_more,
             }
             for name, peer in peers.items()
+            if name in versions or name in measured.absent
         },
         "failures": [
             {"tool": key[0], "setting": key[1], "set": key[2], "error": text}

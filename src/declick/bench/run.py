@@ -89,11 +89,14 @@ class Measured:
         What was mended.
     missing : dict
         Why sets have no items, by set.
+    absent : tuple of str
+        Tools that were asked for and are not installed.
     cells : list of dict
     """
 
     corpus: dict[str, Any]
     missing: dict[str, str]
+    absent: tuple[str, ...]
     cells: list[Cell]
 
 
@@ -183,7 +186,8 @@ def measure(
                 for one in made.values():
                     one.clean.unlink()
                     one.worn.unlink()
-    return Measured(corpus=corpus, missing=missing, cells=book.cells)
+    absent = tuple(tool for tool in plan.tools if versions[tool] is None)
+    return Measured(corpus=corpus, missing=missing, absent=absent, cells=book.cells)
 
 
 @dataclass(frozen=True, kw_only=True)

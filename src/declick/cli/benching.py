@@ -157,8 +157,8 @@ def run_bench(options: argparse.Namespace) -> int:
         draw_figures(options.figures, results)
     if options.json:
         print_json(values)
-    else:
-        say(f"\n{gain_table(results)}\n\n{harm_table(results)}\n", quiet=options.quiet)
+    elif not options.quiet:
+        print_text(f"{gain_table(results)}\n\n{harm_table(results)}\n")
     for failure in values["failures"]:
         say(f"declick: {failure['tool']} on {failure['set']}: {failure['error']}")
     say(f"  -> {output}, in {elapsed_s / 60:.1f} minutes", quiet=options.quiet)
