@@ -68,6 +68,9 @@ def render(
     length = onset + width + max(2 * LEAD, slow, *(_duration(r, sample_rate) for r in short), 0.0)
     size = 1 << max(7, math.ceil(math.log2(length)))
     push = _push(damage, onset, size, sample_rate, chain)
+    # An FFT is a circle: the little that is left at its end would come before the click.
+    push[:LEAD] *= np.linspace(0.0, 1.0, LEAD)
+    push[-(size // 8) :] *= np.linspace(1.0, 0.0, size // 8)
     peak = float(np.max(np.abs(push)))
     if peak > 0.0:
         push /= peak
