@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfilt
 
-from declick.clicks import FloatArray
+from declick.clicks import FloatArray, Kind
 from declick.damage.bank import Bank
 from declick.damage.groove import find_groove
 from declick.damage.harvest import bed_level, harvest
@@ -229,3 +229,23 @@ def test_a_needle_that_is_up_is_no_groove() -> None:
     found = find_groove(Recording.from_array(whole, RATE))
     assert len(found) == len(silent)
     assert found[0][0] >= 4 * RATE
+
+
+def test_a_thump_is_cut_with_its_swing() -> None:
+    sound = groove_noise("hiss", 14.0)
+    time = np.arange(round(0.25 * RATE)) / RATE
+    phase = 15.0 * time + 60.0 * 0.06 * (1.0 - np.exp(-time / 0.06))
+    swing = np.exp(-time / 0.035) * np.sin(2.0 * np.pi * phase)
+    push = np.sin(np.pi * np.arange(40) / 40)
+    places = range(RATE, 13 * RATE, RATE)
+    for number, start in enumerate(places):
+        sound[start : start + 40] += 0.06 * push[:, None] * [1.0, 0.6]
+        if number % 2:
+            sound[start + 40 : start + 40 + swing.size] += 0.036 * swing[:, None] * [1.0, 0.6]
+    bank = harvest(Recording.from_array(sound, RATE), [(0, len(sound))])
+    thumps = [click for click in bank.clicks if click.kind is Kind.THUMP]
+    assert {round(click.time_s) % 2 for click in thumps} == {0}
+    assert len(thumps) >= 5
+    for click in thumps:
+        assert click.thump_decay_s == pytest.approx(0.035, rel=0.3)
+        assert len(click.samples) > 0.08 * RATE

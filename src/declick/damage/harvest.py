@@ -24,6 +24,7 @@ from declick.damage.measure import (
 )
 from declick.damage.shocks import Shocks, find_shocks
 from declick.damage.statistics import count_cells, gather_statistics, ring_values
+from declick.damage.swings import ArmSwing, find_swing
 from declick.read import Recording
 
 MOST_CLICKS = 4000
@@ -224,6 +225,11 @@ def cut_click(
     low = start - round(LEAD_S * rate)
     if low < 0:
         return None
+    swing = find_swing(sound, shocks, index, float(np.ptp(sound[start:stop], axis=0).max()), rate)
+    if swing is not None:
+        # Else the rumble would be guessed from the swing behind the clip.
+        sound = sound.copy()
+        sound[stop : stop + len(swing.waves)] -= swing.waves
     rough, slack = _without_bed(sound, start, stop, after, beds, rate)
     quiet, rough = without_hiss(rough, shocks.filters, shocks.scale[start], slack, rate)
     inside = slice(max(0, start - low - 8), stop - low + 8)
@@ -246,6 +252,12 @@ def cut_click(
     if kind is Kind.TICK and company >= CRACKLE_FEWEST:
         kind = Kind.CRACKLE
     left, right = find_balance(rough[first:last])
+    thump_hz, thump_decay_s, thump_level_db = 0.0, 0.0, 0.0
+    if swing is not None:
+        kind = Kind.THUMP
+        clip = _with_swing(clip, swing, stop - low - cut)
+        thump_hz, thump_decay_s = swing.frequency_hz, swing.decay_s
+        thump_level_db = 20.0 * math.log10(float(np.max(np.abs(swing.waves))) / peak)
     level = float(np.max(np.max(np.abs(clip), axis=0) / noise))
     ring_hz, ring_decay_s, ring_level_db = ring_values(ring, last, peak, rate)
     return BankedClick(
@@ -262,9 +274,20 @@ def cut_click(
         ring_hz=ring_hz,
         ring_decay_s=ring_decay_s,
         ring_level_db=ring_level_db,
+        thump_hz=thump_hz,
+        thump_decay_s=thump_decay_s,
+        thump_level_db=thump_level_db,
         spectrum_db=octave_spectrum(clip, rate),
         time_s=(origin + low + first) / rate,
     )
+
+
+def _with_swing(clip: FloatArray, swing: ArmSwing, start: int) -> FloatArray:
+    """Return a clip with the swing behind it."""
+    longer = np.zeros((max(len(clip), start + len(swing.waves)), clip.shape[1]))
+    longer[: len(clip)] = clip
+    longer[start : start + len(swing.waves)] += swing.waves
+    return longer
 
 
 def bed_errors(sound: FloatArray, shocks: Shocks, rate: int) -> FloatArray:

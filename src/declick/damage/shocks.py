@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import median_filter, uniform_filter1d
+from scipy.signal import butter, sosfilt, sosfiltfilt
 from scipy.stats import chi2
 
 from declick.clicks import FloatArray
@@ -21,9 +22,11 @@ QUANTILE = 0.3
 SCALE_S = 0.1
 SMOOTHED = 5
 LENGTHS_S = (0.0, 0.1e-3, 0.4e-3, 1.5e-3)
-LOW_RATE_HZ = 5512.0
+LOW_RATE_HZ, PUSH_HZ = 5512.0, 150.0
 LOW_ORDER_S, LOW_WINDOW_S = 2e-3, 0.05
 LOW_LENGTHS_S = (0.0, 0.4e-3, 1.5e-3)
+SLOW_RATE_HZ, SLOW_HZ, SLOW_AFTER_S = 1500.0, 300.0, 15e-3
+SLOW_ORDER_S, SLOW_WINDOW_S = 0.02, 0.25
 SHORT = 2  # of the windows say where a shock begins and ends
 # What is so unlikely in Gaussian noise begins a shock; groove noise has longer tails than that.
 BEGINS, GOES_ON = 1e-10, 1e-3
@@ -41,6 +44,8 @@ class Shocks:
         Half-open frames, of all channels together.
     peaks : ndarray, shape (shocks,)
         Of the whitened sound, over the robust scale of the noise.
+    slow : ndarray, shape (shocks,)
+        The same below 300 Hz, at the shock and shortly after it.
     filters : ndarray, shape (channels, order + 1)
         Whitening filter of each channel's noise.
     scale : ndarray, shape (frames, channels)
@@ -50,6 +55,7 @@ class Shocks:
     starts: NDArray[np.int64]
     stops: NDArray[np.int64]
     peaks: FloatArray
+    slow: FloatArray
     filters: FloatArray
     scale: FloatArray
 
@@ -126,7 +132,11 @@ def find_shocks(samples: FloatArray, sample_rate: float) -> Shocks:
     begins, goes_on, height = treble.begins, treble.goes_on, treble.height
     step = max(1, round(sample_rate / LOW_RATE_HZ))
     if step > 1 and frames >= 64 * step:
-        slow = samples[: frames // step * step].reshape(-1, step, channels).mean(axis=1)
+        # What swings more slowly is a thump: no push, but what follows one.
+        pushes = sosfilt(
+            butter(1, PUSH_HZ, "highpass", fs=sample_rate, output="sos"), samples, axis=0
+        )
+        slow = pushes[: frames // step * step].reshape(-1, step, channels).mean(axis=1)
         bass = _measure(slow, sample_rate / step, LOW_LENGTHS_S, LOW_ORDER_S, LOW_WINDOW_S)
         reach = len(slow) * step
         begins[:reach] |= np.repeat(bass.begins, step)
@@ -138,12 +148,35 @@ def find_shocks(samples: FloatArray, sample_rate: float) -> Shocks:
     starts, stops = starts[seeded], stops[seeded]
     peaks = np.array([height[a:b].max() for a, b in zip(starts, stops, strict=True)])
     tall = peaks >= LEAST_PEAK if peaks.size else np.zeros(0, bool)
+    starts, stops = starts[tall], stops[tall]
     return Shocks(
-        starts=starts[tall],
-        stops=stops[tall],
+        starts=starts,
+        stops=stops,
         peaks=peaks[tall],
+        slow=_slow_heights(samples, starts, stops, sample_rate),
         filters=treble.filters,
         scale=treble.scale,
+    )
+
+
+def _slow_heights(
+    samples: FloatArray,
+    starts: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    sample_rate: float,
+) -> FloatArray:
+    """Return how far each shock stands out of the rumble."""
+    step = max(1, round(sample_rate / SLOW_RATE_HZ))
+    if len(samples) < 64 * step or not starts.size:
+        return np.zeros(starts.size)
+    low = sosfiltfilt(butter(4, SLOW_HZ, fs=sample_rate, output="sos"), samples, axis=0)[::step]
+    height = _measure(low, sample_rate / step, (0.0,), SLOW_ORDER_S, SLOW_WINDOW_S).height
+    after = round(SLOW_AFTER_S * sample_rate)
+    return np.array(
+        [
+            height[max(0, a // step - 2) : (b + after) // step + 1].max(initial=0.0)
+            for a, b in zip(starts, stops, strict=True)
+        ]
     )
 
 
