@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from declick.cli.parser import build_parser
+from declick.damage.draw import RANGES
 from declick.damage.piece import synthesize_piece
 from declick.damage.recipe import load_wear
+from declick.damage.sets import SETS
 from declick.labels import read_labels
 from runs import read, run
 
@@ -165,3 +170,38 @@ def test_nothing_is_overwritten_unasked(clean: Path, tmp_path: Path) -> None:
     assert run("damage", clean, "-o", out, "--overwrite", "-q").status == 0
     assert tree(out) == before
     assert "is a file" in run("damage", clean, "-o", clean).fault
+
+
+# --- the page ---------------------------------------------------------------------------------
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "damage.md"
+
+
+def test_the_page_lists_every_family_with_its_ranges() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    for family, ranges in RANGES.items():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{family}` |"))
+        for values, scale in ((ranges.width_s, 1e3), (ranges.level_db, 1.0)):
+            least, likely, most = (f"{value * scale:g}".replace("-", "−") for value in values)
+            assert f"| {least} · **{likely}** · {most} |" in row, row
+    for name in SETS:
+        assert re.search(rf"^\| .*`{name}`.* \|", text, re.MULTILINE), name
+
+
+def test_commands_and_python_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    (shell,) = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for line in shell.splitlines():
+        words = shlex.split(line, comments=True)
+        assert words[0] == "declick"
+        build_parser().parse_args(words[1:])
+    (python,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    exec(compile(python, "docs/damage.md", "exec"), {"__name__": "example"})
+    assert "clicks; (441000, 2)" in capsys.readouterr().out
+
+
+def test_the_json_of_the_page_is_wear(tmp_path: Path) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "wear.json").write_text(block, encoding="utf-8")
+    assert len(load_wear(tmp_path / "wear.json").damages) == 1
