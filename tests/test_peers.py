@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import soundfile
 
 from declick.bench.peers import PEERS, PeerError, repair_regions
 from declick.bench.peers.aligned import check_aligned
-from declick.bench.peers.running import run
+from declick.bench.peers.running import mortal, run
 from declick.bench.peers.screen import screen
 from declick.errors import SettingsError
 
@@ -197,9 +199,33 @@ def test_a_peer_that_hangs_is_killed_with_its_children(
     command = ["sh", "-c", f"sleep 70 & echo $! >{tmp_path}/child; sleep 70"]
     with pytest.raises(PeerError, match=f"slow: {reason}.*killed"):
         run(command, name="slow", limit_s=limit_s, idle_limit_s=idle_limit_s)
-    child = Path("/proc") / (tmp_path / "child").read_text().strip()
-    deadline = time.monotonic() + 5
-    while child.exists() and " Z " not in (child / "stat").read_text():
+    wait_until(lambda: is_gone((tmp_path / "child").read_text().strip()))
+
+
+def test_a_peer_does_not_outlive_us(tmp_path: Path) -> None:
+    if not mortal():
+        pytest.skip("no setpriv here")
+    command = ["sh", "-c", f"echo $$ >{tmp_path}/child; exec sleep 70"]
+    work = "from declick.bench.peers.running import run\n"
+    work += f"run({command!r}, name='slow', limit_s=60)"
+    ours = subprocess.Popen([sys.executable, "-c", work])
+    child = tmp_path / "child"
+    wait_until(lambda: child.exists() and child.read_text().strip() != "")
+    ours.kill()
+    ours.wait()
+    wait_until(lambda: is_gone(child.read_text().strip()))
+
+
+def is_gone(pid: str) -> bool:
+    try:
+        return " Z " in (Path("/proc") / pid / "stat").read_text()
+    except OSError:
+        return True
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from declick.bench.peers.peer import PeerError
-from declick.bench.peers.running import Meter, cpu_s, kill_session, state
+from declick.bench.peers.running import Meter, cpu_s, kill_session, mortal, state
 from declick.bench.peers.screen import missing, own_home, screen
 
 MODULE = Path("/usr/lib/audacity/modules/mod-script-pipe.so")
@@ -190,7 +190,7 @@ def audacity(folder: Path) -> Iterator[Session]:
     with screen(window_manager=True) as variables, (folder / "audacity.log").open("wb") as log:
         meter = Meter()
         program = subprocess.Popen(
-            [*_namespace(), "sh", "-c", _ENTER, "sh", str(folder)],
+            [*mortal(), *_namespace(), "sh", "-c", _ENTER, "sh", str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -63,11 +64,13 @@ def run(
     PeerError
         If it cannot be started, exits with another status than 0, or hangs.
     """
+    if shutil.which(command[0]) is None:
+        raise PeerError(f"{name}: cannot be started (no program {command[0]})")
     with tempfile.TemporaryFile() as said:
         meter = Meter()
         try:
             program = subprocess.Popen(
-                [os.fspath(word) for word in command],
+                [*mortal(), *(os.fspath(word) for word in command)],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
@@ -97,6 +100,11 @@ def run(
     if status != 0:
         raise PeerError(f"{name}: failed with status {status} ({last_line(output)})")
     return Finished(output=output, cost=Cost(wall_s=wall_s, cpu_s=cpu_s, peak_mb=meter.peak_mb))
+
+
+def mortal() -> list[str]:
+    """Return words before a command that let it die with us, even if we are killed outright."""
+    return ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 
 
 def kill_session(program: subprocess.Popen[bytes]) -> None:

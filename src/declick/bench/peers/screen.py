@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from declick.bench.peers.peer import PeerError
-from declick.bench.peers.running import kill_session
+from declick.bench.peers.running import kill_session, mortal
 
 _START_S = 30.0
 
@@ -81,18 +81,14 @@ def own_home(folder: Path) -> dict[str, str]:
 def _start(
     command: list[str], *, env: dict[str, str] | None = None, keep: tuple[int, ...] = ()
 ) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **(env or {})},
-            pass_fds=keep,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise PeerError(
-            f"{command[0]}: cannot be started ({error.strerror or error}); "
-            "apt-get install xvfb openbox"
-        ) from None
+    if missing(command[:1]):
+        raise PeerError(f"{command[0]}: not installed; apt-get install xvfb openbox")
+    return subprocess.Popen(
+        [*mortal(), *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **(env or {})},
+        pass_fds=keep,
+        start_new_session=True,
+    )
