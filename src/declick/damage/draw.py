@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from itertools import cycle
 
 import numpy as np
 
-from declick.clicks import Kind
 from declick.damage.arrivals import draw_times, draw_turns
 from declick.damage.bank import Bank
+from declick.damage.families import RANGES, FamilyRanges
 from declick.damage.model import Bed, Chain, Damage, Family, Ring, Thump, Wear
+from declick.damage.wear_settings import EQUALISATIONS, Range, WearSettings
 from declick.errors import SettingsError
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "Chain",
     "Damage",
     "Family",
-    "Range",
     "Ring",
     "Thump",
     "Wear",
@@ -30,170 +29,6 @@ __all__ = [
     "draw_faint",
     "draw_wear",
 ]
-
-Range = tuple[float, float]
-Triangle = tuple[float, float, float]
-"""Least, most likely and greatest value of a triangular distribution."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FamilyRanges:
-    """What the clicks of one family are drawn from.
-
-    Parameters
-    ----------
-    kind : Kind
-        What the truth calls them.
-    width_s : Triangle
-        Of the push (or of the loss of music), on a logarithmic scale.
-    level_db : Triangle
-        Peak over the music's local rms level.
-    halves : tuple of int
-        Fewest and most half waves of a push.
-    vertical, wall : float
-        Shares of the pushes that are vertical (dirt lifts the stylus) and that hurt one wall; the
-        rest is lateral. A record leans half way to shares of its own.
-    """
-
-    kind: Kind
-    width_s: Triangle
-    level_db: Triangle
-    halves: tuple[int, int] = (2, 4)
-    vertical: float = 0.45
-    wall: float = 0.35
-
-
-RANGES: Mapping[Family, FamilyRanges] = {
-    Family.TICK: FamilyRanges(
-        kind=Kind.TICK, width_s=(0.03e-3, 0.12e-3, 0.5e-3), level_db=(0.0, 5.0, 22.0)
-    ),
-    Family.POP: FamilyRanges(
-        kind=Kind.POP, width_s=(0.6e-3, 0.8e-3, 4e-3), level_db=(5.0, 10.0, 22.0)
-    ),
-    Family.CRACKLE: FamilyRanges(
-        kind=Kind.CRACKLE, width_s=(0.02e-3, 0.06e-3, 0.2e-3), level_db=(-10.0, -6.0, 6.0)
-    ),
-    Family.RING: FamilyRanges(
-        kind=Kind.POP, width_s=(0.2e-3, 0.6e-3, 2e-3), level_db=(6.0, 10.0, 22.0)
-    ),
-    Family.THUMP: FamilyRanges(
-        kind=Kind.THUMP, width_s=(0.4e-3, 1e-3, 4e-3), level_db=(8.0, 12.0, 22.0), wall=0.2
-    ),
-    Family.SCRATCH: FamilyRanges(
-        kind=Kind.SCRATCH,
-        width_s=(0.1e-3, 0.3e-3, 1.5e-3),
-        level_db=(3.0, 10.0, 20.0),
-        vertical=0.3,
-        wall=0.6,
-    ),
-    Family.GOUGE: FamilyRanges(
-        kind=Kind.DROPOUT,
-        width_s=(0.5e-3, 1.5e-3, 10e-3),
-        level_db=(0.0, 6.0, 15.0),
-        halves=(3, 9),
-        wall=0.6,
-    ),
-    Family.DROPOUT: FamilyRanges(
-        kind=Kind.DROPOUT,
-        width_s=(0.5e-3, 3e-3, 20e-3),
-        level_db=(-20.0, -12.0, -5.0),
-        vertical=0.1,
-        wall=0.5,
-    ),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class WearSettings:
-    """What wear is drawn from; defaults are those of a played, not a ruined, LP.
-
-    Parameters
-    ----------
-    rates_hz : mapping from Family to float
-        Clicks a second, on average; scratches have `scratches`.
-    scratches : float
-        How many scratches the needle crosses in each turn, on average.
-    scratch_turns : Range
-        For how many turns a scratch is met, evenly on a logarithmic scale.
-    turn_s : float
-        Time of one revolution: 1.8 (33 1/3 per minute), 1.3333 (45), 0.7692 (78).
-    speed_error : float
-        Greatest relative error of the turntable's speed.
-    equalisation : str
-        "riaa"; "shellac" for electrical recordings before it; "none".
-    cluster_share, cluster_size, cluster_spread_s : float
-        How ticks, crackle and real clicks come in bursts: `arrivals.draw_times`.
-    turn_depth : float
-        By how much their rate swings once a turn, 0..1.
-    level_db : float
-        Added to the level of every click.
-    bed : bool
-        Whether there is groove noise.
-    hiss_db, rumble_db : Range
-        Rms level of hiss and rumble against the music's.
-    bed_crackle_hz : Range
-        Faint ticks a second in the bed.
-    clip_level : float
-        Where damaged samples are clipped; full scale is 1.
-
-    Raises
-    ------
-    SettingsError
-        Where a value cannot be.
-    """
-
-    rates_hz: Mapping[Family, float] = field(
-        default_factory=lambda: {
-            Family.TICK: 3.0,
-            Family.POP: 0.5,
-            Family.CRACKLE: 6.0,
-            Family.RING: 0.1,
-            Family.THUMP: 0.1,
-        }
-    )
-    scratches: float = 0.0
-    scratch_turns: Range = (6.0, 40.0)
-    turn_s: float = 1.8
-    speed_error: float = 0.005
-    equalisation: str = "riaa"
-    cluster_share: float = 0.5
-    cluster_size: float = 5.0
-    cluster_spread_s: float = 0.015
-    turn_depth: float = 0.4
-    level_db: float = 0.0
-    bed: bool = False
-    hiss_db: Range = (-60.0, -45.0)
-    rumble_db: Range = (-60.0, -45.0)
-    bed_crackle_hz: Range = (0.0, 10.0)
-    clip_level: float = 1.0
-
-    def __post_init__(self) -> None:
-        wrong = [family for family, rate in self.rates_hz.items() if not 0 <= rate < math.inf]
-        if wrong or Family.SCRATCH in self.rates_hz:
-            raise SettingsError(
-                f"rates_hz: {(wrong or [Family.SCRATCH])[0]} needs a rate from 0 on "
-                "(scratches have a setting of their own)"
-            )
-        if self.equalisation not in EQUALISATIONS:
-            raise SettingsError(f"equalisation {self.equalisation!r}: {', '.join(EQUALISATIONS)}")
-        shares = (self.cluster_share, self.turn_depth)
-        if not all(0 <= share <= 1 for share in shares) or self.cluster_size < 1:
-            raise SettingsError("cluster_share, turn_depth: 0 to 1; cluster_size: 1 or more")
-        if not (self.turn_s > 0 and self.clip_level > 0 and self.scratches >= 0):
-            raise SettingsError("turn_s, clip_level: more than 0; scratches: 0 or more")
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if isinstance(value, tuple) and value[0] > value[1]:
-                raise SettingsError(f"{item.name}: {value[0]:g} is above {value[1]:g}")
-
-
-# Time constants of bass, turnover and treble in s. Before RIAA (1954) electrical 78s turned over
-# at 250-500 Hz without a fixed treble cut (IASA TC-04, 5.2).
-EQUALISATIONS: Mapping[str, tuple[float, float, float]] = {
-    "riaa": (3180e-6, 318e-6, 75e-6),
-    "shellac": (3180e-6, 450e-6, 0.0),
-    "none": (0.0, 0.0, 0.0),
-}
 
 
 def draw_chain(rng: np.random.Generator, settings: WearSettings | None = None) -> Chain:
