@@ -93,7 +93,7 @@ def test_the_difference_of_a_pair_becomes_bank_and_labels(
     assert told["pair"]["offset"] == 0
     _, _, planted = pair()
     assert len(read_bank(bank).clicks) == len(planted)
-    marked = read_labels(labels, RATE, channels=2)
+    marked = read_labels(labels, sample_rate=RATE, channels=2, frames=len(pair()[0]))
     assert {click.start for click in marked} == {item.start for item in planted}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -249,3 +251,16 @@ def test_a_thump_is_cut_with_its_swing() -> None:
     for click in thumps:
         assert click.thump_decay_s == pytest.approx(0.035, rel=0.3)
         assert len(click.samples) > 0.08 * RATE
+
+
+def test_the_comparison_in_the_docs_is_the_measured_one() -> None:
+    root = Path(__file__).resolve().parent.parent
+    values = json.loads((root / "results" / "real_clicks.json").read_text(encoding="utf-8"))
+    text = (root / "docs" / "damage.md").read_text(encoding="utf-8")
+    entries = [values[name] for name in ("real", "before", "synthetic")]
+    widths = [" · ".join(f"{x:.2f}" for x in entry["width_ms"][1:4]) for entry in entries]
+    assert f"| width of the core, ms (quartiles) | {' | '.join(widths)} |" in text
+    shares = [f"{100 * entry['opposite_share']:.0f} %" for entry in entries]
+    assert f"| opposite in left and right | {' | '.join(shares)} |" in text
+    rings = [f"{100 * entry['ring_share']:.0f} %" for entry in entries]
+    assert f"| a ring stands out | {' | '.join(rings)} |" in text
