@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -52,7 +52,7 @@ class _Found:
     clicks: list[BankedClick] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     strengths: list[float] = field(default_factory=list)
-    kinds: Counter[Kind] = field(default_factory=Counter)
+    kinds: dict[Kind, float] = field(default_factory=lambda: defaultdict(float))
     counts: list[int] = field(default_factory=list)
     beds: list[float] = field(default_factory=list)
     seconds: float = 0.0
@@ -161,18 +161,18 @@ def _harvest_window(
     found.strengths += shocks.peaks[own].tolist()
     found.counts += count_cells(times - core_start / rate, (core_stop - core_start) / rate)
     found.beds.append(float(np.sqrt(np.mean(noise**2))))
-    cut = [cut_click(sound, shocks, int(index), noise, beds, rate, start) for index in own]
-    clicks = [click for click in cut if click is not None]
-    found.kinds.update(click.kind for click in clicks)
-    # Those that stand too close together to be cut are shared out like the others.
-    rest = len(own) - len(clicks)
-    share = Counter(click.kind for click in clicks)
-    for kind, count in share.items():
-        found.kinds[kind] += round(rest * count / len(clicks))
-    if len(clicks) > quota:
-        kept = np.sort(rng.permutation(len(clicks))[:quota])
-        clicks = [clicks[k] for k in kept]
-    found.clicks += clicks
+    # In any order, so that what is kept of many is a fair sample of them.
+    clicks: list[BankedClick] = []
+    for index in rng.permutation(own):
+        click = cut_click(sound, shocks, int(index), noise, beds, rate, start)
+        if click is not None:
+            clicks.append(click)
+            if len(clicks) == quota:
+                break
+    # Those that were not cut, or stand too close together for it, are shared out like the others.
+    for kind, count in Counter(click.kind for click in clicks).items():
+        found.kinds[kind] += len(own) * count / len(clicks)
+    found.clicks += sorted(clicks, key=lambda click: click.time_s)
 
 
 def bed_level(sound: FloatArray, rate: float) -> FloatArray:
