@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -176,9 +176,9 @@ def measure(
                     continue
                 started = time.monotonic()
                 peer = peers[tool]
-                for cell in _run(
-                    peer, setting, [made[item.name] for item in some], plan, keep, workers
-                ):
+                known = {cell["item"] for cell in book.cells if cell.get("mos_worn") is not None}
+                some_made = [made[item.name] for item in some]
+                for cell in _run(peer, setting, some_made, plan, keep, known, workers):
                     book.add({"tool": tool, "version": versions[tool], **cell})
                 took = time.monotonic() - started
                 say(f"{name}: {tool} at {setting:g}, {len(some)} items, {took:.1f} s")
@@ -258,9 +258,18 @@ def _make_all(
 
 
 def _run(
-    peer: Peer, setting: float, items: Sequence[Made], plan: Plan, keep: bool, workers: Workers
+    peer: Peer,
+    setting: float,
+    items: Sequence[Made],
+    plan: Plan,
+    keep: bool,
+    known: Set[str],
+    workers: Workers,
 ) -> list[Cell]:
-    """Run one tool at one setting on some items, and score."""
+    """Run one tool at one setting on some items, and score.
+
+    Of the items in `known`, the quality of the worn sound has been scored before.
+    """
     at_default = setting == peer.default
     label = peer.name if at_default else f"{peer.name}@{setting:g}"
     targets = [made.worn.with_name(f"{made.item.source}.{label}.wav") for made in items]
@@ -273,6 +282,7 @@ def _run(
             made=made,
             restored=target,
             with_quality=with_quality and made.item.set not in ("control", SIDE),
+            with_worn=made.item.name not in known,
         )
         for made, target, cost in zip(items, targets, costs, strict=True)
         if isinstance(cost, Cost)

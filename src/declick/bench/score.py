@@ -25,11 +25,22 @@ IMPROVED_DB = 6.0
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What to score: an item and what a tool made of it."""
+    """What to score: an item and what a tool made of it.
+
+    Parameters
+    ----------
+    made : Made
+    restored : Path
+    with_quality : bool
+        Whether to ask ViSQOL, which is slow...
+    with_worn : bool
+        ...of the worn sound, too, which is the same for every tool.
+    """
 
     made: Made
     restored: Path
     with_quality: bool = False
+    with_worn: bool = False
 
 
 def read_sound(path: Path) -> FloatArray:
@@ -89,7 +100,8 @@ def score(task: Task) -> dict[str, Any]:
     }
     if task.with_quality and events:
         values["mos"] = _plain(mean_opinion(clean, restored, events, RATE), 3)
-        values["mos_worn"] = _plain(mean_opinion(clean, worn, events, RATE), 3)
+        if task.with_worn:
+            values["mos_worn"] = _plain(mean_opinion(clean, worn, events, RATE), 3)
     return values
 
 

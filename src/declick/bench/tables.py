@@ -179,8 +179,8 @@ def _with_worn(
     cells = []
     for name in names:
         rows = (results.row(tool, name) for tool in results.measured)
-        row = next((r for r in rows if r is not None), None)
-        cells.append(_NOTHING if row is None else show(row[worn_key]))
+        known = (row[worn_key] for row in rows if row is not None)
+        cells.append(show(next((value for value in known if value is not None), None)))
     head, rule, *rest = text.splitlines()
     return "\n".join([head, rule, "| *nothing done* | " + " | ".join(cells) + " |", *rest])
 
