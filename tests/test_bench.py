@@ -19,7 +19,7 @@ from declick.bench.journal import Journal
 from declick.bench.listening import strongest
 from declick.bench.metrics import Event
 from declick.bench.peers import PEERS, Cost, Peer, PeerError
-from declick.bench.results import assemble, read_results, write_results
+from declick.bench.results import assemble, command_line, read_results, write_results
 from declick.bench.rows import summarize
 from declick.bench.run import Measured, Plan, measure
 from declick.bench.score import Task, gap_class, score
@@ -342,7 +342,7 @@ def test_tables_say_what_the_results_say(values: dict[str, Any]) -> None:
     assert row is not None
     gain = TABLES["gain"](results)
     assert f"**{row['gain_db']:.1f}**" in gain
-    assert "| lazy | 0.0 | 0.0 |" in gain
+    assert "| lazy | 0.0 | 0.0 | 0.0 |" in gain
     assert "worn**: perfect gains" in TABLES["losses"](results)
     assert "| perfect | 1.0 | 0 | none |" in TABLES["harm"](results)
     assert "gouge, " in TABLES["gaps"](results)
@@ -383,6 +383,12 @@ def test_the_pages_show_the_committed_results() -> None:
         assert text == fill(text, results), (
             f"declick bench --tables results/bench.json --into {page}"
         )
+
+
+def test_the_command_is_the_one_that_makes_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["declick", "bench", "--sweep", "--resume", "--again", "gwc", "--clean", "my music"]
+    monkeypatch.setattr("sys.argv", words)
+    assert command_line() == "declick bench --sweep --clean 'my music'"
 
 
 # --- command line -----------------------------------------------------------------------------

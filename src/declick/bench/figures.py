@@ -112,6 +112,8 @@ def _draw_gains(path: Path, results: Results) -> Path:
         axes.plot(xs, ys, linestyle="", markersize=6, label=tool, **form)
     axes.set_xticks(range(len(names)), names)
     axes.set_ylabel("SNR gain, median over the music (dB)", fontsize=10)
-    axes.legend(fontsize=9, frameon=False, ncols=3)
+    axes.legend(
+        fontsize=9, frameon=False, ncols=len(tools), loc="lower right", bbox_to_anchor=(1.0, 1.0)
+    )
     figure.tight_layout()
     return look.save_png(figure, path)

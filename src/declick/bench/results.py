@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import scipy
 
 from declick import __version__
 from declick.bench import metrics
+from declick.bench.corpus import SIDE
 from declick.bench.peers import Peer
 from declick.bench.quality import quality_version
 from declick.bench.rows import Cell, summarize
@@ -39,7 +41,7 @@ def assemble(
     command : str
         That made them.
     elapsed_s : float
-        Time that it took.
+        Time that the last part of it took; all tools together count, if they took longer.
     """
     groups: dict[tuple[str, float, str], list[Cell]] = {}
     failures: dict[tuple[str, float, str], str] = {}
@@ -49,7 +51,7 @@ def assemble(
             failures.setdefault(key, cell["error"])
         else:
             groups.setdefault(key, []).append(cell)
-    order = {name: index for index, name in enumerate((*SETS, "side"))}
+    order = {name: index for index, name in enumerate((*SETS, SIDE))}
     tools = {name: index for index, name in enumerate(peers)}
 
     def place(key: tuple[str, float, str]) -> tuple[int, int, float]:
@@ -59,13 +61,14 @@ def assemble(
         {"tool": key[0], "setting": key[1], "set": key[2], **summarize(groups[key])}
         for key in sorted(groups, key=place)
     ]
+    at_work_s = sum(cell["cost"]["wall_s"] for cell in measured.cells if "cost" in cell)
     # What was measured counts, not what happens to be installed now.
     versions = {cell["tool"]: cell["version"] for cell in measured.cells}
     return {
         "schema": SCHEMA,
         "command": command,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "minutes": round(elapsed_s / 60, 1),
+        "minutes": round(max(elapsed_s, at_work_s) / 60, 1),
         "declick": __version__,
         "versions": {
             "python": platform.python_version(),
@@ -171,5 +174,12 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def command_line() -> str:
-    """Return what was typed."""
-    return " ".join(["declick", *sys.argv[1:]])
+    """Return what makes these results from nothing: what was typed, but for --resume and such."""
+    words = iter(sys.argv[1:])
+    kept = ["declick"]
+    for word in words:
+        if word == "--again":
+            next(words, None)
+        elif word not in ("--resume", "--overwrite"):
+            kept.append(word)
+    return shlex.join(kept)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from declick.bench.corpus import SIDE
 from declick.bench.score import GAPS_MS, gap_class
 from declick.damage.sets import SETS
 from declick.errors import ReadError, WriteError
@@ -31,7 +32,7 @@ class Results:
         self.tools: Mapping[str, Any] = values["tools"]
         self._rows = {(r["tool"], float(r["setting"]), r["set"]): r for r in values["rows"]}
         self._failures = {(f["tool"], float(f["setting"]), f["set"]) for f in values["failures"]}
-        self.sets = [name for name in SETS if any(key[2] == name for key in self._rows)]
+        self.sets = [n for n in (*SETS, SIDE) if any(key[2] == n for key in self._rows)]
 
     def row(self, tool: str, name: str, setting: float | None = None) -> Row | None:
         """Return a tool's row for a set, at its default setting if none is given."""
@@ -196,7 +197,7 @@ def harm_table(results: Results) -> str:
         if not results.installed(tool):
             body.append(_absent(results, tool, len(head) - 1))
             continue
-        control, side = results.row(tool, "control"), results.row(tool, "side")
+        control, side = results.row(tool, "control"), results.row(tool, SIDE)
         cells = [tool, about["version"]]
         cells.append(_NOTHING if control is None else _grouped(control["touched_per_min"]))
         for name in off:
