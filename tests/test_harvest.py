@@ -73,7 +73,7 @@ def plant(sound: FloatArray, *, seed: int = 3, scale: float | None = None) -> li
 
 @cache
 def harvested(noise: str) -> tuple[tuple[Planted, ...], Bank]:
-    sound = groove_noise(noise, 20.0)
+    sound = groove_noise(noise, 14.0)
     planted = plant(sound)
     return tuple(planted), harvest(Recording.from_array(sound, RATE), [(0, len(sound))])
 
@@ -95,7 +95,7 @@ def matches(planted: tuple[Planted, ...], bank: Bank) -> dict[int, int]:
 def test_planted_clicks_are_harvested(noise: str) -> None:
     planted, bank = harvested(noise)
     found = matches(planted, bank)
-    assert len(planted) > 200
+    assert len(planted) > 140
     assert len(found) / len(planted) >= 0.95
     assert len(found) / len(bank.clicks) >= 0.95
 

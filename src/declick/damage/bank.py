@@ -48,14 +48,14 @@ class BankedClick:
     onset : int
         First frame in which it rises out of the noise.
     core_start, core_stop : int
-        Frames of the core: where it is above a tenth of its peak, without the ring or thump
+        Frames of the core: where it is above a quarter of its peak, without the ring or thump
         behind it. ``0 <= onset <= core_start < core_stop <= frames``.
     kind : Kind
         tick, pop, crackle or thump.
     peak : float
         Largest magnitude of any sample.
     level_db : float
-        The peak over the robust rms of the groove noise around it.
+        The peak over the robust rms of the groove noise; of a pair, over the music around it.
     left, right : float
         How the main part of it is shared between the channels, -1..1; the greater is 1. Opposite
         signs: a vertical push. 1 and 1 for one channel.

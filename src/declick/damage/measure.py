@@ -197,6 +197,7 @@ def _guess(
         )
         answer[~allowed] = 0.0
         place = int(np.argmax(answer))
-        if answer[place] > best:
+        # Refining a guess seldom doubles what it explains.
+        if answer[place] > max(best, 0.4 * RING_EVIDENCE):
             best, guess = float(answer[place]), (float(hertz[place]), decay)
     return guess
