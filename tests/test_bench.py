@@ -15,6 +15,7 @@ import soundfile
 
 from declick.bench import corpus
 from declick.bench.figures import draw_figures, sweep_of
+from declick.bench.given import regions_of, repair_ourselves
 from declick.bench.journal import Journal
 from declick.bench.listening import strongest
 from declick.bench.metrics import Event
@@ -22,7 +23,7 @@ from declick.bench.peers import PEERS, Cost, Peer, PeerError
 from declick.bench.results import assemble, command_line, read_results, write_results
 from declick.bench.rows import summarize
 from declick.bench.run import Measured, Plan, measure
-from declick.bench.score import Task, gap_class, score
+from declick.bench.score import Task, gap_class, read_sound, score
 from declick.bench.tables import TABLES, Results, all_tables, fill, fill_pages
 from declick.cli import main
 from declick.damage.piece import synthesize_piece
@@ -137,6 +138,34 @@ def test_the_same_damage_whatever_else_is_made(music: Path, tmp_path: Path) -> N
     assert first.worn.read_bytes() != first.clean.read_bytes()
     side = corpus.make(many[-1], tmp_path, None)
     assert soundfile.info(side.worn).frames == 6 * RATE
+
+
+def test_given_places_are_short_and_all_that_is_hurt(music: Path, tmp_path: Path) -> None:
+    paths = corpus.find_music(music, "tune")
+    (item,) = corpus.list_items(paths, [corpus.GIVEN], seconds=3.0, side_s=6.0)
+    made = corpus.make(item, tmp_path, None)
+    regions = regions_of(made)
+    assert 0 < len(regions) <= 12
+    clean, worn = read_sound(made.clean), read_sound(made.worn)
+    for start, stop in regions:
+        assert stop - start <= corpus.LONGEST_GIVEN
+        assert np.any(worn[start:stop] != clean[start:stop])
+        worn[start:stop] = clean[start:stop]
+    assert np.array_equal(worn, clean)
+
+
+def test_we_mend_given_places_and_nothing_else(music: Path, tmp_path: Path) -> None:
+    paths = corpus.find_music(music, "tune")
+    (item,) = corpus.list_items(paths, [corpus.GIVEN], seconds=3.0, side_s=6.0)
+    made = corpus.make(item, tmp_path, None)
+    regions = regions_of(made)
+    cost = repair_ourselves(made.worn, tmp_path / "out.wav", regions)
+    assert cost.wall_s > 0
+    worn, restored = read_sound(made.worn), read_sound(tmp_path / "out.wav")
+    assert not np.array_equal(restored, worn)
+    for start, stop in regions:
+        restored[start:stop] = worn[start:stop]
+    assert np.array_equal(restored, worn)
 
 
 def test_music_of_other_kinds_is_brought_to_one(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 import scipy.signal
 import soundfile
 
+from declick.bench.metrics import events_of
 from declick.clicks import Click, FloatArray
-from declick.damage.apply import wear
+from declick.damage.apply import Worn, wear
 from declick.damage.bank import Bank, read_bank
 from declick.damage.draw import draw_wear
 from declick.damage.harvest import harvest
@@ -26,6 +27,10 @@ RATE = 44100
 SEED = 1877  # the year of the phonograph
 # The long one: all damage of "worn" over many pieces of music in a row.
 SIDE = "side"
+# Short damage whose places the tools are told.
+GIVEN = "given"
+LONGEST_GIVEN = 128  # frames; more is refused by Audacity's Repair
+_MOST_GIVEN = 12  # places a piece; Audacity takes half a second for each
 SPLITS = ("report", "tune")
 _SUFFIXES = (".flac", ".wav", ".aif", ".aiff")
 _JOINT_S = 0.02
@@ -89,7 +94,7 @@ class Item:
     Parameters
     ----------
     set : str
-        A name of `SETS`, or `SIDE`.
+        A name of `SETS`, `SIDE`, or `GIVEN`.
     source : str
         Which music, by its name.
     music : tuple of Path
@@ -161,7 +166,7 @@ def list_items(
     ----------
     music : sequence of Path
     sets : sequence of str
-        Names of `SETS`, and `SIDE`.
+        Names of `SETS`, `SIDE` and `GIVEN`.
     seconds : float
         Length of each excerpt, cut from the middle of its recording.
     side_s : float
@@ -230,16 +235,31 @@ def make(item: Item, folder: Path, bank: Bank | None) -> Made:
     rng = np.random.default_rng([SEED, *(zlib.crc32(w.encode()) for w in (item.set, item.source))])
     # No faint ticks in the bed: whether they are music or damage is a matter of taste, and a tool
     # that mends them should neither gain nor lose by it.
-    settings = replace(SETS["worn" if item.set == SIDE else item.set], bed_crackle_hz=(0.0, 0.0))
+    base = {SIDE: "worn", GIVEN: "tick"}.get(item.set, item.set)
+    settings = replace(SETS[base], bed_crackle_hz=(0.0, 0.0))
     bank = bank if item.set == "real" else None
     drawn = draw_wear(rng, len(music) / RATE, settings, bank=bank)
     laid = wear(music, RATE, drawn, bank=bank)
+    if item.set == GIVEN:
+        laid = _only_short(laid)
     place = folder / item.set
     place.mkdir(parents=True, exist_ok=True)
     clean, worn = (place / f"{item.source}.{name}.wav" for name in ("clean", "worn"))
     soundfile.write(clean, laid.clean, RATE, subtype="PCM_24")
     soundfile.write(worn, laid.worn, RATE, subtype="PCM_24")
     return Made(item=item, clean=clean, worn=worn, clicks=tuple(laid.clicks))
+
+
+def _only_short(laid: Worn) -> Worn:
+    """Keep only short cores, up to twelve of them: these places are hurt, and nothing else."""
+    events = [e for e in events_of(laid.clicks, RATE) if e.stop - e.start <= LONGEST_GIVEN]
+    step = max(1, len(events) // _MOST_GIVEN)
+    chosen = events[::step][:_MOST_GIVEN]
+    worn = laid.clean.copy()
+    for event in chosen:
+        worn[event.start : event.stop] = laid.worn[event.start : event.stop]
+    clicks = [Click(e.start, e.stop, e.stop, channel) for e in chosen for channel in (0, 1)]
+    return replace(laid, worn=worn, clicks=clicks, laid=[])
 
 
 def gather_bank(folder: Path | None) -> Bank | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from declick.bench.abx import REFERENCE, AbxItem, write_abx
-from declick.bench.corpus import RATE, SEED, SIDE, Item, Made, make
+from declick.bench.corpus import GIVEN, RATE, SEED, SIDE, Item, Made, make
 from declick.bench.metrics import Event, events_of
 from declick.bench.peers import Peer, PeerError
 from declick.bench.run import Plan, Say, prepare
@@ -55,7 +55,7 @@ def make_pack(
 def choose(items: Sequence[Item]) -> list[Item]:
     """Return two pieces of each set that has damage, other ones for each set."""
     chosen: list[Item] = []
-    names = dict.fromkeys(item.set for item in items if item.set not in ("control", SIDE))
+    names = dict.fromkeys(item.set for item in items if item.set not in ("control", GIVEN, SIDE))
     for number, name in enumerate(names):
         of_set = [item for item in items if item.set == name]
         for k in range(min(_PIECES, len(of_set))):

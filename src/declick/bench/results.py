@@ -16,12 +16,10 @@ import scipy
 
 from declick import __version__
 from declick.bench import metrics
-from declick.bench.corpus import SIDE
 from declick.bench.peers import Peer
 from declick.bench.quality import quality_version
 from declick.bench.rows import Cell, summarize
-from declick.bench.run import Measured
-from declick.damage.sets import SETS
+from declick.bench.run import ALL_SETS, Measured
 from declick.errors import ReadError, WriteError
 from declick.parallel import available_cores
 
@@ -51,7 +49,7 @@ def assemble(
             failures.setdefault(key, cell["error"])
         else:
             groups.setdefault(key, []).append(cell)
-    order = {name: index for index, name in enumerate((*SETS, SIDE))}
+    order = {name: index for index, name in enumerate(ALL_SETS)}
     tools = {name: index for index, name in enumerate(peers)}
 
     def place(key: tuple[str, float, str]) -> tuple[int, int, float]:

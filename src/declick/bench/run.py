@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from declick.bench.corpus import (
+    GIVEN,
     SEED,
     SIDE,
     Item,
@@ -21,6 +22,7 @@ from declick.bench.corpus import (
     list_items,
     make,
 )
+from declick.bench.given import REPAIRERS, regions_of
 from declick.bench.journal import Journal
 from declick.bench.peers import Cost, Peer, PeerError
 from declick.bench.quality import quality_version
@@ -31,7 +33,7 @@ from declick.damage.sets import SETS
 from declick.errors import SettingsError
 from declick.parallel import Workers
 
-ALL_SETS = (*SETS, SIDE)
+ALL_SETS = (*SETS, GIVEN, SIDE)
 # At every setting: what a tool gains on a worn record, and what it costs on a clean one.
 SWEEP_SETS = ("control", "worn")
 Say = Callable[[str], None]
@@ -158,6 +160,7 @@ def measure(
             runs = [
                 (tool, setting)
                 for tool in tools[turn:] + tools[:turn]
+                if name != GIVEN or tool in REPAIRERS
                 for setting in _settings(peers[tool], name, plan.sweep)
             ]
             chosen = [item for item in items if item.set == name]
@@ -275,13 +278,16 @@ def _run(
     targets = [made.worn.with_name(f"{made.item.source}.{label}.wav") for made in items]
     for target in targets:
         target.unlink(missing_ok=True)
-    costs = _mend(peer, setting, list(zip([m.worn for m in items], targets, strict=True)))
+    if items[0].item.set == GIVEN:
+        costs = [_repair(peer.name, one, path) for one, path in zip(items, targets, strict=True)]
+    else:
+        costs = _mend(peer, setting, list(zip([m.worn for m in items], targets, strict=True)))
     with_quality = plan.quality and at_default and quality_version() is not None
     tasks = [
         Task(
             made=made,
             restored=target,
-            with_quality=with_quality and made.item.set not in ("control", SIDE),
+            with_quality=with_quality and made.item.set not in ("control", GIVEN, SIDE),
             with_worn=made.item.name not in known,
         )
         for made, target, cost in zip(items, targets, costs, strict=True)
@@ -305,6 +311,14 @@ def _run(
         for target in targets:
             target.unlink(missing_ok=True)
     return cells
+
+
+def _repair(tool: str, made: Made, target: Path) -> Cost | str:
+    """Tell a tool the places; return its cost, or what went wrong."""
+    try:
+        return REPAIRERS[tool](made.worn, target, regions_of(made))
+    except PeerError as error:
+        return str(error)
 
 
 def _mend(peer: Peer, setting: float, pairs: list[tuple[Path, Path]]) -> list[Cost | str]:

@@ -19,7 +19,7 @@ from declick.errors import ReadError
 # Upper ends of the classes of gap lengths, in ms.
 GAPS_MS = (0.35, 0.75, 1.5, 3.0, 7.0, 14.0, math.inf)
 # Where gaps are scored: lone events that lose the music.
-GAP_SETS = ("tick", "pop", "gouge", "dropout")
+GAP_SETS = ("tick", "pop", "gouge", "dropout", "given")
 IMPROVED_DB = 6.0
 
 

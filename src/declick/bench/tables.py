@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from declick.bench.corpus import SIDE
+from declick.bench.corpus import GIVEN, SIDE
 from declick.bench.score import GAPS_MS, gap_class
 from declick.damage.sets import SETS
 from declick.errors import ReadError, WriteError
@@ -91,6 +91,8 @@ def _by_set(
     """Return a table of tools against sets; the best of a column in bold."""
     names = [name for name in results.sets if name not in without]
     missing = [n for n in results.values["missing"] if n not in names and n not in without]
+    if not names and not missing:
+        return "Not measured."
     winners: dict[str, str] = {}
     for name in names:
         found = [
@@ -182,6 +184,8 @@ def _with_worn(
         rows = (results.row(tool, name) for tool in results.measured)
         known = (row[worn_key] for row in rows if row is not None)
         cells.append(show(next((value for value in known if value is not None), None)))
+    if not names:
+        return text
     head, rule, *rest = text.splitlines()
     return "\n".join([head, rule, "| *nothing done* | " + " | ".join(cells) + " |", *rest])
 
@@ -242,6 +246,24 @@ def gap_table(results: Results) -> str:
             shown = [f"**{text}**" if text == best else text for text in shown]
             body.append([f"{name}, {length} ms", str(count), *shown])
     return _table(["", "cores", *tools], body)
+
+
+def given_table(results: Results) -> str:
+    """Return how well short cores are filled by the tools that can be told where they are."""
+    number, percent = _number(1), _number(0, 100)
+    body = []
+    for tool in results.measured:
+        row = results.row(tool, GIVEN)
+        if row is not None:
+            gaps = [f"{number(g['median_db'])}" for g in row["gaps"].values()]
+            body.append(
+                [tool, str(row["events"]), number(row["gain_db"]), percent(row["improved"]), *gaps]
+            )
+    rows = [row for tool in results.measured if (row := results.row(tool, GIVEN)) is not None]
+    if not rows:
+        return "Not measured."
+    lengths = [f"gap SDR, {length} ms (dB)" for length in rows[0]["gaps"]]
+    return _table(["", "places", "gain (dB)", "improved (%)", *lengths], body)
 
 
 def losses(results: Results) -> str:
@@ -309,6 +331,7 @@ TABLES: Mapping[str, Callable[[Results], str]] = {
     "quality": quality_table,
     "harm": harm_table,
     "gaps": gap_table,
+    "given": given_table,
     "losses": losses,
     "picture": gain_picture,
     "sweep": sweep_picture,
