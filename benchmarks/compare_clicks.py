@@ -1,6 +1,6 @@
 """Compare synthetic clicks with real ones, both as ``declick harvest`` cuts them from groove noise.
 
-Writes the numbers (JSON) and draws them. What an earlier synthesizer gave stays in the JSON under
+Writes the numbers (JSON), draws them, and puts them in a table of the docs. What an earlier synthesizer gave stays in the JSON under
 ``before``: it was measured once, by the same code, with the synthesizer of version 0.1.
 
     python benchmarks/compare_clicks.py --groove DIR
@@ -148,6 +148,52 @@ def synthetic_records() -> list[tuple[BankedClick, ...]]:
     return records
 
 
+def table(values: dict[str, Any]) -> str:
+    """Return what the docs show of the numbers."""
+
+    def quarters(entry: dict[str, Any], key: str, digits: int) -> str:
+        return " · ".join(f"{value:.{digits}f}" for value in entry[key][1:4])
+
+    def percent(share: float) -> str:
+        return f"{100 * share:.0f} %"
+
+    least = "level, dB above the least that was taken (median · 95 %)"
+    rows: dict[str, list[str]] = {"": [], "---": []}
+    for name, label in LABELS.items():
+        entry = values[name]
+        octaves, levels = entry["octaves_db"], entry["level_over_least_db"]
+        cells = {
+            "": label,
+            "---": "---",
+            "width of the core, ms (quartiles)": quarters(entry, "width_ms", 2),
+            "4 half waves or more": percent(sum(entry["half_waves"][3:])),
+            "octave of 250 Hz, 4 kHz, 16 kHz, dB": " · ".join(
+                f"{octaves[index][2]:.0f}" for index in (2, 6, 8)
+            ),
+            "rms 0.5–2 ms behind the core, dB of the peak (quartiles)": quarters(
+                entry, "tail_db", 0
+            ),
+            least: f"{levels[2]:.1f} · {levels[4]:.1f}",
+            "opposite in left and right": percent(entry["opposite_share"]),
+            "on one wall": percent(entry["one_wall_share"]),
+            "a ring stands out": percent(entry["ring_share"]),
+        }
+        for title, cell in cells.items():
+            # Two cells of the ruler are dashes, not signs.
+            told = cell if title == "---" else cell.replace("-", "−")
+            rows.setdefault(title, []).append(told)
+    lines = [" | ".join([title, *cells]) for title, cells in rows.items()]
+    return "\n".join(f"|{'' if line.startswith(' ') else ' '}{line} |" for line in lines)
+
+
+def show(text: str, page: Path) -> None:
+    """Put the table in the place of the old one."""
+    lines = page.read_text(encoding="utf-8").split("\n")
+    start = next(k for k, line in enumerate(lines) if line.startswith("| | real | "))
+    stop = next(k for k in range(start, len(lines)) if not lines[k].startswith("|"))
+    page.write_text("\n".join([*lines[:start], text, *lines[stop:]]), encoding="utf-8")
+
+
 def draw(values: dict[str, Any], path: Path) -> None:
     import matplotlib
 
@@ -195,6 +241,7 @@ def main() -> None:
     parser.add_argument(
         "--picture", type=Path, default=ROOT / "docs" / "pictures" / "real-clicks.png"
     )
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "damage.md")
     options = parser.parse_args()
     values = json.loads(options.output.read_text()) if options.output.exists() else {}
     if options.groove is not None:
@@ -208,6 +255,7 @@ def main() -> None:
         }
         options.output.write_text(json.dumps(values, indent=1) + "\n")
     draw(values, options.picture)
+    show(table(values), options.page)
 
 
 if __name__ == "__main__":
