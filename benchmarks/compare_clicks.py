@@ -1,7 +1,8 @@
 """Compare synthetic clicks with real ones, both as ``declick harvest`` cuts them from groove noise.
 
-Writes the numbers (JSON), draws them, and puts them in a table of the docs. What an earlier synthesizer gave stays in the JSON under
-``before``: it was measured once, by the same code, with the synthesizer of version 0.1.
+Writes the numbers (JSON), draws them, and puts them in a table of the docs. What an earlier
+synthesizer gave stays in the JSON under ``before``: it was measured once, by the same code, with
+the synthesizer of version 0.1.
 
     python benchmarks/compare_clicks.py --groove DIR
 """
