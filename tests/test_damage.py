@@ -331,7 +331,7 @@ def test_one_side_of_the_disc_is_dirtier() -> None:
 
 @pytest.mark.parametrize("turn_s", [1.8, 60 / 45, 60 / 78])
 def test_scratches_return_with_the_disc(turn_s: float) -> None:
-    chosen = WearSettings(rates_hz={}, scratches=5.0, turn_s=turn_s)
+    chosen = WearSettings(rates_hz={}, scratches=12.0, turn_s=turn_s)
     recipe = draw_wear(np.random.default_rng(7), 120.0, chosen)
     assert abs(recipe.chain.turn_s / turn_s - 1.0) <= 0.005
     numbers = {damage.scratch for damage in recipe.damages}
@@ -388,9 +388,9 @@ def test_pushes_go_up_down_and_to_one_wall() -> None:
     ).T
     balance = np.minimum(abs(left), abs(right))
     opposite, alone = left * right < -0.2, balance < 0.2
-    assert 0.25 < np.mean(opposite) < 0.6
+    assert 0.1 < np.mean(opposite) < 0.5
     assert 0.2 < np.mean(alone) < 0.6
-    assert np.mean(left * right > 0.2) > 0.1
+    assert np.mean(left * right > 0.2) > 0.3
 
 
 def test_the_bed_is_as_loud_as_asked_and_rumbles_up_and_down() -> None:
@@ -435,8 +435,8 @@ def test_faint_ticks_belong_to_the_bed() -> None:
 
 @pytest.mark.parametrize("rate", [22050, RATE, 96000])
 def test_real_clicks_are_brought_to_the_rate(rate: int) -> None:
-    sound = music(2.0, rate)
-    recipe = draw_wear(np.random.default_rng(1), 2.0, SETS["real"], bank=bank())
+    sound = music(4.0, rate)
+    recipe = draw_wear(np.random.default_rng(2), 4.0, SETS["real"], bank=bank())
     assert {damage.bank_index for damage in recipe.damages} == {0, 1}
     done = wear(sound, rate, recipe, bank=bank())
     assert len(done.clicks) >= len(recipe.damages) / 2

@@ -190,18 +190,19 @@ def test_the_page_lists_every_family_with_its_ranges() -> None:
 
 def test_commands_and_python_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    (shell,) = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    for line in shell.splitlines():
-        words = shlex.split(line, comments=True)
-        assert words[0] == "declick"
-        build_parser().parse_args(words[1:])
-    (python,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    shell = "".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    lines = [shlex.split(line, comments=True) for line in shell.splitlines()]
+    commands = [words[1:] for words in lines if words[:1] == ["declick"]]
+    assert sum(words[0] == "damage" for words in commands) >= 4
+    for words in commands:
+        build_parser().parse_args(words)
+    python = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[0]
     exec(compile(python, "docs/damage.md", "exec"), {"__name__": "example"})
     assert "clicks; (441000, 2)" in capsys.readouterr().out
 
 
 def test_the_json_of_the_page_is_wear(tmp_path: Path) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    block = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[0]
     (tmp_path / "wear.json").write_text(block, encoding="utf-8")
     assert len(load_wear(tmp_path / "wear.json").damages) == 1

@@ -19,7 +19,7 @@ def worn_piece(duration_s: float = 6.0) -> tuple[FloatArray, FloatArray, tuple[C
     """Return clean and worn sound, on a 16-bit grid, and the true clicks."""
     clean = np.round(synthesize_piece(duration_s, sample_rate=RATE) * 32768) / 32768
     rates = {Family.TICK: 3.0, Family.POP: 0.85, Family.RING: 0.15, Family.THUMP: 0.3}
-    drawn = draw_wear(np.random.default_rng(8), duration_s, WearSettings(rates_hz=rates))
+    drawn = draw_wear(np.random.default_rng(4), duration_s, WearSettings(rates_hz=rates))
     laid = wear(clean, RATE, drawn)
     worn = np.clip(np.round(laid.worn * 32768) / 32768, -1.0, 1.0 - 2**-15)
     return clean, worn, tuple(laid.clicks)

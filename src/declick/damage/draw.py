@@ -42,12 +42,15 @@ def draw_chain(rng: np.random.Generator, settings: WearSettings | None = None) -
         turnover_s=turnover_s,
         treble_s=treble_s,
         low_cut_hz=_log_uniform(rng, (20.0, 80.0)),
+        pickup_hz=_log_uniform(rng, (6e3, 20e3)),
         ring_hz=float(rng.uniform(2500.0, 5500.0)),
         ring_decay_s=float(rng.uniform(0.008, 0.014)),
         knock_hz=float(rng.uniform(2000.0, 4000.0)),
         knock_decay_s=float(rng.uniform(0.2e-3, 0.5e-3)),
+        knock_db=float(rng.uniform(-20.0, -6.0)),
         hump_hz=float(rng.uniform(12e3, 15e3)),
         hump_decay_s=float(rng.uniform(0.15e-3, 0.3e-3)),
+        hump_db=float(rng.uniform(-36.0, -10.0)),
         thump_hz=float(rng.uniform(60.0, 110.0)),
         arm_hz=float(rng.uniform(7.0, 12.0)),
         thump_fall_s=float(rng.uniform(0.04, 0.08)),
@@ -169,9 +172,9 @@ class _Record:
 
 
 def _draw_record(rng: np.random.Generator, chain: Chain) -> _Record:
-    # Of four grooves that were looked at one was hit sideways, two on single walls, one up and
+    # Of five grooves that were looked at most were hit sideways, one on single walls, one up and
     # down: records differ more than their clicks do.
-    vertical, wall, _ = rng.dirichlet((1.0, 1.0, 0.7))
+    vertical, wall, _ = rng.dirichlet((0.6, 0.8, 1.6))
     return _Record(chain, float(vertical), float(wall))
 
 
@@ -213,7 +216,7 @@ def _draw_shape(
     lengths /= lengths.sum()
     heights = rng.uniform(0.4, 1.0, count) * (-1.0) ** np.arange(count)
     areas = heights * lengths
-    rest = float(rng.normal(0.0, 0.15)) * min(1.0, 0.3e-3 / width_s)
+    rest = float(rng.normal(0.0, 0.2)) * min(1.0, 0.35e-3 / width_s)
     there, back = float(areas[::2].sum()), float(-areas[1::2].sum())
     heights[1::2] *= np.clip((there - rest) / back, 0.2, 5.0)
     heights *= (-1.0 if rng.uniform() < 0.5 else 1.0) / np.max(np.abs(heights))
@@ -231,12 +234,12 @@ def _draw_one(rng: np.random.Generator, family: Family, time_s: float, record: _
         Ring(
             frequency_hz=chain.knock_hz,
             decay_s=chain.knock_decay_s,
-            level_db=float(rng.uniform(-16.0, -8.0)),
+            level_db=chain.knock_db + float(rng.normal(0.0, 2.0)),
         ),
         Ring(
             frequency_hz=chain.hump_hz,
             decay_s=chain.hump_decay_s,
-            level_db=float(rng.uniform(-24.0, -12.0)),
+            level_db=chain.hump_db + float(rng.normal(0.0, 2.0)),
         ),
     ]
     if family is Family.RING:

@@ -35,8 +35,8 @@ class FamilyRanges:
     width_s: Triangle
     level_db: Triangle
     halves: tuple[int, int] = (2, 4)
-    vertical: float = 0.45
-    wall: float = 0.35
+    vertical: float = 0.2
+    wall: float = 0.25
 
 
 RANGES: Mapping[Family, FamilyRanges] = {

@@ -185,12 +185,14 @@ class Chain:
         Time constants of the de-emphasis; RIAA: 3180, 318 and 75 us. 0 for none.
     low_cut_hz : float
         Where the amplifier's subsonic filter (first order) begins; the IEC's lies at 20 Hz.
+    pickup_hz : float
+        From where on the pick-up itself hears less (first order); 0 for none.
     ring_hz, ring_decay_s : float
         The long ring ("beep") behind some pops.
-    knock_hz, knock_decay_s : float
-        The short ring of cantilever and shell.
-    hump_hz, hump_decay_s : float
-        The short ring of the stylus on the vinyl.
+    knock_hz, knock_decay_s, knock_db : float
+        The short ring of cantilever and shell, and its usual level against the push's peak.
+    hump_hz, hump_decay_s, hump_db : float
+        The short ring of the stylus on the vinyl, likewise.
     thump_hz, arm_hz, thump_fall_s, thump_decay_s : float
         The arm's swing: its frequency falls from the first to the second.
     """
@@ -200,12 +202,15 @@ class Chain:
     turnover_s: float = 318e-6
     treble_s: float = 75e-6
     low_cut_hz: float = 20.0
+    pickup_hz: float = 0.0
     ring_hz: float = 4000.0
     ring_decay_s: float = 0.011
     knock_hz: float = 3000.0
     knock_decay_s: float = 0.35e-3
+    knock_db: float = -12.0
     hump_hz: float = 13e3
     hump_decay_s: float = 0.2e-3
+    hump_db: float = -18.0
     thump_hz: float = 85.0
     arm_hz: float = 10.0
     thump_fall_s: float = 0.06
@@ -219,6 +224,7 @@ class Chain:
             turnover_s=(0.0, 1.0),
             treble_s=(0.0, 1.0),
             low_cut_hz=(0.0, 1e4),
+            pickup_hz=(0.0, 1e6),
         )
 
 

@@ -142,13 +142,15 @@ def _response(size: int, sample_rate: float, chain: Chain) -> NDArray[np.complex
 
 
 def de_emphasis(frequency_hz: FloatArray, chain: Chain) -> NDArray[np.complex128]:
-    """Return the response of the phono amplifier: RIAA or another curve, and the low cut."""
+    """Return the response of pick-up and phono amplifier: RIAA or another curve, the low cut."""
     s = 2j * np.pi * frequency_hz
     response = np.ones(np.shape(frequency_hz), dtype=np.complex128)
     if chain.bass_s:
         response *= (1.0 + s * chain.turnover_s) / (1.0 + s * chain.bass_s)
     if chain.low_cut_hz:
         response *= s / (s + 2 * np.pi * chain.low_cut_hz)
+    if chain.pickup_hz:
+        response /= 1.0 + s / (2 * np.pi * chain.pickup_hz)
     return np.asarray(response / (1.0 + s * chain.treble_s))
 
 
