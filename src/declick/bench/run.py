@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from declick import damage
 from declick.bench.corpus import (
     GIVEN,
     SEED,
@@ -148,6 +149,7 @@ def measure(
         "side_minutes": plan.side_minutes,
         "music": {path.stem: _sha256(path)[:16] for path in ready.music},
         "real_clicks": describe_bank(bank),
+        "damage": _damage_hash()[:16],
     }
     book = Journal(journal, corpus, resume=resume)
     for tool in plan.again:
@@ -243,6 +245,12 @@ def _check(plan: Plan, peers: Mapping[str, Peer]) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _damage_hash() -> str:
+    """Return a hash of the code that lays damage on: scores of another code are not gone on with."""
+    parts = sorted(Path(damage.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in parts)).hexdigest()
 
 
 def _settings(peer: Peer, name: str, sweep: bool) -> list[float]:
