@@ -45,8 +45,8 @@ class Journal:
         lines = list(self._read()) if resume and path.exists() else []
         if lines and lines[0] != head:
             raise SettingsError(
-                f"{path}: is of another corpus (other music, split, length or damage); name another "
-                "output with -o, or run without --resume to begin anew"
+                f"{path}: is of another corpus (other music, split, length or damage); name "
+                "another output with -o, or run without --resume to begin anew"
             )
         for cell in lines[1:]:
             self._cells[key_of(cell)] = cell

@@ -248,7 +248,7 @@ def _sha256(path: Path) -> str:
 
 
 def _damage_hash() -> str:
-    """Return a hash of the code that lays damage on: scores of another code are not gone on with."""
+    """Return a hash of the code that lays damage on; scores of other damage do not count."""
     parts = sorted(Path(damage.__file__).parent.glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in parts)).hexdigest()
 
