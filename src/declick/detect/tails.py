@@ -60,6 +60,9 @@ class TailThresholds:
     core_level : float
         The least peak of a core over the level around it: no more than a strong push sets the arm
         or the cartridge swinging.
+    thump_core_ms, thump_push, thump_shortest_ms : float
+        The shortest core, its least peak over that of the sound behind it, and the shortest tail
+        of a thump: a drum stroke with a speck on it has neither.
     """
 
     ring_rise_db: float = 14.0
@@ -71,6 +74,9 @@ class TailThresholds:
     end_db: float = -20.0
     shortest_ms: float = 0.5
     core_level: float = 2.0
+    thump_core_ms: float = 0.1
+    thump_push: float = 0.35
+    thump_shortest_ms: float = 30.0
 
 
 DEFAULT_THRESHOLDS = TailThresholds()
@@ -118,7 +124,9 @@ def find_tails(
     guesses = chain.channel_rings(channel) if chain is not None else ()
     expected = bool(guesses)
     ring_rise, thump_rise = (np.full(len(cores), -np.inf) for _ in range(2))
-    strong = _core_levels(samples, sound, edges, sample_rate) >= thresholds.core_level
+    # Between the cores the two do not differ, so that a core's peak is that up to the next one.
+    pushes = np.maximum.reduceat(np.abs(samples - sound), edges[:, 0])
+    strong = pushes >= thresholds.core_level * _levels(sound, edges, sample_rate)
     if not strong.any():
         return result
     hertz = [ring.frequency_hz for ring in guesses]
@@ -133,7 +141,11 @@ def find_tails(
     limits = [start for start, _ in cores[1:]] + [samples.size]
     for index in _tallest(edges, thump_rise, thump_least, _THUMPS_APART_S * sample_rate):
         stop = cores[index][1]
-        end = _thump_end(sound, missing, thump_dirt, stop, sample_rate, thresholds)
+        if stop - cores[index][0] < thresholds.thump_core_ms * 1e-3 * sample_rate:
+            continue
+        end = _thump_end(
+            sound, missing, thump_dirt, stop, float(pushes[index]), sample_rate, thresholds
+        )
         # The thump goes on under the clicks that follow: their tails carry it.
         while index < len(cores) and cores[index][1] < end:
             longest = max(result[index][0], min(end, limits[index]))
@@ -167,18 +179,14 @@ def find_tails(
     return result
 
 
-def _core_levels(
-    samples: FloatArray, sound: FloatArray, edges: NDArray[np.int64], sample_rate: float
-) -> FloatArray:
-    """Return the peak of each core over the level of the sound around it."""
+def _levels(sound: FloatArray, edges: NDArray[np.int64], sample_rate: float) -> FloatArray:
+    """Return the level of the sound around each core."""
     reach = max(1, round(0.025 * sample_rate))
     power = np.concatenate(([0.0], np.cumsum(sound**2)))
     low = np.maximum(edges[:, 0] - reach, 0)
     high = np.minimum(edges[:, 1] + reach, sound.size)
     level = np.sqrt(np.maximum(power[high] - power[low], 0.0) / np.maximum(high - low, 1))
-    # Between the cores the two do not differ, so that a core's peak is that up to the next one.
-    peaks = np.maximum.reduceat(np.abs(samples - sound), edges[:, 0])
-    return np.asarray(peaks / (level + 1e-9))
+    return np.asarray(level + 1e-9)
 
 
 def _windows(sound: FloatArray, starts: NDArray[np.int64], window: FloatArray) -> FloatArray:
@@ -302,6 +310,7 @@ def _thump_end(
     missing: BoolArray,
     dirty: BoolArray,
     stop: int,
+    push: float,
     sample_rate: float,
     thresholds: TailThresholds,
 ) -> int:
@@ -323,7 +332,10 @@ def _thump_end(
     level = float(np.sqrt(np.mean(before**2))) if before.size else 0.0
     envelope = _envelope(fitted, tail - stop, sample_rate)
     loud = np.flatnonzero(envelope > level * 10.0 ** (thresholds.end_db / 20.0) + 1e-12)
-    if not loud.size or loud[-1] < 0.02 * sample_rate:
+    if not loud.size or loud[-1] < thresholds.thump_shortest_ms * 1e-3 * sample_rate:
+        return stop
+    loudest = float(np.abs(sound[stop : stop + loud[-1]]).max())
+    if push < thresholds.thump_push * loudest:
         return stop
     return stop + int(loud[-1]) + 1
 

@@ -55,6 +55,10 @@ ONSET_RISE: Final = 4.0
 # level and this many times the expected error, as rms.
 COMPANION_SHARE: Final = 0.7
 COMPANION_ERRORS: Final = 3.0
+# Two cores are ends of one gouge where what lies between has been lost by these measures.
+LEAST_REST_MS: Final = 0.1
+BETWEEN_SHARE: Final = 0.6
+BETWEEN_ERRORS: Final = 2.0
 # Shorter rests inside a core are lost too: a slow push crosses zero.
 REST_MS: Final = 0.7
 _ORDER, _CONTEXT = 256, 3072
@@ -92,7 +96,10 @@ def settle_cores(
             last + 1 < len(cores)
             and cores[last + 1][0] - cores[last][1] <= burst
             and cores[last + 1][1] - cores[first][0] <= 3 * burst
-            and _stands_out(samples, cores[last][1], cores[last + 1][0], around)
+            and (
+                _stands_out(samples, cores[last][1], cores[last + 1][0], around)
+                or _lost_between(samples, cores, first, last + 1, around.level, sample_rate)
+            )
         ):
             last += 1
         group = list(cores[first : last + 1])
@@ -152,6 +159,28 @@ def _stands_out(samples: FloatArray, low: int, high: int, around: _Surroundings)
     return bool(np.abs(samples[low:high]).max() > STANDS_OUT * around.peak)
 
 
+def _lost_between(
+    samples: FloatArray,
+    cores: Sequence[Core],
+    first: int,
+    last: int,
+    level: float,
+    sample_rate: float,
+) -> bool:
+    """Return whether the sound between the last two of some cores is not what it should be."""
+    low, high = cores[last - 1][1], cores[last][0]
+    if high - low < LEAST_REST_MS * 1e-3 * sample_rate:
+        return False
+    window = cores[first][0], cores[last][1]
+    others = [*cores[max(0, first - 64) : first], *cores[last + 1 : last + 65]]
+    if _is_onset(samples, window, sample_rate):
+        return False
+    difference, error = _difference(samples, window, others, sample_rate)
+    rest = difference[low - window[0] : high - window[0]]
+    strength = float(np.sqrt(np.mean(rest**2)))
+    return strength > max(BETWEEN_SHARE * level, BETWEEN_ERRORS * error)
+
+
 def _settle(
     samples: FloatArray,
     group: list[Core],
@@ -165,10 +194,11 @@ def _settle(
     hull = group[0][0], group[-1][1]
     core = hull
     onset = _is_onset(samples, hull, sample_rate)
+    strong = _stands_out(samples, *hull, around)
     for _ in range(ROUNDS):
         low, high = max(core[0] - reach, bounds[0]), min(core[1] + reach, bounds[1])
         left = _stands_out(samples, low, core[0], around)
-        right = not onset and _stands_out(samples, core[1], high, around)
+        right = not onset and (strong or _stands_out(samples, core[1], high, around))
         if not (left or right) and (len(group) == 1 or core != hull):
             break
         low = low if left else max(core[0] - margin, bounds[0])
