@@ -40,6 +40,9 @@ SURROUNDINGS_MS: Final = 25.0
 # A neighbourhood is looked at where its peak is this many times the surroundings' usual peak.
 STANDS_OUT: Final = 1.1
 USUAL: Final = 0.8
+# ... and behind a core that stands out itself, or is longer than this: what the push leaves behind it
+# is slow, and no corner for a detector.
+WIDE_MS: Final = 0.35
 # A sample is lost where the damage exceeds this share of the level: more gains nothing on real
 # clicks, whose weak skirts still hold the music.
 LOST_SHARE: Final = 0.2
@@ -194,7 +197,8 @@ def _settle(
     hull = group[0][0], group[-1][1]
     core = hull
     onset = _is_onset(samples, hull, sample_rate)
-    strong = _stands_out(samples, *hull, around)
+    wide = hull[1] - hull[0] > WIDE_MS * 1e-3 * sample_rate
+    strong = wide or _stands_out(samples, *hull, around)
     for _ in range(ROUNDS):
         low, high = max(core[0] - reach, bounds[0]), min(core[1] + reach, bounds[1])
         left = _stands_out(samples, low, core[0], around)
