@@ -60,8 +60,6 @@ def play(data: bytes, font: Path, *, sample_rate: int, longest_s: float, wet: bo
     ------
     MissingExtraError
         If FluidSynth is not there.
-    ReadError
-        If it makes no sound.
     """
     program = shutil.which("fluidsynth")
     if program is None:
@@ -96,8 +94,6 @@ def play(data: bytes, font: Path, *, sample_rate: int, longest_s: float, wet: bo
                 watch.cancel()
     samples = np.frombuffer(raw[: len(raw) // _FRAME_BYTES * _FRAME_BYTES], dtype="<f4")
     result = samples.reshape(-1, 2).astype(np.float64)
-    if not result.any():
-        raise ReadError(f"{font.name}: FluidSynth made no sound")
     if result.shape[0] == most:
         fade = min(round(_FADE_S * sample_rate), most)
         result[-fade:] *= np.linspace(1.0, 0.0, fade)[:, None]
@@ -121,6 +117,11 @@ def play_parts(
         Soundfonts with the channels that they leave out.
     sample_rate, longest_s, wet
         As for `play`.
+
+    Raises
+    ------
+    ReadError
+        If they make no sound.
     """
     sounds = [
         play(mute(data, channels), font, sample_rate=sample_rate, longest_s=longest_s, wet=wet)
@@ -129,6 +130,8 @@ def play_parts(
     total = np.zeros((max(sound.shape[0] for sound in sounds), 2))
     for sound in sounds:
         total[: sound.shape[0]] += sound
+    if not total.any():
+        raise ReadError("FluidSynth made no sound of it")
     return total
 
 
