@@ -207,6 +207,16 @@ def test_changed_settings_make_their_sounds_anew(
     assert differs == {path for path in before if "kits-" in path}
 
 
+def test_what_the_recipe_no_longer_names_goes(
+    own_corpus: Path, recipe: Path, packages: Path
+) -> None:
+    recipe.write_text(RECIPE.replace('drop = ["ticking.wav"]', 'drop = ["one.wav"]'))
+    stems = {Path(e.path).stem for e in build_corpus(recipe, own_corpus, packages=packages).entries}
+    assert {path.stem for path in (own_corpus / "sounds").iterdir()} == stems
+    assert "band-ticking" in stems
+    assert "band-one" not in stems
+
+
 def test_missing_packages_are_told_with_the_remedy(
     tmp_path: Path, recipe: Path, packages: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

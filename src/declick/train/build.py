@@ -88,6 +88,8 @@ def build_corpus(
     results: list[Entry | Rejected] = []
     for piece in tqdm(pieces, disable=not progress, unit="piece", mininterval=5.0):
         results.append(_done(folder, piece) or _make(folder, piece, plan))
+    if not only and not missing:
+        _clear(folder, {piece.name for piece in pieces})
     manifest = Manifest(
         sample_rate=plan.sample_rate,
         recipe_sha256=plan.sha256,
@@ -119,6 +121,14 @@ def hours(entries: Iterable[Entry], sample_rate: int) -> dict[tuple[str, str], f
         clean = sum(stop - start for start, stop in entry.stretches())
         totals[entry.split, entry.sound_class] += clean / sample_rate / 3600.0
     return dict(sorted(totals.items()))
+
+
+def _clear(folder: Path, names: set[str]) -> None:
+    """Remove what an earlier recipe made and this one does not ask for."""
+    for note in (folder / _NOTES).glob("*.json"):
+        if note.stem not in names:
+            (folder / _SOUNDS / f"{note.stem}.flac").unlink(missing_ok=True)
+            note.unlink()
 
 
 def _check_groups(pieces: Sequence[Piece]) -> None:
