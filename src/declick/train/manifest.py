@@ -1,7 +1,6 @@
 """What a corpus holds: every sound with its origin, licence and hash, and what not to draw of it.
 
-A corpus is a folder: `manifest.json` and the sound files that it names. What it is made from is told
-in `recipes/surface-1/README.md`.
+A corpus is a folder: `manifest.json` and the sound files that it names.
 """
 
 from __future__ import annotations
