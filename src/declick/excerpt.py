@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
-from declick.read import Handle, Recording
+from declick.errors import ReadError
+from declick.read import Recording
+
+# Half the bytes lose nothing of these.
+_NARROW = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "FLOAT")
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A recording that another process has opened."""
+
+    location: str
+    name: str
+    stamp: tuple[int, int]
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Read as `Recording.read` does; also fails where the file is no longer the same."""
+        return _opened(self).read(start, stop)
+
+
+@lru_cache(maxsize=2)
+def _opened(handle: Handle) -> Recording:
+    recording = Recording.open(handle.location, name=handle.name)
+    if recording.stamp != handle.stamp:
+        raise ReadError(f"{handle.name}: was changed while it was worked on; start again")
+    return recording
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,14 +62,15 @@ class Excerpt:
     def __getstate__(self) -> dict[str, Any]:
         state = dict(vars(self))
         if isinstance(self.source, Recording):
-            state["source"] = self.source.handle()
+            recording = self.source
+            state["source"] = Handle(recording.location or "", recording.name, recording.stamp)
         return state
 
     @classmethod
     def cut(cls, recording: Recording, start: int, stop: int) -> Excerpt:
         """Take frames ``[start, stop)`` of a recording."""
         source: Recording | NDArray[np.floating] = recording
-        if not recording.reopenable:
+        if recording.location is None:
             source = recording.read(start, stop)
             if recording.subtype in _NARROW:
                 source = source.astype(np.float32)
@@ -60,7 +87,3 @@ class Excerpt:
         if isinstance(self.source, np.ndarray):
             return self.source.astype(np.float64)
         return self.source.read(self.start, self.stop)
-
-
-# Half the bytes lose nothing of these.
-_NARROW = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "FLOAT")

@@ -10,7 +10,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -77,6 +76,8 @@ class Recording:
         Whether the sound can be written back exactly as it was read in `subtype`.
     container : Container or None
         The chunks of the file, where its container has any that are known.
+    stamp : tuple of int
+        Size and time of change when it was opened; zeros for an array.
     """
 
     path: Path | None
@@ -88,12 +89,13 @@ class Recording:
     subtype: str
     lossless: bool
     container: Container | None
+    stamp: tuple[int, int]
 
     def __init__(self) -> None:
         self.path = None
         self.container = None
         self._source: Source | None = None
-        self._stamp = (0, 0)
+        self.stamp = (0, 0)
         self._array: NDArray[np.generic] | None = None
         self._random: soundfile.SoundFile | None = None
         self._lock = threading.Lock()
@@ -102,13 +104,15 @@ class Recording:
     # --- making one -------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Recording:
+    def open(cls, path: str | os.PathLike[str], *, name: str | None = None) -> Recording:
         """Open a sound file.
 
         Parameters
         ----------
         path : path-like
             A named pipe (``/dev/stdin``, a process substitution) is read to its end first.
+        name : str, optional
+            What error messages call it; by default its path.
 
         Raises
         ------
@@ -116,7 +120,7 @@ class Recording:
             Where it is absent, empty, truncated, not sound, or cannot be read.
         """
         path = Path(path)
-        name = os.fspath(path)
+        name = name or os.fspath(path)
         try:
             status = path.stat()
             if stat.S_ISDIR(status.st_mode):
@@ -134,7 +138,7 @@ class Recording:
             ) from None
         recording = cls()
         recording.path = path
-        recording._load(name, name)
+        recording._load(os.fspath(path), name)
         return recording
 
     @classmethod
@@ -199,7 +203,7 @@ class Recording:
 
     def _load(self, location: str, name: str) -> None:
         source = Source(location, name)
-        self._stamp = source.stamp()
+        self.stamp = source.stamp()
         self.name, self._source, self.container = name, source, source.container
         rate, frames, channels, format, subtype = source.properties()
         self._describe(name, rate, frames, channels, format, subtype)
@@ -246,15 +250,9 @@ class Recording:
         return source
 
     @property
-    def reopenable(self) -> bool:
-        """Whether another process can open it again, and seek in it exactly."""
-        return self._source is not None and self.lossless
-
-    def handle(self) -> Handle:
-        """Return by what another process finds a reopenable recording."""
-        if self._source is None or not self.lossless:
-            raise ValueError(f"{self.name}: only a lossless file can be opened again")
-        return Handle(self._source.location, self.name, self._stamp)
+    def location(self) -> str | None:
+        """Where another process can open it and seek in it exactly; None where it cannot."""
+        return self._source.location if self._source is not None and self.lossless else None
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -463,31 +461,6 @@ class Recording:
             f"Recording({self.name!r}, {self.sample_rate} Hz, {self.frames} frames, "
             f"{self.channels} channels, {self.format} {self.subtype})"
         )
-
-
-@dataclass(frozen=True)
-class Handle:
-    """A recording that another process has opened; see `Recording.handle`."""
-
-    location: str
-    name: str
-    stamp: tuple[int, int]
-
-    def read(self, start: int, stop: int) -> FloatArray:
-        """Read as `Recording.read` does; also fails where the file is no longer the same."""
-        return _opened(self).read(start, stop)
-
-
-@lru_cache(maxsize=2)
-def _opened(handle: Handle) -> Recording:
-    recording = Recording()
-    try:
-        recording._load(handle.location, handle.name)
-    except OSError as error:
-        raise ReadError(f"{handle.name}: cannot be read ({error.strerror}); start again") from None
-    if recording._stamp != handle.stamp:
-        raise ReadError(f"{handle.name}: was changed while it was worked on; start again")
-    return recording
 
 
 def _discard(descriptor: int, path: str) -> None:
