@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import soundfile
 
 from declick.clicks import FloatArray
-from declick.errors import ReadError, SettingsError
+from declick.errors import MissingExtraError, ReadError, SettingsError
 from declick.train.build import build_corpus, hours
 from declick.train.cleanliness import Limits, bandwidth, clipped_runs, isolated_peaks, judge
 from declick.train.corpus import Corpus, main, pack
@@ -20,6 +21,7 @@ from declick.train.figures import draw_bar, draw_line, draw_rhythm
 from declick.train.manifest import Entry, Excluded, read_manifest
 from declick.train.midi import DRUM_CHANNEL, Note, mute, read_score, write_notes
 from declick.train.recipe import read_recipe
+from declick.train.render import accompany, grooves, play, play_parts, write_chords
 
 RATE = 44100
 SHIPPED = Path(__file__).parents[1] / "recipes" / "surface-1" / "corpus.toml"
@@ -442,3 +444,87 @@ def test_figures_are_playable() -> None:
         assert all(0 <= n.start_s < 12.0 and n.stop_s > n.start_s and n.key < 128 for n in notes)
     assert {note.channel for note in draw_rhythm(rng, 10.0)} == {DRUM_CHANNEL}
     assert all(1 <= sum(draw_bar(rng, 16)) <= 10 for _ in range(50))
+
+
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """Put a program in the synthesizer's place; its arguments are in `words`."""
+    folder.mkdir()
+    program = folder / "fluidsynth"
+    program.write_text(f"#!{sys.executable}\nimport struct, sys\nwords = sys.argv\n{body}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+ENDLESS = """
+sound = struct.pack("<f", 0.25) * 8192
+with open(words[words.index("-F") + 1], "wb") as file:
+    while True:
+        file.write(sound)
+"""
+# As loud as the score has sounding notes.
+COUNTING = """
+notes = open(words[-1], "rb").read()
+loud = sum(notes[i] in (0x90, 0x93) and notes[i + 2] > 0 for i in range(22, len(notes) - 4))
+with open(words[words.index("-F") + 1], "wb") as file:
+    file.write(struct.pack("<f", loud / 8) * 2000)
+"""
+
+
+def test_a_score_without_end_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path / "bin", monkeypatch, ENDLESS)
+    sound = play(b"", tmp_path / "x.sf2", sample_rate=8000, longest_s=2.0, wet=False)
+    assert sound.shape == (16000, 2)
+    assert np.all(sound[:15000] == 0.25)
+    assert np.all(sound[-1] == 0.0)
+
+
+def test_channels_go_to_the_font_that_may_play_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path / "bin", monkeypatch, COUNTING)
+    keys = [(0, 60), (0, 62), (3, 64)]
+    notes = [Note(start_s=0, stop_s=1, channel=c, key=k, velocity=90) for c, k in keys]
+    parts = [(tmp_path / "a.sf2", frozenset({3})), (tmp_path / "b.sf2", frozenset({0}))]
+    sound = play_parts(write_notes(notes, {}), parts, sample_rate=8000, longest_s=2.0, wet=False)
+    assert sound.shape == (1000, 2)
+    assert np.all(sound == 3 / 8)
+
+
+def test_a_failing_synthesizer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path / "bin", monkeypatch, "sys.exit(1)")
+    parts = [(tmp_path / "a.sf2", frozenset[int]())]
+    with pytest.raises(ReadError, match="no sound"):
+        play_parts(write_notes([], {}), parts, sample_rate=8000, longest_s=2.0, wet=False)
+    (tmp_path / "bin/fluidsynth").unlink()
+    with pytest.raises(MissingExtraError, match="apt-get install fluidsynth"):
+        play_parts(write_notes([], {}), parts, sample_rate=8000, longest_s=2.0, wet=False)
+    with pytest.raises(MissingExtraError, match="apt-get install mma"):
+        accompany("Groove Waltz\n1 C\n")
+
+
+def test_sources_that_cannot_be_rendered_wait(
+    tmp_path: Path, packages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "corpus.toml"
+    font = '[fonts.f]\npackage = "kits-data"\nfile = "f.sf2"\nlicence = "CC0"\n'
+    lines = 'name = "lines"\nkind = "figures"\nclass = "music"\nlicence = "CC0"\nfonts = ["f"]\n'
+    text = RECIPE.replace("seed = 5", 'seed = 5\nprograms = ["fluidsynth"]')
+    path.write_text(text.replace("[[source]]", f"{font}[[source]]\n{lines}[[source]]", 1))
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    out = tmp_path / "corpus"
+    with pytest.raises(ReadError, match="apt-get install fluidsynth"):
+        build_corpus(path, out, packages=packages, only=["lines"])
+    manifest = build_corpus(path, out, packages=packages, only=["lines"], partial=True)
+    assert (manifest.missing, manifest.rejected) == (("fluidsynth",), ())
+
+
+def test_chords_name_grooves_and_change_them(tmp_path: Path) -> None:
+    style = tmp_path / "style.mma"
+    style.write_text("DefGroove Ska  Plain.\n  DefGroove SkaPlus\nDefGroove SkaEnd\n")
+    assert grooves(style) == ["Ska", "SkaPlus"]
+    text = write_chords(["Ska", "SkaPlus"], np.random.default_rng(1), 16)
+    assert text == write_chords(["Ska", "SkaPlus"], np.random.default_rng(1), 16)
+    assert text.count("Groove Ska") == 2
+    assert "\n16 " in text
+    assert "RndSeed" in text

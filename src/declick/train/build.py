@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from declick.clicks import FloatArray
-from declick.errors import DeclickError, ReadError
+from declick.errors import DeclickError, MissingExtraError, ReadError
 from declick.labels import renamed_when_done
 from declick.train.cleanliness import bandwidth, judge
 from declick.train.manifest import (
@@ -76,7 +76,7 @@ def build_corpus(
     plan = read_recipe(recipe)
     source = Packages(None if packages is None else Path(packages))
     given = {name: Path(path) for name, path in (folders or {}).items()}
-    missing = source.missing(plan.packages())
+    missing = source.missing(plan.packages(), plan.programs)
     absent = sorted({s.folder for s in plan.sources if s.folder} - set(given))
     if not partial and (missing or absent):
         raise ReadError(tell_missing(missing, absent))
@@ -165,6 +165,8 @@ def _done(folder: Path, piece: Piece) -> Entry | Rejected | None:
 def _make(folder: Path, piece: Piece, plan: Recipe) -> Entry | Rejected:
     try:
         samples = _to_16_bits(piece.make(piece.generator(plan.seed)))
+    except MissingExtraError:
+        raise
     except DeclickError as error:
         return _reject(folder, piece, str(error))
     frames, channels = samples.shape

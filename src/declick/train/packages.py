@@ -49,9 +49,17 @@ class Packages:
                 return match.group(1).decode()
         return "unknown" if root.is_dir() else ""
 
-    def missing(self, packages: Iterable[str]) -> list[str]:
-        """Return those that are not there, in alphabetical order."""
-        return sorted({package for package in packages if not self.version(package)})
+    def missing(self, packages: Iterable[str], programs: Iterable[str] = ()) -> list[str]:
+        """Return those that are not there, in alphabetical order.
+
+        Parameters
+        ----------
+        packages : iterable of str
+        programs : iterable of str
+            Packages with a program of the same name: they must be installed.
+        """
+        absent = {package for package in packages if not self.version(package)}
+        return sorted(absent | {name for name in programs if shutil.which(name) is None})
 
     def root(self, package: str) -> Path:
         """Return the folder that the package's paths begin at."""

@@ -28,6 +28,11 @@ from declick.train.render import accompany, grooves, play_parts, write_chords
 # Raised where a change here changes the sound: what is there is then made again.
 VERSION = 1
 _FULL_SCALE = 0.98
+_PROGRAMS = {
+    "scores": ("fluidsynth",),
+    "styles": ("fluidsynth", "mma"),
+    "figures": ("fluidsynth",),
+}
 _LONGEST_WORD_S = 6.0
 
 
@@ -93,7 +98,9 @@ def all_pieces(recipe: Recipe, packages: Packages, folders: Mapping[str, Path]) 
         needs = [source.package] if source.package else []
         for font in source.fonts:
             needs += [recipe.fonts[font].package]
-        if packages.missing(needs) or (source.folder and source.folder not in folders):
+        if packages.missing(needs, _PROGRAMS.get(source.kind, ())) or (
+            source.folder and source.folder not in folders
+        ):
             continue
         yield from makers[source.kind](recipe, source, packages, folders)
 

@@ -117,7 +117,7 @@ class Recipe:
         Class to its share of the draws.
     limits : Limits
     programs : tuple of str
-        Packages with the programs that render.
+        The programs that render; their packages have the same names.
     fonts : dict of str to Font
     sources : tuple of Source
     sha256 : str
@@ -134,10 +134,10 @@ class Recipe:
     sha256: str = ""
 
     def packages(self) -> list[str]:
-        """Return all packages that it names, in alphabetical order."""
+        """Return the packages with sounds, scores and fonts, in alphabetical order."""
         names = [source.package for source in self.sources]
         names += [font.package for font in self.fonts.values()]
-        return sorted({*names, *self.programs} - {""})
+        return sorted(set(names) - {""})
 
 
 def read_recipe(path: str | Path) -> Recipe:

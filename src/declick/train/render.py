@@ -173,9 +173,12 @@ def accompany(score: str) -> bytes:
         source, result = Path(folder, "score.mma"), Path(folder, "score.mid")
         source.write_text(score, encoding="ascii")
         command = [program, str(source), "-f", str(result)]
-        answer = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_LONGEST_WAIT_S
-        )
+        try:
+            answer = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=_LONGEST_WAIT_S
+            )
+        except subprocess.TimeoutExpired:
+            raise ReadError("mma: does not come to an end") from None
         if answer.returncode != 0 or not result.is_file():
             lines = (answer.stdout + answer.stderr).strip().splitlines() or ["nothing"]
             raise ReadError(f"mma: {lines[-1][:160]}")
