@@ -19,7 +19,7 @@ from declick.train.cleanliness import Limits, bandwidth, clipped_runs, isolated_
 from declick.train.corpus import Corpus, main, pack
 from declick.train.figures import draw_bar, draw_line, draw_rhythm
 from declick.train.manifest import Entry, Excluded, read_manifest
-from declick.train.midi import DRUM_CHANNEL, Note, mute, read_score, write_notes
+from declick.train.midi import DRUM_CHANNEL, Note, move, mute, read_score, write_notes
 from declick.train.recipe import read_recipe
 from declick.train.render import accompany, grooves, play, play_parts, write_chords
 
@@ -421,6 +421,7 @@ def test_scores_are_read_and_muted() -> None:
     assert score.programs == {0: {12}, 3: {56}, DRUM_CHANNEL: {0}}
     assert (score.notes, score.hanging) == (3, False)
     assert read_score(mute(data, {3})).programs == {0: {12}, DRUM_CHANNEL: {0}}
+    assert read_score(move(data, 3, 5)).programs == {0: {12}, 5: {56}, DRUM_CHANNEL: {0}}
     endless = data.replace(bytes((0x83, 64, 0)), bytes((0x93, 63, 1)))
     assert endless == data or read_score(endless).hanging
     for broken in (b"RIFF", data[:-6]):

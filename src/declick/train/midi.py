@@ -48,7 +48,7 @@ def read_score(data: bytes) -> Score:
     used: dict[int, set[int]] = {}
     sounding: set[tuple[int, int]] = set()
     notes = 0
-    for _, _, position, status in events:
+    for _, _, position, status, _ in events:
         kind, channel = status & 0xF0, status & 0x0F
         if kind == _PROGRAM:
             program[channel] = data[position]
@@ -67,9 +67,18 @@ def read_score(data: bytes) -> Score:
 def mute(data: bytes, channels: Collection[int]) -> bytes:
     """Return the file with the notes of some channels silenced, all else in its place."""
     result = bytearray(data)
-    for _, _, position, status in _channel_events(data):
+    for _, _, position, status, _ in _channel_events(data):
         if status & 0xF0 == _NOTE_ON and status & 0x0F in channels:
             result[position + 1] = 0
+    return bytes(result)
+
+
+def move(data: bytes, channel: int, target: int) -> bytes:
+    """Return the file with one channel's events in another, which must be free."""
+    result = bytearray(data)
+    for _, _, _, status, said_at in _channel_events(data):
+        if status & 0x0F == channel and said_at:
+            result[said_at] = status & 0xF0 | target
     return bytes(result)
 
 
@@ -125,8 +134,12 @@ def _variable(value: int) -> bytes:
     return bytes(reversed(groups))
 
 
-def _channel_events(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Yield ``(tick, track, position of the first data byte, status)`` of all channel events."""
+def _channel_events(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield all channel events.
+
+    Each as ``(tick, track, position of the first data byte, status, position of the status)``; the
+    last is 0 where the status is that of the event before.
+    """
     if data[:4] != b"MThd":
         raise ReadError("not a MIDI file: it does not begin with MThd")
     position, track = 8 + int.from_bytes(data[4:8], "big"), 0
@@ -143,13 +156,14 @@ def _channel_events(data: bytes) -> Iterator[tuple[int, int, int, int]]:
 
 def _track_events(
     data: bytes, position: int, stop: int, track: int
-) -> Iterator[tuple[int, int, int, int]]:
+) -> Iterator[tuple[int, int, int, int, int]]:
     tick = status = 0
     while position < stop:
         delta, position = _read_variable(data, position)
         tick += delta
+        said_at = 0
         if data[position] & 0x80:
-            status = data[position]
+            status, said_at = data[position], position
             position += 1
         if status == _META:
             length, position = _read_variable(data, position + 1)
@@ -158,7 +172,7 @@ def _track_events(
             length, position = _read_variable(data, position)
             position += length
         else:
-            yield tick, track, position, status
+            yield tick, track, position, status, said_at
             position += 1 if status & 0xF0 in (_PROGRAM, 0xD0) else 2
 
 

@@ -20,7 +20,7 @@ from declick.errors import ReadError
 from declick.train.figures import draw_line, draw_rhythm
 from declick.train.hits import Hit, draw_words, trim
 from declick.train.hits import draw_rhythm as draw_hits
-from declick.train.midi import DRUM_CHANNEL, mute, read_score, write_notes
+from declick.train.midi import DRUM_CHANNEL, move, mute, read_score, write_notes
 from declick.train.packages import Packages, find
 from declick.train.recipe import Font, Recipe, Source
 from declick.train.render import accompany, grooves, play_parts, write_chords
@@ -204,7 +204,7 @@ def _piece(
         "limits": asdict(recipe.limits),
         "source": asdict(source) | {"files": (), "drop": (), "weight": 0, "valid_groups": ()},
         "package": version,
-        "fonts": [asdict(item) | {"version": packages.version(item.package)} for item in fonts],
+        "fonts": [_plain(item) | {"version": packages.version(item.package)} for item in fonts],
         "origin": origin,
     }
     folders = {Path(item).parent.name for item in origin}
@@ -220,6 +220,14 @@ def _piece(
         make=make,
         fingerprint=hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:16],
     )
+
+
+def _plain(font: Font) -> dict[str, object]:
+    """Return a font's values; a setting that came later counts only where it is set."""
+    values = asdict(font)
+    if font.drums_channel == DRUM_CHANNEL:
+        del values["drums_channel"]
+    return values
 
 
 def _read_song(
@@ -319,6 +327,10 @@ def _play(
         raise ReadError("a note never ends")
     if not score.programs:
         raise ReadError("it has no notes")
+    if font.drums_channel != DRUM_CHANNEL:
+        if set(score.programs) != {DRUM_CHANNEL}:
+            raise ReadError(f"the font {font.name} plays drums alone")
+        data = move(data, DRUM_CHANNEL, font.drums_channel)
     elsewhere = frozenset(
         channel
         for channel, programs in score.programs.items()

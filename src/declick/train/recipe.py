@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 from declick.errors import ReadError, SettingsError
 from declick.train.cleanliness import Limits
 from declick.train.manifest import CLASSES, SCHEMA, SPLITS
+from declick.train.midi import DRUM_CHANNEL
 
 T = TypeVar("T")
 KINDS = ("tracks", "scores", "styles", "figures", "hits", "words")
@@ -96,6 +97,8 @@ class Font:
         from the same samples.
     instead : str
         The font that plays those.
+    drums_channel : int
+        From 0; 9 in General MIDI. One with another plays drums alone.
     """
 
     name: str
@@ -104,6 +107,7 @@ class Font:
     licence: str
     avoid: tuple[int, ...] = ()
     instead: str = ""
+    drums_channel: int = DRUM_CHANNEL
 
 
 @dataclass(frozen=True, kw_only=True)
