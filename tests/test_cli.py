@@ -188,7 +188,8 @@ def test_settings_come_from_a_file_and_flags_win(restored: Path, tmp_path: Path)
     flags: list[str | Path] = ["--settings", settings, "--sensitivity", "0.3", "--no-keep-weak"]
     assert run("restore", restored / "rip.wav", tmp_path / "o.wav", *flags).status == 0
     report = json.loads((tmp_path / "o.json").read_text())
-    assert report["settings"]["detect"] == {"sensitivity": 0.3, "find_tails": False}
+    found = report["settings"]["detect"]
+    assert (found["sensitivity"], found["find_tails"]) == (0.3, False)
     assert report["settings"]["repair"]["method"] == "ar"
     assert report["settings"]["repair"]["keep_weak"] is False
     assert {click["method"] for click in report["clicks"]} == {"ar"}

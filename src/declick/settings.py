@@ -8,6 +8,7 @@ from typing import Any
 
 from declick.errors import SettingsError
 
+DETECTORS = ("ar", "neural")
 METHODS = ("auto", "ar", "copy", "stereo", "spectrum", "smooth", "spline")
 
 
@@ -58,6 +59,10 @@ class DetectSettings(_Checked):
     sensitivity: float = setting(
         0.5, "0 takes only the plainest clicks, 1 takes all it can", low=0.0, high=1.0
     )
+    detector: str = setting(
+        "ar", "what tells clicks from music: a linear model, or a network", choices=DETECTORS
+    )
+    weights: str = setting("", "the network of the neural detector, an .onnx file", expert=True)
     find_tails: bool = setting(True, "look for rings and thumps behind the clicks")
 
 

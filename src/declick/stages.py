@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from declick.clicks import Click, Repair, disjoint_clicks
 from declick.detect.ar import ArDetector
+from declick.detect.neural import NeuralDetector
 from declick.detect.spans import (
     Span,
     count_plain,
@@ -73,10 +75,26 @@ class _Tile:
     samples: Excerpt
     sample_rate: float
     least: float
+    settings: DetectSettings
 
     def probability(self) -> NDArray[np.float32]:
         """Return the probability of damage, shape (frames, channels) of the tile's core."""
-        return ArDetector(self.sample_rate)(self.samples.read())
+        return make_detector(self.settings, self.sample_rate)(self.samples.read())
+
+
+def make_detector(settings: DetectSettings, sample_rate: float) -> ArDetector | NeuralDetector:
+    """Return the detector that the settings ask for.
+
+    Raises
+    ------
+    ReadError
+        If its weights cannot be read, or are not for this sample rate.
+    MissingExtraError
+        If it needs onnxruntime, and that is not installed.
+    """
+    if settings.detector == "neural":
+        return NeuralDetector(sample_rate, Path(settings.weights))
+    return ArDetector(sample_rate)
 
 
 def detect(
@@ -169,7 +187,7 @@ def _spans(
     recording: Recording, settings: DetectSettings, workers: Workers, progress: Progress
 ) -> Iterator[Span]:
     """Yield what the detector finds above the threshold, tile by tile."""
-    geometry = ArDetector(recording.sample_rate).geometry
+    geometry = make_detector(settings, recording.sample_rate).geometry
     size = geometry.tile + 2 * geometry.context
     samples_at = _sample_places(recording.frames, geometry.tile)
 
@@ -180,6 +198,7 @@ def _spans(
             samples=Excerpt.cut(recording, low, low + size),
             sample_rate=recording.sample_rate,
             least=least,
+            settings=settings,
         )
 
     probes = (tile(start, 1.0) for start in samples_at)

@@ -329,7 +329,7 @@ class ArDetector:
                 second = _has_second_opinion(around, cell, channels)
                 confidence = self.model(described, second)
                 start, stop = _edges(around, channel, cell, geometry)
-                digital, alone = _digital_places(samples, channel, start, stop, geometry)
+                digital, alone = digital_places(samples, channel, start, stop, geometry)
                 confidence[digital] = 0.0
                 confidence[alone] = 1.0
                 for index in np.argsort(confidence, kind="stable"):
@@ -368,7 +368,7 @@ def _edges(
     return start, stop
 
 
-def _digital_places(
+def digital_places(
     samples: FloatArray, channel: IntArray, start: IntArray, stop: IntArray, geometry: Geometry
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which places are digital rather than damage, and which can be nothing but damage.

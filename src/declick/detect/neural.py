@@ -1,0 +1,255 @@
+"""The neural detector: the places that stand out, each looked at by a network.
+
+`declick.detect.views` proposes instants and cuts the views; the network (ONNX, run by onnxruntime
+on one thread) says whether each is damage, on which channel, and which samples are lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from declick.clicks import FloatArray
+from declick.detect.ar import IntArray, digital_places
+from declick.detect.views import (
+    MIDDLE,
+    Sight,
+    ViewGeometry,
+    find_instants,
+    is_native,
+    local_level,
+    see,
+    view,
+)
+from declick.errors import MissingExtraError, ReadError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+SCHEMA: Final = "declick-weights/1"
+# Instants that the network looks at together: always as many, so that an answer does not depend
+# on what else there is to look at.
+BATCH: Final = 16
+# How far from an instant its core may begin or end, in frames, to be its own.
+_OWN = 48
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A network that is ready to look.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+    slope, offset : float
+        The log odds of damage are the network's, times `slope`, plus `offset`.
+    card : mapping
+        What is known of it.
+    """
+
+    session: onnxruntime.InferenceSession
+    slope: float
+    offset: float
+    card: dict[str, Any]
+
+
+@lru_cache(maxsize=2)
+def load_weights(path: Path) -> Weights:
+    """Load a network and its card, which lies beside it as .json.
+
+    Raises
+    ------
+    ReadError
+        If one of them is not there, or they do not belong together.
+    MissingExtraError
+        If onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError(
+            "the neural detector needs onnxruntime; pip install 'declick[neural]'"
+        ) from None
+    try:
+        model = path.read_bytes()
+        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ReadError(f"{path}: cannot be read with its card ({error}); export again") from None
+    if card.get("schema") != SCHEMA or card.get("sha256") != hashlib.sha256(model).hexdigest():
+        raise ReadError(f"{path}: does not belong to the card beside it; export it again")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return Weights(session, float(card["slope"]), float(card["offset"]), card)
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What the network says of the instants of a tile; frames are those of the tile.
+
+    Parameters
+    ----------
+    frames : ndarray of int, shape (n,)
+    log_odds : ndarray, shape (n, 2)
+        Of damage in the left and the right channel.
+    families : ndarray, shape (n, 2, families)
+        Log odds of the families against each other.
+    tails_ms : ndarray, shape (n, 2)
+        Length of what follows the core.
+    cores : ndarray, shape (n, 2, MIDDLE)
+        Log odds of each sample being lost, from ``frames - MIDDLE // 2`` on.
+    damage : ndarray, shape (n, 2, MIDDLE)
+        What was added to the music there.
+    """
+
+    frames: IntArray
+    log_odds: FloatArray
+    families: FloatArray
+    tails_ms: FloatArray
+    cores: FloatArray
+    damage: FloatArray
+
+
+class NeuralDetector:
+    """Probability of damage from a network that looks at what stands out.
+
+    Parameters
+    ----------
+    sample_rate : float
+        In Hz; 40 to 54 kHz.
+    weights : Path
+        The ONNX file; its card lies beside it.
+
+    Raises
+    ------
+    ReadError
+        See `load_weights`; also where the sample rate is another.
+    """
+
+    def __init__(self, sample_rate: float, weights: Path) -> None:
+        if not is_native(sample_rate):
+            raise ReadError(
+                f"the neural detector hears 40 to 54 kHz, not {sample_rate:g} Hz; use --detector ar"
+            )
+        self.geometry = ViewGeometry(sample_rate)
+        self.weights = load_weights(weights)
+
+    @property
+    def context_ms(self) -> float:
+        """Reach to each side, in ms."""
+        return 1000.0 * self.geometry.context / self.geometry.sample_rate
+
+    def __call__(self, samples: FloatArray) -> NDArray[np.float32]:
+        """Return the probability that each sample of a tile is lost to damage.
+
+        Parameters
+        ----------
+        samples : ndarray, shape (geometry.tile + 2 * geometry.context, channels)
+            A tile on the grid of tiles, with its context.
+
+        Returns
+        -------
+        ndarray of float32, shape (geometry.tile, channels)
+        """
+        context = self.geometry.context
+        probability = np.zeros(samples.shape, dtype=np.float32)
+        for first in range(0, samples.shape[1], 2):
+            pair = samples[:, first : first + 2]
+            if np.any(pair[context:-context] != pair[context]):
+                sight = see(pair, self.geometry)
+                found = self.look(sight, _inside(sight))
+                probability[:, first : first + 2] = _paint(pair, found, self.geometry)
+        return probability[context:-context]
+
+    def look(self, sight: Sight, frames: IntArray) -> Findings:
+        """Return what the network says of some instants."""
+        answers: list[list[NDArray[np.float32]]] = []
+        for start in range(0, len(frames), BATCH):
+            some = frames[start : start + BATCH]
+            views = view(sight, np.resize(some, BATCH))
+            given = {k: v.astype(np.float32) for k, v in views._asdict().items()}
+            answer = self.weights.session.run(None, given)
+            answers.append([part[: len(some)] for part in answer])
+        if not answers:
+            return _nothing()
+        events, families, tails, cores, damage = (
+            np.concatenate(parts).astype(np.float64) for parts in zip(*answers, strict=True)
+        )
+        level = local_level(sight, frames)[:, :, None]
+        return Findings(
+            frames=frames,
+            log_odds=events * self.weights.slope + self.weights.offset,
+            families=families,
+            tails_ms=np.expm1(np.clip(tails, 0.0, 7.0)),
+            cores=cores,
+            damage=np.sinh(np.clip(damage, -12.0, 12.0)) * level,
+        )
+
+
+def _nothing() -> Findings:
+    two, middle = np.zeros((0, 2)), np.zeros((0, 2, MIDDLE))
+    return Findings(
+        np.zeros(0, dtype=np.intp), two, np.zeros((0, 2, 1)), two, middle, middle.copy()
+    )
+
+
+def _inside(sight: Sight) -> IntArray:
+    """Return the instants of the tile and a little around it."""
+    geometry = sight.geometry
+    margin = geometry.hop // 4
+    frames, _ = find_instants(sight)
+    low, high = geometry.context - margin, len(sight.samples) - geometry.context + margin
+    return frames[(frames >= low) & (frames < high)]
+
+
+def _paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> NDArray[np.float32]:
+    """Return the probability per sample and channel: of each core, that of its event."""
+    channels = samples.shape[1]
+    painted = np.zeros(samples.shape, dtype=np.float32)
+    confidence = 1.0 / (1.0 + np.exp(-np.clip(found.log_odds, -40.0, 40.0)))
+    rows, starts, stops, sure = [], [], [], []
+    for number, frame in enumerate(found.frames.tolist()):
+        for side in range(channels):
+            if confidence[number, side] < 1e-4:
+                continue
+            for first, last in own_cores(found.cores[number, side]):
+                rows.append(side)
+                starts.append(frame - MIDDLE // 2 + first)
+                stops.append(frame - MIDDLE // 2 + last)
+                sure.append(confidence[number, side])
+    if not rows:
+        return painted
+    channel, start, stop = np.array([rows, starts, stops], dtype=np.intp)
+    level = np.array(sure)
+    digital, alone = digital_places(samples, channel, start, stop, geometry)
+    level[digital] = 0.0
+    level[alone] = 1.0
+    for index in np.argsort(level, kind="stable").tolist():
+        painted[start[index] : stop[index], channel[index]] = level[index]
+    return painted
+
+
+def own_cores(log_odds: FloatArray) -> list[tuple[int, int]]:
+    """Return the runs of lost samples that are the instant's own.
+
+    Those near the middle, where the instant is; where no sample there is likely lost, what is
+    half as likely as the likeliest.
+    """
+    middle = MIDDLE // 2
+    near = slice(middle - _OWN, middle + _OWN + 1)
+    least = min(0.0, float(log_odds[near].max()) - 0.7)
+    lost = np.pad(log_odds >= least, 1)
+    edges = np.flatnonzero(lost[1:] != lost[:-1])
+    return [
+        (int(first), int(last))
+        for first, last in zip(edges[::2], edges[1::2], strict=True)
+        if last > near.start and first < near.stop
+    ]

@@ -1,0 +1,283 @@
+"""What the network is shown: the instants that stand out of a tile, and the views around each.
+
+An instant stands out of the prediction error of the sound, or of the sound at a quarter of its
+rate, where long dull pushes stand out better. Around each the network is shown, for left, right
+and L-R: the sound over its local level, the prediction error forward and backward over its local
+scale, the same at a quarter of the rate, and half a second to each side as energies of bands.
+Everything here is a function of the tile alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from declick.clicks import FloatArray
+from declick.detect.ar import FLOOR, Geometry, IntArray, Surroundings, describe, survey
+from declick.detect.confidence import FEATURES, STEREO_FEATURES
+
+# Frames that are shown around an instant, and those in the middle that the network speaks of.
+WINDOW: Final = 2048
+MIDDLE: Final = 768
+# The slow view: one sample for so many frames.
+SLOW: Final = 4
+# The coarse view: energies in bands, one column for so many frames, so many columns.
+COARSE_HOP: Final = 128
+COARSE: Final = 344
+# Edges of its bands, in bins of a transform of 2 * COARSE_HOP frames.
+BAND_EDGES: Final = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 90, 129)
+# An instant is looked at where the prediction error exceeds this many times its local scale,
+# in one channel, or this many times if L-R exceeds the first.
+STANDS_OUT: Final = 3.5
+STANDS_OUT_WITH_SIDE: Final = 1.7
+# Instants closer than this are one.
+APART: Final = 40
+
+FINE_ROWS: Final = 9
+SLOW_ROWS: Final = 6
+COARSE_ROWS: Final = len(BAND_EDGES) - 1 + 3
+FACTS: Final = 2 * len(FEATURES)
+
+Float32Array = NDArray[np.float32]
+
+
+class SlowGeometry(Geometry):
+    """Lengths in samples of the slow view; its cells are two cells of the fine one."""
+
+    @property
+    def hop(self) -> int:
+        """Samples for which one predictor holds (46 ms)."""
+        return 2048 // SLOW
+
+    @property
+    def order(self) -> int:
+        """Order of the predictor."""
+        return 32
+
+    @property
+    def cell(self) -> int:
+        """Samples of a cell of the local scale (1.5 ms)."""
+        return 16
+
+
+class ViewGeometry(Geometry):
+    """As `Geometry`, but with the context that the coarse view needs; for 40 to 54 kHz."""
+
+    @property
+    def context(self) -> int:
+        """Frames to each side of a tile: half a second and what whitening needs."""
+        return 14 * self.hop
+
+    @property
+    def tile(self) -> int:
+        """Frames that are looked at together."""
+        return 96 * self.hop
+
+
+def is_native(sample_rate: float) -> bool:
+    """Return whether the views are made for this sample rate as it is."""
+    return 40_000.0 <= sample_rate <= 54_000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """A tile as the network sees it, before instants are chosen.
+
+    Parameters
+    ----------
+    geometry : Geometry
+    samples : ndarray, shape (frames, 2)
+        A mono recording shows its channel twice.
+    mono : bool
+    around, slow : Surroundings
+        The whitened tile, at its rate and at a quarter of it.
+    coarse : ndarray of float32, shape (COARSE_ROWS, columns)
+        Rows of one channel or the mean of both: bands, and the peaks of L, R and L-R.
+    """
+
+    geometry: Geometry
+    samples: FloatArray
+    mono: bool
+    around: Surroundings
+    slow: Surroundings
+    coarse: Float32Array
+
+
+class Views(NamedTuple):
+    """The views around some instants; all float16, since more tells the network nothing.
+
+    Shapes: fine (n, FINE_ROWS, WINDOW), slow (n, SLOW_ROWS, WINDOW // SLOW),
+    coarse (n, COARSE_ROWS, COARSE), facts (n, FACTS).
+    """
+
+    fine: NDArray[np.float16]
+    slow: NDArray[np.float16]
+    coarse: NDArray[np.float16]
+    facts: NDArray[np.float16]
+
+
+def see(samples: FloatArray, geometry: Geometry) -> Sight:
+    """Whiten a tile at both rates and measure its bands.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (frames, channels)
+        One or two channels; `frames` a multiple of ``geometry.hop``.
+    geometry : Geometry
+    """
+    mono = samples.shape[1] == 1
+    both = np.repeat(samples, 2, axis=1) if mono else samples
+    around = survey(both, geometry)
+    slow = survey(_slower(both), SlowGeometry(geometry.sample_rate / SLOW))
+    return Sight(geometry, both, mono, around, slow, _coarse(both, around))
+
+
+def _slower(samples: FloatArray) -> FloatArray:
+    """Return every `SLOW`-th sample behind a low pass, shape (frames // SLOW, channels)."""
+    reach = 8 * SLOW
+    time = np.arange(-reach, reach) + 0.5
+    taps = np.sinc(0.9 * time / SLOW) * np.hanning(2 * reach + 2)[1:-1]
+    taps /= taps.sum()
+    padded = np.pad(samples, ((reach - SLOW // 2, reach), (0, 0)))
+    windows = sliding_window_view(padded, 2 * reach, axis=0)[::SLOW][: len(samples) // SLOW]
+    return np.asarray(windows @ taps)
+
+
+def _coarse(samples: FloatArray, around: Surroundings) -> Float32Array:
+    """Return energies of bands and peaks of the prediction error, in units of 20 dB."""
+    hop = COARSE_HOP
+    padded = np.pad(samples, ((hop // 2, hop + hop // 2), (0, 0))).astype(np.float32)
+    windows = sliding_window_view(padded, 2 * hop, axis=0)[::hop][: len(samples) // hop]
+    taper = np.hanning(2 * hop + 1)[:-1].astype(np.float32)
+    spectrum = scipy.fft.rfft(windows * taper, axis=-1)
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    bands = np.add.reduceat(power.sum(axis=1), BAND_EDGES[:-1], axis=-1).T
+    rows = [0.5 * np.log10(bands / hop + 1e-9)]
+    peak = around.peak.reshape(len(around.peak), -1, hop // 32).max(axis=-1)
+    rows.append(np.log10(peak + FLOOR))
+    return np.concatenate(rows).astype(np.float32)
+
+
+def find_instants(sight: Sight) -> tuple[IntArray, FloatArray]:
+    """Return the frames that stand out, ascending, and how far they do.
+
+    Returns
+    -------
+    frames : ndarray of int, shape (instants,)
+    scores : ndarray, shape (instants,)
+        Prediction error over its local scale.
+    """
+    cell = sight.geometry.cell
+    frames, scores = _stand_out(sight.around, cell, 1)
+    more, weights = _stand_out(sight.slow, SlowGeometry(1.0).cell, SLOW)
+    frames, scores = np.concatenate([frames, more]), np.concatenate([scores, weights])
+    order = np.argsort(frames, kind="stable")
+    frames, scores = frames[order], scores[order]
+    # Neighbours stand for one another: the one that stands out most remains.
+    kept: list[int] = []
+    for index, frame in enumerate(frames.tolist()):
+        if kept and frame - frames[kept[-1]] < APART:
+            if scores[index] > scores[kept[-1]]:
+                kept[-1] = index
+        else:
+            kept.append(index)
+    return frames[kept], scores[kept]
+
+
+def _stand_out(around: Surroundings, cell: int, factor: int) -> tuple[IntArray, FloatArray]:
+    """Return frame and score of the peaks of the prediction error that stand out."""
+    score = around.peak / around.scale
+    own = score[:2]
+    side = sliding_window_view(np.pad(score[2], 1), 3).max(axis=-1)
+    stands = (own > STANDS_OUT) | ((side > STANDS_OUT) & (own > STANDS_OUT_WITH_SIDE))
+    padded = np.pad(around.peak[:2], ((0, 0), (1, 1)))
+    summit = (around.peak[:2] >= padded[:, :-2]) & (around.peak[:2] > padded[:, 2:])
+    channel, index = np.nonzero(stands & summit)
+    stress = around.stress[:2].reshape(2, -1, cell)[channel, index]
+    frame = (index * cell + stress.argmax(axis=1)) * factor + factor // 2
+    return frame.astype(np.intp), np.maximum(own, side[None])[channel, index]
+
+
+def view(sight: Sight, frames: IntArray) -> Views:
+    """Return what the network is shown around some instants.
+
+    Parameters
+    ----------
+    sight : Sight
+    frames : ndarray of int, shape (n,)
+        Frames of the tile.
+    """
+    around, slow, half = sight.around, sight.slow, WINDOW // 2
+    level = local_level(sight, frames)
+    sound = np.stack([_cut(row, frames - half, WINDOW) for row in around.signals], axis=1)
+    loudest = level.max(axis=1, keepdims=True)
+    sound = np.arcsinh(sound / np.concatenate([level, loudest], axis=1)[:, :, None])
+    errors = _over_scale(around, frames, half, WINDOW, sight.geometry.cell)
+    quarter = frames // SLOW
+    slow_errors = _over_scale(slow, quarter, half // SLOW, WINDOW // SLOW, 16)
+    column = frames // COARSE_HOP
+    coarse = np.stack([_cut(row, column - COARSE // 2, COARSE) for row in sight.coarse], axis=1)
+    coarse -= coarse[:, :-3].mean(axis=(1, 2), keepdims=True)
+    fine = np.concatenate([sound, errors], axis=1)
+    if sight.mono:
+        fine[:, [2, 5, 8]] = 0.0
+        slow_errors[:, [2, 5]] = 0.0
+    return Views(
+        fine.astype(np.float16),
+        slow_errors.astype(np.float16),
+        np.clip(coarse, -6.0, 6.0).astype(np.float16),
+        _facts(sight, frames).astype(np.float16),
+    )
+
+
+def local_level(sight: Sight, frames: IntArray) -> FloatArray:
+    """Return the level that the sound of each channel is shown over, shape (n, 2).
+
+    The median over cells of the window, which no click moves much; not far below the mean of the
+    music beside it.
+    """
+    cell, cells = sight.geometry.cell, WINDOW // sight.geometry.cell
+    first = frames // cell - cells // 2
+    levels = []
+    for row in sight.around.power[:2]:
+        power = _cut(row, first, cells)
+        levels.append(np.sqrt(np.median(power, axis=1) + 1e-2 * np.quantile(power, 0.9, axis=1)))
+    return np.asarray(np.maximum(np.stack(levels, axis=1), FLOOR))
+
+
+def _over_scale(
+    around: Surroundings, frames: IntArray, half: int, window: int, cell: int
+) -> FloatArray:
+    """Return the compressed prediction errors: forward of L, R, L-R, then backward."""
+    rows = []
+    place = np.clip(frames // cell, 0, around.peak.shape[1] - 1)
+    for errors in (around.forward, around.backward):
+        for row, scale in zip(errors, around.scale, strict=True):
+            rows.append(np.arcsinh(_cut(row, frames - half, window) / scale[place, None]))
+    return np.stack(rows, axis=1)
+
+
+def _cut(row: NDArray[np.floating], starts: IntArray, length: int) -> FloatArray:
+    """Return pieces of a row, shape (n, length); zeros beyond its ends."""
+    index = starts[:, None] + np.arange(length)
+    inside = (index >= 0) & (index < row.size)
+    taken = np.where(inside, row[np.clip(index, 0, row.size - 1)], 0.0)
+    return np.asarray(taken, dtype=np.float64)
+
+
+def _facts(sight: Sight, frames: IntArray) -> FloatArray:
+    """Return the classical description of each instant on both channels."""
+    cell = np.clip(frames // sight.geometry.cell, 1, sight.around.peak.shape[1] - 2)
+    described = []
+    for number in range(2):
+        channel = np.full(len(cell), number, dtype=np.intp)
+        facts = describe(sight.around, channel, cell, 2, sight.geometry)
+        if sight.mono:
+            facts[:, STEREO_FEATURES] = 0.0
+        described.append(np.nan_to_num(facts))
+    return np.clip(np.concatenate(described, axis=1), -12.0, 12.0)

@@ -1,0 +1,1 @@
+"""Training of the network that hears damage: the corpus, the examples, the loop, the export."""

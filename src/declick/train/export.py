@@ -1,0 +1,118 @@
+"""Write a trained network as ONNX with its card; refuse if it answers otherwise than torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from declick.detect.neural import BATCH, SCHEMA, load_weights
+from declick.detect.views import COARSE, COARSE_ROWS, FACTS, FINE_ROWS, SLOW, SLOW_ROWS, WINDOW
+from declick.errors import WriteError
+from declick.train.network import Answer, SurfaceNetwork, count_parameters
+
+TOLERANCE: Final = 2e-3
+"""Greatest difference of any number between ONNX and torch, over 1 + the number's magnitude."""
+LARGEST: Final = 5_000_000
+"""Bytes of the file."""
+INPUTS: Final = ("fine", "slow", "coarse", "facts")
+
+
+def export(
+    network: SurfaceNetwork,
+    path: Path,
+    *,
+    slope: float = 1.0,
+    offset: float = 0.0,
+    card: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the network to `path` (.onnx) and its card beside it (.json).
+
+    Parameters
+    ----------
+    network : SurfaceNetwork
+    path : Path
+    slope, offset : float
+        See `declick.detect.neural.Weights`.
+    card : mapping, optional
+        Further entries of the card.
+
+    Raises
+    ------
+    WriteError
+        If the file would be too large, or its answers differ from torch by more than `TOLERANCE`.
+    """
+    network = network.eval().cpu()
+    given = _random_views(1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pending = path.with_suffix(".part.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            given,
+            str(pending),
+            input_names=list(INPUTS),
+            output_names=list(Answer._fields),
+            dynamo=False,
+            opset_version=17,
+        )
+    model = pending.read_bytes()
+    values = {
+        "schema": SCHEMA,
+        "sha256": hashlib.sha256(model).hexdigest(),
+        "parameters": count_parameters(network),
+        "slope": slope,
+        "offset": offset,
+        **(card or {}),
+    }
+    pending_card = pending.with_suffix(".json")
+    pending_card.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    try:
+        error = largest_difference(network, pending)
+        if not error <= TOLERANCE:
+            raise WriteError(f"{path}: ONNX and torch differ by {error:.2g}; nothing was written")
+        if len(model) > LARGEST:
+            raise WriteError(f"{path}: {len(model)} bytes are too many; make the network smaller")
+        load_weights.cache_clear()
+        pending.replace(path)
+        pending_card.replace(path.with_suffix(".json"))
+    finally:
+        pending.unlink(missing_ok=True)
+        pending_card.unlink(missing_ok=True)
+
+
+def largest_difference(network: SurfaceNetwork, path: Path) -> float:
+    """Return the greatest difference between the file's answers and those of torch."""
+    session = load_weights(path).session
+    worst = 0.0
+    for seed in range(4):
+        given = _random_views(seed)
+        with torch.no_grad():
+            expected = network(*given)
+        names = zip(INPUTS, given, strict=True)
+        answers = session.run(None, {name: tensor.numpy() for name, tensor in names})
+        for answer, true in zip(answers, expected, strict=True):
+            wanted = true.numpy()
+            if answer.shape != wanted.shape or not np.isfinite(answer).all():
+                return float("inf")
+            worst = max(worst, float(np.max(np.abs(answer - wanted) / (1.0 + np.abs(wanted)))))
+    return worst
+
+
+def _random_views(seed: int) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(seed)
+    shapes = (
+        (FINE_ROWS, WINDOW),
+        (SLOW_ROWS, WINDOW // SLOW),
+        (COARSE_ROWS, COARSE),
+        (FACTS,),
+    )
+    return tuple(torch.randn((BATCH, *shape), generator=generator) for shape in shapes)

@@ -1,0 +1,331 @@
+"""Train the network: one loop, seeded, that goes on from its checkpoint with the same command."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import platform
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from declick.clicks import FloatArray
+from declick.damage.bank import Bank, read_bank
+from declick.detect.views import Views
+from declick.errors import ReadError, SettingsError
+from declick.train.corpus import Corpus
+from declick.train.examples import (
+    Examples,
+    ExampleSettings,
+    FolderMusic,
+    Music,
+    draw_examples,
+    without_records,
+)
+from declick.train.loss import losses
+from declick.train.manifest import NAME as MANIFEST
+from declick.train.network import Answer, NetworkSettings, SurfaceNetwork, count_parameters
+from declick.train.pool import Pool
+from declick.train.settings import LoopSettings, TrainSettings
+
+CHECKPOINT, RECORD = "checkpoint.pt", "run.json"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where sound comes from.
+
+    Parameters
+    ----------
+    music : Path
+        A corpus, or a folder of clean music.
+    bank : Path, optional
+        Real clicks.
+    """
+
+    music: Path
+    bank: Path | None = None
+
+    def open(self, settings: ExampleSettings) -> tuple[Music, Bank | None]:
+        """Return the music, and the bank without what is held out."""
+        bank = read_bank(self.bank) if self.bank else None
+        if bank is not None:
+            bank = without_records(bank, settings.held_out_records)
+        return open_music(self.music), bank
+
+
+def open_music(folder: Path) -> Music:
+    """Return the music of a folder: of a corpus if it has a manifest, else of its files."""
+    if (folder / MANIFEST).exists():
+        return CorpusMusic(folder)
+    return FolderMusic(folder)
+
+
+class CorpusMusic:
+    """Music of a corpus, with the name of its source.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._corpus = Corpus(folder)
+
+    def draw(
+        self, rng: np.random.Generator, split: str, seconds: float
+    ) -> tuple[FloatArray, int, str]:
+        """Return an excerpt, its sample rate and the name of its source."""
+        samples, rate, entry = self._corpus.draw(rng, split, seconds)
+        return samples.astype(np.float64), rate, f"{entry.sound_class}: {entry.source}"
+
+
+# --- examples in the background ----------------------------------------------------------------
+
+_at_work: dict[str, Any] = {}
+
+
+def _begin(sources: Sources, settings: ExampleSettings) -> None:
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    _at_work["music"], _at_work["bank"] = sources.open(settings)
+    _at_work["settings"] = settings
+
+
+def _draw(number: int) -> Examples:
+    return draw_examples(number, _at_work["music"], _at_work["bank"], _at_work["settings"])
+
+
+def stream(
+    sources: Sources, settings: ExampleSettings, first: int, workers: int
+) -> Generator[Examples, None, None]:
+    """Yield the excerpts from number `first` on, without end and in order.
+
+    Parameters
+    ----------
+    sources : Sources
+    settings : ExampleSettings
+    first : int
+    workers : int
+        Processes; 0: this one does the work. The examples are the same.
+    """
+    if not workers:
+        music, bank = sources.open(settings)
+        number = first
+        while True:
+            yield draw_examples(number, music, bank, settings)
+            number += 1
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers, _begin, (sources, settings)) as pool:
+        ahead = [pool.apply_async(_draw, (first + k,)) for k in range(4 * workers)]
+        number = first + len(ahead)
+        while True:
+            yield ahead.pop(0).get()
+            ahead.append(pool.apply_async(_draw, (number,)))
+            number += 1
+
+
+def train(
+    settings: TrainSettings,
+    sources: Sources,
+    folder: Path,
+    *,
+    workers: int = 1,
+    seconds: float = math.inf,
+    device: str | None = None,
+    say: Say = print,
+    stop: Callable[[], bool] = lambda: False,
+) -> SurfaceNetwork:
+    """Train, or go on training; return the network with its averaged weights.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    sources : Sources
+    folder : Path
+        Where the checkpoint and the record of the run are; made if need be.
+    workers : int
+        Processes that draw examples; they change nothing but the time.
+    seconds : float
+        Stop, with a checkpoint, after this time.
+    device : str, optional
+        By default a GPU if there is one.
+    say : callable
+        Told how it goes.
+    stop : callable
+        Asked before each step whether to stop, with a checkpoint.
+
+    Raises
+    ------
+    SettingsError
+        If the checkpoint was made with other settings.
+    """
+    begun = time.monotonic()
+    loop = settings.loop
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.manual_seed(settings.examples.seed)
+    network = SurfaceNetwork(settings.network).to(place)
+    average: SurfaceNetwork = SurfaceNetwork(settings.network).to(place)
+    average.load_state_dict(network.state_dict())
+    average.eval()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=loop.rate, weight_decay=loop.decay)
+    folder.mkdir(parents=True, exist_ok=True)
+    step, spent, log = 0, 0.0, []
+    state = _load(folder, settings)
+    if state is not None:
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, spent, log = state["step"], state["spent_s"], state["log"]
+        say(f"goes on from step {step}")
+    most = settings.examples.most
+    pool = Pool(loop.pool, most, place)
+    # As many excerpts as have been drawn by now; of them the latest are drawn again.
+    number = max(0, _wanted(step, loop) - loop.pool)
+    saved = time.monotonic()
+    sums: dict[str, float] = {}
+    with closing(stream(sources, settings.examples, number, workers)) as excerpts:
+        while step < loop.steps and time.monotonic() - begun < seconds and not stop():
+            while number < _wanted(step, loop):
+                pool.add(number, next(excerpts))
+                number += 1
+            for group in optimizer.param_groups:
+                group["lr"] = loop.rate * _rate(step, loop)
+            batch = pool.draw(np.random.default_rng([settings.examples.seed, 7, step]), loop.batch)
+            network.train()
+            with torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):
+                answer = network(*(batch[name].float() for name in Views._fields))
+            answer = Answer(*(part.float() for part in answer))
+            parts = losses(answer, batch, settings.loss)
+            total = torch.stack(list(parts.values())).sum()
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()  # type: ignore[no-untyped-call,unused-ignore]
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+            optimizer.step()
+            step += 1
+            _follow(average, network, min(loop.average, 1.0 - 1.0 / (step + 1)))
+            if step % 10 == 0 or step == loop.steps:
+                for name, part in parts.items():
+                    value = float(part.detach())
+                    sums[name] = 0.9 * sums.get(name, value) + 0.1 * value
+            if time.monotonic() - saved > loop.save_every_s or step == loop.steps:
+                saved = time.monotonic()
+                log.append({"step": step, **{k: round(v, 4) for k, v in sums.items()}})
+                say(f"step {step} of {loop.steps}, excerpt {number}: {log[-1]}")
+                _save(folder, settings, sources, network, average, optimizer, step,
+                      spent + saved - begun, log)  # fmt: skip
+    _save(folder, settings, sources, network, average, optimizer, step,
+          spent + time.monotonic() - begun, log)  # fmt: skip
+    return average
+
+
+def _wanted(step: int, loop: LoopSettings) -> int:
+    """Return how many excerpts have been drawn before a step; it begins with some."""
+    return min(loop.pool, 100) + math.floor(step * loop.excerpts_per_step)
+
+
+def _rate(step: int, loop: LoopSettings) -> float:
+    """Return the share of the greatest learning rate: up in a line, down in half a cosine."""
+    rise = max(1.0, loop.warm_up * loop.steps)
+    if step < rise:
+        return (step + 1) / rise
+    share = (step - rise) / max(1.0, loop.steps - rise)
+    return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
+
+
+@torch.no_grad()
+def _follow(average: SurfaceNetwork, network: SurfaceNetwork, keep: float) -> None:
+    """Draw the average towards the network."""
+    theirs = dict(network.state_dict())
+    for name, own in average.state_dict().items():
+        if own.dtype.is_floating_point:
+            own.lerp_(theirs[name], 1.0 - keep)
+        else:
+            own.copy_(theirs[name])
+
+
+def _as_plain(settings: TrainSettings) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(settings)))
+    return plain
+
+
+def _load(folder: Path, settings: TrainSettings) -> dict[str, Any] | None:
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if state["settings"] != _as_plain(settings):
+        raise SettingsError(
+            f"{path}: was made with other settings; give another folder, or those settings"
+        )
+    return state
+
+
+def _save(
+    folder: Path,
+    settings: TrainSettings,
+    sources: Sources,
+    network: SurfaceNetwork,
+    average: SurfaceNetwork,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    spent: float,
+    log: list[dict[str, float]],
+) -> None:
+    """Write the checkpoint and the record, each at once."""
+    state = {
+        "settings": _as_plain(settings),
+        "network": network.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "spent_s": spent,
+        "log": log,
+    }
+    pending = folder / f"{CHECKPOINT}.part"
+    torch.save(state, pending)
+    pending.replace(folder / CHECKPOINT)
+    record = {
+        "schema": "declick-run/1",
+        "settings": _as_plain(settings),
+        "parameters": count_parameters(network),
+        "step": step,
+        "spent_s": round(spent, 1),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "device": str(next(network.parameters()).device),
+        "log": log,
+    }
+    pending = folder / f"{RECORD}.part"
+    pending.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    pending.replace(folder / RECORD)
+
+
+def load_network(folder: Path) -> tuple[SurfaceNetwork, dict[str, Any]]:
+    """Return the averaged network of a run, and its state.
+
+    Raises
+    ------
+    ReadError
+        If there is no checkpoint.
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        raise ReadError(f"{folder}: holds no {CHECKPOINT}; train first")
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    known = state["settings"]["network"]
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
+    network = SurfaceNetwork(NetworkSettings(**values))
+    network.load_state_dict(state["average"])
+    network.eval()
+    return network, state

@@ -1,0 +1,66 @@
+"""What the network's errors cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional
+
+from declick.train.network import Answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSettings:
+    """What errors cost.
+
+    Parameters
+    ----------
+    false_alarm : float
+        Music taken for damage, over damage missed.
+    cores, families, tails, damage : float
+        Weights of the further answers; damage is missed where it is.
+    """
+
+    false_alarm: float = 3.0
+    cores: float = 1.0
+    families: float = 0.1
+    tails: float = 0.05
+    damage: float = 0.5
+
+
+def losses(answer: Answer, true: dict[str, Tensor], settings: LossSettings) -> dict[str, Tensor]:
+    """Return the parts of the loss, weighted."""
+    label = true["labels"].float()
+    decided, damaged = (label >= 0).float(), (label > 0).float()
+    weight = decided * (damaged + (1.0 - damaged) * settings.false_alarm)
+    event = functional.binary_cross_entropy_with_logits(
+        answer.events, damaged, weight=weight, reduction="sum"
+    ) / decided.sum().clamp_min(1.0)
+    count = damaged.sum().clamp_min(1.0)
+    inside = functional.binary_cross_entropy_with_logits(
+        answer.cores, true["cores"].float(), reduction="none"
+    ).mean(-1)
+    # A core in music is as wrong as an event there.
+    core = ((inside * damaged).sum() / count) + (
+        inside * decided * (1 - damaged)
+    ).sum() / decided.sum().clamp_min(1.0)
+    known = (damaged > 0) & (true["families"] >= 0)
+    family = functional.cross_entropy(
+        answer.families.flatten(0, 1), true["families"].long().clamp_min(0).flatten(),
+        reduction="none",
+    )  # fmt: skip
+    family = (family * known.flatten()).sum() / known.sum().clamp_min(1)
+    tail = (functional.smooth_l1_loss(answer.tails, true["tails"].float(), reduction="none") *
+            damaged).sum() / count  # fmt: skip
+    wanted = true["damage"].float()
+    size = wanted.abs().mean(-1) + 0.02
+    missed = (answer.damage - wanted).abs().mean(-1) / size
+    damage = (missed.clamp_max(4.0) * damaged).sum() / count
+    return {
+        "events": event,
+        "cores": settings.cores * core,
+        "families": settings.families * family,
+        "tails": settings.tails * tail,
+        "damage": settings.damage * damage,
+    }

@@ -1,0 +1,203 @@
+"""The network: looks at the views around an instant and says what is damaged there, and how.
+
+A convolutional encoder over the window, patches of samples moved into channels at its input, with
+a decoder that speaks of its middle sample by sample; the coarse view and the classical
+description join at the narrowest place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from declick.detect.views import (
+    COARSE,
+    COARSE_ROWS,
+    FACTS,
+    FINE_ROWS,
+    MIDDLE,
+    SLOW,
+    SLOW_ROWS,
+    WINDOW,
+)
+from declick.errors import SettingsError
+from declick.train.examples import FAMILIES
+
+PATCH: Final = 8
+_LEVELS: Final = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """How large the network is.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Channels at 8, 16, 32 and 64 frames a step.
+    blocks : tuple of int
+        Residual blocks at each.
+    context : int
+        Numbers that the coarse view and the description come down to, each.
+    """
+
+    widths: tuple[int, ...] = (48, 64, 96, 128)
+    blocks: tuple[int, ...] = (1, 1, 1, 2)
+    context: int = 64
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != _LEVELS or len(self.blocks) != _LEVELS:
+            raise SettingsError(f"widths and blocks need {_LEVELS} numbers each")
+
+
+class Answer(NamedTuple):
+    """What the network says of n instants; index 0 is left, 1 right.
+
+    Parameters
+    ----------
+    events : Tensor, shape (n, 2)
+        Log odds of damage at the instant.
+    families : Tensor, shape (n, 2, families)
+        Log odds against each other, given that it is damage.
+    tails : Tensor, shape (n, 2)
+        Natural logarithm of 1 + the milliseconds of the tail.
+    cores : Tensor, shape (n, 2, MIDDLE)
+        Log odds of the music being lost, sample by sample.
+    damage : Tensor, shape (n, 2, MIDDLE)
+        What was added, as arcsinh of damage over level.
+    """
+
+    events: Tensor
+    families: Tensor
+    tails: Tensor
+    cores: Tensor
+    damage: Tensor
+
+
+class _Block(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv1d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+            nn.Conv1d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm1d(width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.body(x))
+
+
+def _step(inside: int, outside: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv1d(
+            inside, outside, kernel, stride=stride, padding=(kernel - stride + 1) // 2, bias=False
+        ),
+        nn.BatchNorm1d(outside),
+        nn.ReLU(),
+    )
+
+
+class SurfaceNetwork(nn.Module):
+    """Propose-and-verify network; see the module.
+
+    Parameters
+    ----------
+    settings : NetworkSettings
+    """
+
+    def __init__(self, settings: NetworkSettings | None = None) -> None:
+        super().__init__()
+        self.settings = settings = settings or NetworkSettings()
+        widths, context = settings.widths, settings.context
+        inputs = FINE_ROWS * PATCH + SLOW_ROWS * (PATCH // SLOW)
+        self.embed = _step(inputs, widths[0], 1)
+        self.levels = nn.ModuleList(
+            nn.Sequential(*(_Block(width) for _ in range(count)))
+            for width, count in zip(widths, settings.blocks, strict=True)
+        )
+        self.downs = nn.ModuleList(_step(a, b, 2, stride=2) for a, b in pairwise(widths))
+        columns = COARSE // 4
+        self.coarse = nn.Sequential(
+            _step(COARSE_ROWS, 48, 4, stride=4),
+            _step(48, 48, 3),
+            _step(48, 64, 2, stride=2),
+            _step(64, 64, 3),
+            nn.Flatten(),
+            nn.Linear(64 * (columns // 2), context),
+            nn.ReLU(),
+        )
+        self.facts = nn.Sequential(
+            nn.BatchNorm1d(FACTS),
+            nn.Linear(FACTS, context),
+            nn.ReLU(),
+            nn.Linear(context, context),
+            nn.ReLU(),
+        )
+        self.join = nn.Linear(2 * context, widths[-1])
+        near = 4 * widths[-1]
+        self.verdict = nn.Sequential(
+            nn.Linear(near + 2 * widths[-1] + 2 * context, 160),
+            nn.ReLU(),
+            nn.Linear(160, 2 * (2 + len(FAMILIES))),
+        )
+        self.ups = nn.ModuleList(
+            _step(a + b, b, 3) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True)
+        )
+        self.refine = _Block(widths[0])
+        self.write = nn.Conv1d(widths[0], 4 * PATCH, 1)
+
+    def forward(self, fine: Tensor, slow: Tensor, coarse: Tensor, facts: Tensor) -> Answer:
+        """Look at n instants; the shapes are those of `declick.detect.views.Views`."""
+        x = torch.cat([_patched(fine, PATCH), _patched(slow, PATCH // SLOW)], dim=1)
+        x = self.embed(x)
+        context = torch.cat([self.coarse(coarse), self.facts(facts)], dim=1)
+        kept = []
+        for number, level in enumerate(self.levels):
+            if number == _LEVELS - 1:
+                x = x + self.join(context).unsqueeze(-1)
+            x = level(x)
+            if number < _LEVELS - 1:
+                kept.append(x)
+                x = self.downs[number](x)
+        middle = x.shape[-1] // 2
+        near = x[..., middle - 2 : middle + 2].flatten(1)
+        verdict = self.verdict(torch.cat([near, x.mean(-1), x.amax(-1), context], dim=1))
+        verdict = verdict.unflatten(1, (2, 2 + len(FAMILIES)))
+        x = _middle(x)
+        for up, side in zip(self.ups, reversed(kept), strict=True):
+            doubled = x.repeat_interleave(2, dim=-1)
+            x = up(torch.cat([doubled, _middle(side)], dim=1))
+        written = self.write(self.refine(x))
+        written = written.unflatten(1, (4, PATCH)).transpose(2, 3).reshape(-1, 4, MIDDLE)
+        return Answer(
+            events=verdict[..., 0],
+            families=verdict[..., 2:],
+            tails=verdict[..., 1],
+            cores=written[:, :2],
+            damage=written[:, 2:],
+        )
+
+
+def _patched(rows: Tensor, patch: int) -> Tensor:
+    """Move patches of samples into channels: (n, rows, frames) to (n, rows * patch, steps)."""
+    return rows.unflatten(2, (-1, patch)).transpose(2, 3).flatten(1, 2)
+
+
+def _middle(x: Tensor) -> Tensor:
+    """Return the steps of the middle of the window."""
+    steps = x.shape[-1] * MIDDLE // WINDOW
+    first = (x.shape[-1] - steps) // 2
+    return x[..., first : first + steps]
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Return how many numbers the network has learnt."""
+    return sum(parameter.numel() for parameter in network.parameters())
