@@ -33,8 +33,8 @@ class _Sounds(Protocol):
 class Corpus:
     """Clean sound to draw from.
 
-    A packed folder (`pack`) is read through memory maps, a plain one from its FLAC files, which
-    is some twenty times slower.
+    A packed folder (`pack`) is read through memory maps, at some 7000 times real time; a plain one
+    from its FLAC files, at some 1000 times.
 
     Parameters
     ----------
