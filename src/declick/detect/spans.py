@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from declick.clicks import Click, Kind
 
 # The confidence asked for at sensitivity 0 and 1, as log odds; between them it is a straight line.
-LOG_ODDS: Final = (9.0, -3.0)
+LOG_ODDS: Final = (8.4, -3.6)
 # A record with this many plain clicks a second is taken for a clean one ...
 CLEAN_HZ: Final = 0.5
 # ... plain meaning this confidence; more of them make the weaker ones likelier, up to this much.
