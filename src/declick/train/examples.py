@@ -29,8 +29,6 @@ from declick.errors import ReadError, SettingsError
 
 FAMILIES: Final = ("tick", "pop", "crackle", "ring", "thump")
 """What the network tells apart; real clicks go by their kind."""
-# Damage weaker than this share of the music's level leaves an instant undecided at most.
-_HEARD = 0.02
 # An instant this close to damage is not clean; frames.
 _NEAR = 96
 # A core is widened by this for an instant to belong to it; frames.
@@ -269,8 +267,7 @@ def draw_worn(
             base = MODES["mixed"]
         values: dict[str, Any] = {name: getattr(base, name) for name in vars(base)}
         values["level_db"] = float(rng.uniform(*settings.level_db))
-        # Faint ticks of a bed would be clicks that no truth tells of.
-        values |= {"bed": bool(rng.uniform() < settings.hiss), "bed_crackle_hz": (0.0, 0.0)}
+        values["bed"] = bool(rng.uniform() < settings.hiss)
         rate_factor = math.exp(rng.uniform(-0.7, 0.7))
         values["rates_hz"] = {k: v * rate_factor for k, v in base.rates_hz.items()}
         drawn = draw_wear(rng, len(clean) / rate, WearSettings(**values), bank=bank)
@@ -336,35 +333,27 @@ def _low_pass(sound: FloatArray, edge: float) -> FloatArray:
 def label_instants(
     frames: IntArray, drawn: WornExcerpt
 ) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.float16]]:
-    """Return label, family and tail of each instant on both channels, each of shape (n, 2)."""
-    count, size = len(frames), len(drawn.damage)
-    level = math.sqrt(float(np.mean(drawn.laid.clean**2))) + 1e-9
-    steps = 64
-    quiet = np.abs(drawn.damage)
-    cells = quiet[: size // steps * steps].reshape(-1, steps, 2).max(axis=1)
-    power = drawn.laid.clean[: size // steps * steps].reshape(len(cells), -1) ** 2
-    # The music's level within 50 ms.
-    kernel = np.ones(71) / 71
-    local = np.sqrt(np.convolve(power.mean(axis=1), kernel, mode="same")) + 1e-3 * level
-    heard = cells > _HEARD * local[:, None]
-    reach = _NEAR // steps + 1
-    wide = np.pad(heard, ((reach, reach), (0, 0)))
-    near = np.any([wide[i : i + len(cells)] for i in range(2 * reach + 1)], axis=0)
-    labels = np.where(near[np.clip(frames // steps, 0, len(cells) - 1)], -1, 0).astype(np.int8)
+    """Return label, family and tail of each instant on both channels, each of shape (n, 2).
+
+    Damage too weak to have a core counts as music: mending it costs more than it gains.
+    """
+    count = len(frames)
+    labels = np.zeros((count, 2), dtype=np.int8)
     families = np.full((count, 2), -1, dtype=np.int8)
     tails = np.zeros((count, 2), dtype=np.float16)
     if drawn.wear is None:
         return labels, families, tails
     mono = drawn.laid.worn.shape[1] == 1
-    for item in drawn.laid.laid:
-        click = item.click
-        if click is None:
-            continue
-        low = np.searchsorted(frames, click.start - _WIDENED)
-        high = np.searchsorted(frames, click.stop + _WIDENED)
+    found = [(item.damage, item.click) for item in drawn.laid.laid if item.click is not None]
+    # Beside a core, under its tail, and in the other channel: nobody can tell.
+    for _, click in found:
+        low, high = np.searchsorted(frames, [click.start - _NEAR, click.tail + _NEAR])
+        labels[low:high] = -1
+    for number, click in found:
+        low, high = np.searchsorted(frames, [click.start - _WIDENED, click.stop + _WIDENED])
         channels = slice(0, 2) if mono else slice(click.channel, click.channel + 1)
         labels[low:high, channels] = 1
-        families[low:high, channels] = _family(drawn, item.damage)
+        families[low:high, channels] = _family(drawn, number)
         tail_ms = 1000.0 * (click.tail - click.stop) / drawn.sample_rate
         tails[low:high, channels] = math.log1p(tail_ms)
     return labels, families, tails

@@ -181,12 +181,14 @@ def train(
     optimizer = torch.optim.AdamW(network.parameters(), lr=loop.rate, weight_decay=loop.decay)
     folder.mkdir(parents=True, exist_ok=True)
     step, spent, log = 0, 0.0, []
+    hardness = None
     state = _load(folder, settings)
     if state is not None:
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         step, spent, log = state["step"], state["spent_s"], state["log"]
+        hardness = state["hardness"].numpy()
         say(f"goes on from step {step}")
     most = settings.examples.most
     pool = Pool(loop.pool, most, place)
@@ -199,6 +201,8 @@ def train(
             while number < _wanted(step, loop):
                 pool.add(number, next(excerpts))
                 number += 1
+            if hardness is not None:
+                pool.hardness, hardness = hardness, None
             for group in optimizer.param_groups:
                 group["lr"] = loop.rate * _rate(step, loop)
             batch = pool.draw(np.random.default_rng([settings.examples.seed, 7, step]), loop.batch)
@@ -206,6 +210,7 @@ def train(
             with torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):
                 answer = network(*(batch[name].float() for name in Views._fields))
             answer = Answer(*(part.float() for part in answer))
+            pool.learn(answer.events)
             parts = losses(answer, batch, settings.loss)
             total = torch.stack(list(parts.values())).sum()
             optimizer.zero_grad(set_to_none=True)
@@ -222,9 +227,9 @@ def train(
                 saved = time.monotonic()
                 log.append({"step": step, **{k: round(v, 4) for k, v in sums.items()}})
                 say(f"step {step} of {loop.steps}, excerpt {number}: {log[-1]}")
-                _save(folder, settings, sources, network, average, optimizer, step,
+                _save(folder, settings, sources, network, average, optimizer, pool, step,
                       spent + saved - begun, log)  # fmt: skip
-    _save(folder, settings, sources, network, average, optimizer, step,
+    _save(folder, settings, sources, network, average, optimizer, pool, step,
           spent + time.monotonic() - begun, log)  # fmt: skip
     return average
 
@@ -278,6 +283,7 @@ def _save(
     network: SurfaceNetwork,
     average: SurfaceNetwork,
     optimizer: torch.optim.Optimizer,
+    pool: Pool,
     step: int,
     spent: float,
     log: list[dict[str, float]],
@@ -288,6 +294,7 @@ def _save(
         "network": network.state_dict(),
         "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
+        "hardness": torch.from_numpy(pool.hardness),
         "step": step,
         "spent_s": spent,
         "log": log,

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from declick.train.examples import FAMILIES, Examples
 
+# How often what is plainly music is shown, against what is taken for damage.
+_LEAST_SHOWN = 0.1
+
 
 class Pool:
     """The latest excerpts' examples, on the device, to draw balanced batches from.
@@ -26,6 +29,9 @@ class Pool:
         self._kind = np.full(excerpts * most, -2, dtype=np.int64)
         self._source = np.zeros(excerpts * most, dtype=np.int64)
         self._names: dict[str, int] = {}
+        self._drawn = np.zeros(0, dtype=np.int64)
+        self.hardness = np.full(excerpts * most, 0.5, dtype=np.float32)
+        """The probability of damage that the network last gave each example."""
 
     def add(self, number: int, examples: Examples) -> None:
         """Put excerpt `number` in the place of the oldest."""
@@ -50,26 +56,35 @@ class Pool:
         kind = np.where(damaged, np.where(family < 0, len(FAMILIES), family), -1)
         self._kind[start : start + self.most] = -2
         self._kind[start : start + count] = kind
+        self.hardness[start : start + self.most] = 0.5
         source = self._names.setdefault(examples.source, len(self._names))
         self._source[start : start + self.most] = source
 
     def draw(self, rng: np.random.Generator, batch: int) -> dict[str, Tensor]:
         """Return half damage, even over the families, and half music, even over the sources.
 
-        Even as far as the square root of their numbers goes: what is rare is not worn out.
+        Even as far as the square root of their numbers goes: what is rare is not worn out. Music
+        that is plainly music to the network is shown less often.
         """
         damaged, music = np.flatnonzero(self._kind >= 0), np.flatnonzero(self._kind == -1)
         half = batch // 2 if len(damaged) else 0
+        doubt = _even(self._source[music]) * (_LEAST_SHOWN + self.hardness[music])
         chosen = np.concatenate(
             [
                 rng.choice(damaged, half, p=_even(self._kind[damaged])) if half else damaged[:0],
-                rng.choice(music, batch - half, p=_even(self._source[music])),
+                rng.choice(music, batch - half, p=doubt / doubt.sum()),
             ]
         )
+        self._drawn = chosen
         index = torch.from_numpy(chosen).to(self.device)
         drawn = {name: values[index] for name, values in self._tensors.items()}
         # Which channel is left, and which way is up, means nothing to a click.
         return _mirrored(drawn, rng, self.device)
+
+    def learn(self, events: Tensor) -> None:
+        """Remember what the network said of the batch that was drawn last."""
+        said = torch.sigmoid(events.detach()).amax(dim=1)
+        self.hardness[self._drawn] = said.cpu().numpy()
 
 
 def _even(groups: NDArray[np.int64]) -> NDArray[np.float64]:
