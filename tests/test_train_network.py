@@ -270,3 +270,24 @@ def test_a_bank_without_some_records_keeps_the_rest() -> None:
     from declick.train.examples import without_records
 
     assert without_records(Bank(), ("x",)).clicks == ()
+
+
+@pytest.mark.slow
+def test_a_network_is_trained_and_written_by_one_command(music: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from declick.cli import main
+    from declick.detect.neural import load_weights
+
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(
+        "[examples]\nseconds = 2.0\nmost = 16\nmodes = {clean = 0.5, tick = 0.5}\n"
+        "[network]\nwidths = [8, 8, 12, 16]\nblocks = [1, 1, 1, 1]\ncontext = 8\n"
+        "[loop]\nsteps = 3\nbatch = 8\npool = 4\nexcerpts_per_step = 0.2\n"
+    )
+    words = ["train", recipe, "--music", music, "-o", tmp_path / "run", "--workers", "0", "-q"]
+    words += ["--export", tmp_path / "w.onnx"]
+    assert main([str(word) for word in words]) == 0
+    assert load_weights(tmp_path / "w.onnx").card["parameters"] > 1000
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["step"] == 3

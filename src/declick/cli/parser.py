@@ -26,6 +26,7 @@ from declick.cli.harvesting import add_harvest
 from declick.cli.lines import one_line
 from declick.cli.mending import run_repair
 from declick.cli.restoring import run_restore
+from declick.cli.training import add_train
 from declick.cli.undoing import run_undo
 from declick.cli.viewing import run_inspect
 
@@ -88,6 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_damage(commands)
     add_harvest(commands)
     add_bench(commands)
+    add_train(commands)
     return parser
 
 

@@ -17,9 +17,13 @@ from numpy.typing import NDArray
 from declick.clicks import FloatArray
 from declick.damage.bank import Bank
 from declick.detect.ar import ArDetector, Geometry
+from declick.detect.spans import threshold
+from declick.settings import DetectSettings
 from declick.train.examples import ExampleSettings, Music, WornExcerpt, draw_worn
 
 COLLAR_S: Final = 2e-3
+CLEAN_FALSE: Final = 1.0
+"""False alarms a minute on clean music, most of it hard on purpose, that weights are set to."""
 FALSE_PER_MINUTE: Final = (0.5, 2.0, 8.0, 30.0)
 
 
@@ -124,6 +128,32 @@ def least_log_odds(tallies: Sequence[Tally], per_minute: float) -> float:
     minutes = sum(sum(item.seconds) for item in tallies) / 60.0
     false = np.sort(np.concatenate([[-40.0], *(item.false for item in tallies)]))[::-1]
     return float(false[min(int(per_minute * minutes), len(false) - 1)])
+
+
+def calibrate(
+    make: MakeDetector, music: Music, settings: ExampleSettings, *, excerpts: int = 40
+) -> float:
+    """Return the offset at which a new network is as sure as the thresholds expect.
+
+    With it, at the default sensitivity on a record without plain clicks, held-out clean music has
+    `CLEAN_FALSE` false alarms a minute.
+
+    Parameters
+    ----------
+    make : callable
+        The detector, with an offset of 0.
+    music : Music
+    settings : ExampleSettings
+    excerpts : int
+        How many are heard.
+    """
+    tallies = compare({"new": make}, music, None, settings, modes=["clean"], excerpts=excerpts)
+    return default_log_odds() - least_log_odds([tallies["new"]["clean"]], CLEAN_FALSE)
+
+
+def default_log_odds() -> float:
+    """Return the log odds that the default settings ask for on a clean record."""
+    return _log_odds(threshold(DetectSettings().sensitivity))
 
 
 def recall_table(tallies: Mapping[str, Tally]) -> list[dict[str, float]]:
