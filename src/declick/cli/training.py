@@ -60,8 +60,6 @@ def add_train(commands: argparse._SubParsersAction[Any]) -> None:
 def run_train(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     try:
-        import torch
-
         from declick.detect.neural import NeuralDetector
         from declick.train.evaluate import calibrate
         from declick.train.export import export
@@ -69,7 +67,6 @@ def run_train(options: argparse.Namespace) -> int:
         from declick.train.settings import read_settings
     except ImportError:
         raise MissingExtraError("training needs torch; pip install 'declick[train]'") from None
-    torch.set_num_threads(options.threads)
     sources = Sources(music=options.music, bank=options.bank)
     settings = read_settings(options.recipe)
     network = train(
@@ -77,6 +74,7 @@ def run_train(options: argparse.Namespace) -> int:
         sources,
         options.output,
         workers=options.workers,
+        threads=options.threads,
         seconds=60.0 * options.minutes if options.minutes else math.inf,
         say=say if not options.quiet else _nobody,
     )

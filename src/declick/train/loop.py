@@ -141,6 +141,7 @@ def train(
     folder: Path,
     *,
     workers: int = 1,
+    threads: int = 1,
     seconds: float = math.inf,
     device: str | None = None,
     say: Say = print,
@@ -156,6 +157,8 @@ def train(
         Where the checkpoint and the record of the run are; made if need be.
     workers : int
         Processes that draw examples; they change nothing but the time.
+    threads : int
+        That train, where there is no GPU.
     seconds : float
         Stop, with a checkpoint, after this time.
     device : str, optional
@@ -173,6 +176,7 @@ def train(
     begun = time.monotonic()
     loop = settings.loop
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.set_num_threads(threads)
     torch.manual_seed(settings.examples.seed)
     network = SurfaceNetwork(settings.network).to(place)
     average: SurfaceNetwork = SurfaceNetwork(settings.network).to(place)
