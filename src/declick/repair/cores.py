@@ -172,7 +172,8 @@ def _lost_between(
 ) -> bool:
     """Return whether the sound between the last two of some cores is not what it should be."""
     low, high = cores[last - 1][1], cores[last][0]
-    if high - low < LEAST_REST_MS * 1e-3 * sample_rate:
+    # A core of the context may go on beyond what is heard of it.
+    if high - low < LEAST_REST_MS * 1e-3 * sample_rate or cores[last][1] > samples.size:
         return False
     window = cores[first][0], cores[last][1]
     others = [*cores[max(0, first - 64) : first], *cores[last + 1 : last + 65]]
