@@ -192,3 +192,15 @@ def test_a_replaced_passage_is_no_click() -> None:
     assert passages[0].start == pytest.approx(5 * RATE, abs=50)
     inside = [5 * RATE <= item.start < 6 * RATE for item in planted]
     assert len(found) == len(planted) - sum(inside)
+
+
+def test_a_rip_that_is_worn_all_over_has_kept_its_level() -> None:
+    _, repair, _ = pair()
+    wear_there = np.zeros(repair.shape)
+    for start in range(1000, len(repair) - 1000, 2000):  # damage in every stretch of the sound
+        wear_there[start : start + 300] = 0.4 * np.hanning(300)[:, None] * repair[start]
+    rip = np.round((repair + wear_there) * 32768) / 32768
+    pairing = compare(rip, repair)
+    assert pairing.usable
+    assert pairing.gains == (1.0, 1.0)
+    assert not pairing.notes

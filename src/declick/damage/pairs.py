@@ -22,6 +22,8 @@ ALIKE, ENOUGH_ALIKE = 0.7, 0.5
 WHOLE_FRAME = 0.12
 BLOCK_S = 10.0
 UNTOUCHED = 0.99
+# From this share of equal samples on, the level was not changed.
+MOSTLY = 0.5
 QUANTILE, QUANTILE_OF_NORMAL = 0.8, 1.2816
 OVER_NOISE = 6.0
 GAIN_DB = 0.002
@@ -306,7 +308,7 @@ def _compare_samples(before: Recording, after: Recording, offset: int, alike: fl
     reference = float(np.median(sound[heard])) if heard.any() else 1.0
     same_share = same / max(1, total)
     residual_db = 20.0 * math.log10(max(level / reference, 1e-10))
-    untouched = bool(equal) and float(np.median(equal)) >= UNTOUCHED
+    untouched = bool(equal) and (level == 0.0 or float(np.median(equal)) >= UNTOUCHED)
     faults: list[str] = []
     lossy = not after.lossless
     if lossy:
@@ -359,9 +361,16 @@ def _follows(noise: FloatArray, sound: FloatArray) -> float:
 
 
 def _gains(before: Recording, after: Recording, offset: int) -> tuple[float, ...]:
-    """Return the gain of each channel: the median over cells, which repairs do not move."""
+    """Return the gain of each channel: the median over cells, which repairs hardly move.
+
+    Where most samples are the same as they stand, it is 1 (or -1), however worn the rip is.
+    """
     found: list[FloatArray] = []
+    same, inverted, frames = np.zeros(before.channels), np.zeros(before.channels), 0
     for _, rip, repair in overlapping_blocks(before, after, offset):
+        same += np.count_nonzero(repair == rip, axis=0)
+        inverted += np.count_nonzero(repair == -rip, axis=0)
+        frames += len(rip)
         for own, other in zip(
             _cells(rip, before.sample_rate), _cells(repair, before.sample_rate), strict=True
         ):
@@ -371,6 +380,9 @@ def _gains(before: Recording, after: Recording, offset: int) -> tuple[float, ...
     ratios = np.array(found)
     gains = []
     for channel in range(before.channels):
+        if max(same[channel], inverted[channel]) >= MOSTLY * frames:
+            gains.append(1.0 if same[channel] >= inverted[channel] else -1.0)
+            continue
         known = ratios[:, channel][np.isfinite(ratios[:, channel])] if found else np.zeros(0)
         gains.append(float(np.median(known)) if known.size else 1.0)
     return tuple(gains)
