@@ -40,8 +40,8 @@ SURROUNDINGS_MS: Final = 25.0
 # A neighbourhood is looked at where its peak is this many times the surroundings' usual peak.
 STANDS_OUT: Final = 1.1
 USUAL: Final = 0.8
-# ... and behind a core that stands out itself, or is longer than this: what the push leaves behind it
-# is slow, and no corner for a detector.
+# ... and behind a core that stands out itself, or is longer than this: what the push leaves behind
+# it is slow, and no corner for a detector.
 WIDE_MS: Final = 0.35
 # A sample is lost where the damage exceeds this share of the level: more gains nothing on real
 # clicks, whose weak skirts still hold the music.
