@@ -211,7 +211,7 @@ def train(
                 group["lr"] = loop.rate * _rate(step, loop)
             batch = pool.draw(np.random.default_rng([settings.examples.seed, 7, step]), loop.batch)
             network.train()
-            with torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):
+            with torch.autocast(place.type, torch.bfloat16, enabled=loop.bfloat16):
                 answer = network(*(batch[name].float() for name in Views._fields))
             answer = Answer(*(part.float() for part in answer))
             pool.learn(answer.events)

@@ -33,6 +33,9 @@ class LoopSettings:
         The weights that count are averages; the share that a step keeps of them.
     save_every_s : float
         Time between checkpoints.
+    bfloat16 : bool
+        Multiply numbers of 16 bits: nearly twice as fast on a GPU or a CPU made for them
+        (AVX-512 BF16, AMX), slower on others.
     """
 
     steps: int = 20_000
@@ -44,6 +47,7 @@ class LoopSettings:
     decay: float = 1e-2
     average: float = 0.998
     save_every_s: float = 60.0
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
