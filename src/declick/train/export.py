@@ -16,6 +16,7 @@ from torch import Tensor
 from declick.detect.neural import BATCH, SCHEMA, load_weights
 from declick.detect.views import COARSE, COARSE_ROWS, FACTS, FINE_ROWS, SLOW, SLOW_ROWS, WINDOW
 from declick.errors import WriteError
+from declick.train.folding import fold
 from declick.train.network import Answer, SurfaceNetwork, count_parameters
 
 TOLERANCE: Final = 2e-3
@@ -34,6 +35,9 @@ def export(
     card: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the network to `path` (.onnx) and its card beside it (.json).
+
+    Its batch norms are folded first; the weights keep their names, so that `read_network` gets
+    the network back from the file alone.
 
     Parameters
     ----------
@@ -56,13 +60,15 @@ def export(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network,
+            fold(network),
             given,
             str(pending),
             input_names=list(INPUTS),
             output_names=list(Answer._fields),
             dynamo=False,
             opset_version=17,
+            # It would give folded weights names of its own.
+            do_constant_folding=False,
         )
     model = pending.read_bytes()
     values = {

@@ -1,0 +1,100 @@
+"""The network without its batch norms, as the exported file holds it, and back from that file.
+
+A batch norm that no longer learns is a scale and an offset for each channel: they go into the
+convolution or the linear layer beside it. What is left has the same names as before, and the file
+keeps them, so one file is enough to go on learning from; the norms then stay as they are.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from declick.errors import ReadError, SettingsError
+from declick.train.network import NetworkSettings, SurfaceNetwork
+
+
+def fold(network: SurfaceNetwork) -> SurfaceNetwork:
+    """Return the network with its batch norms folded into their neighbours.
+
+    It gives the same answers as `network` does in evaluation, up to rounding. A network that is
+    folded already comes back as a copy.
+    """
+    folded = copy.deepcopy(network).eval().cpu()
+    for layers in [item for item in folded.modules() if isinstance(item, nn.Sequential)]:
+        for index, layer in enumerate(layers):
+            if not isinstance(layer, nn.BatchNorm1d):
+                continue
+            before = layers[index - 1] if index else None
+            if isinstance(before, nn.Conv1d):
+                layers[index - 1] = fuse_conv_bn_eval(before, layer)
+            else:
+                _into_following(layer, layers[index + 1])
+            layers[index] = nn.Identity()
+    for parameter in folded.parameters():
+        parameter.requires_grad_(True)
+    return folded
+
+
+@torch.no_grad()
+def _into_following(norm: Any, linear: Any) -> None:
+    """Put a batch norm into the linear layer behind it."""
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    offset = norm.bias - norm.running_mean * scale
+    linear.bias += linear.weight @ offset
+    linear.weight *= scale
+
+
+def read_network(path: Path) -> SurfaceNetwork:
+    """Return the folded network of an exported file.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read, or is no such network.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    try:
+        model = onnx.load(str(path))
+    except Exception as error:  # protobuf has errors of its own
+        raise ReadError(f"{path}: cannot be read as ONNX ({error})") from None
+    arrays = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
+    try:
+        # What batch norms have been is the same for all numbers of blocks: none are left.
+        network = fold(SurfaceNetwork(_settings_of(arrays)))
+        state = {
+            name: torch.from_numpy(np.array(arrays[name], dtype=np.float32))
+            for name in network.state_dict()
+        }
+        network.load_state_dict(state)
+    except (KeyError, RuntimeError, SettingsError) as error:
+        reason = str(error).splitlines()[0]
+        raise ReadError(
+            f"{path}: does not hold the network of this version ({reason}); "
+            "export it again, or give the folder of its training"
+        ) from None
+    return network
+
+
+def _settings_of(arrays: Mapping[str, NDArray[Any]]) -> NetworkSettings:
+    """Tell the size of the network by the shapes of its weights."""
+    downs = [arrays[f"downs.{level}.0.weight"].shape[0] for level in range(3)]
+    counts = []
+    for level in range(4):
+        names = {name.split(".")[2] for name in arrays if name.startswith(f"levels.{level}.")}
+        counts.append(len(names))
+    return NetworkSettings(
+        widths=(arrays["embed.0.weight"].shape[0], *downs),
+        blocks=tuple(counts),
+        context=arrays["join.weight"].shape[1] // 2,
+    )
