@@ -109,16 +109,20 @@ class Sight:
 
 
 class Views(NamedTuple):
-    """The views around some instants; all float16, since more tells the network nothing.
+    """The views around some instants; float32, and float16 where many are kept.
 
     Shapes: fine (n, FINE_ROWS, WINDOW), slow (n, SLOW_ROWS, WINDOW // SLOW),
     coarse (n, COARSE_ROWS, COARSE), facts (n, FACTS).
     """
 
-    fine: NDArray[np.float16]
-    slow: NDArray[np.float16]
-    coarse: NDArray[np.float16]
-    facts: NDArray[np.float16]
+    fine: NDArray[np.floating]
+    slow: NDArray[np.floating]
+    coarse: NDArray[np.floating]
+    facts: NDArray[np.floating]
+
+    def halved(self) -> Views:
+        """Return the views in half the memory; more digits tell the network nothing."""
+        return Views(*(part.astype(np.float16) for part in self))
 
 
 def see(samples: FloatArray, geometry: Geometry) -> Sight:
@@ -203,7 +207,7 @@ def _stand_out(around: Surroundings, cell: int, factor: int) -> tuple[IntArray, 
     return frame.astype(np.intp), np.maximum(own, side[None])[channel, index]
 
 
-def view(sight: Sight, frames: IntArray) -> Views:
+def view(sight: Sight, frames: IntArray, facts: Float32Array | None = None) -> Views:
     """Return what the network is shown around some instants.
 
     Parameters
@@ -211,28 +215,29 @@ def view(sight: Sight, frames: IntArray) -> Views:
     sight : Sight
     frames : ndarray of int, shape (n,)
         Frames of the tile.
+    facts : ndarray of float32, shape (n, FACTS), optional
+        From `describe_instants`, where they are known already.
     """
-    around, slow, half = sight.around, sight.slow, WINDOW // 2
+    around, half = sight.around, WINDOW // 2
     level = local_level(sight, frames)
-    sound = np.stack([_cut(row, frames - half, WINDOW) for row in around.signals], axis=1)
-    loudest = level.max(axis=1, keepdims=True)
-    sound = np.arcsinh(sound / np.concatenate([level, loudest], axis=1)[:, :, None])
-    errors = _over_scale(around, frames, half, WINDOW, sight.geometry.cell)
-    quarter = frames // SLOW
-    slow_errors = _over_scale(slow, quarter, half // SLOW, WINDOW // SLOW, 16)
-    column = frames // COARSE_HOP
-    coarse = np.stack([_cut(row, column - COARSE // 2, COARSE) for row in sight.coarse], axis=1)
-    coarse -= coarse[:, :-3].mean(axis=(1, 2), keepdims=True)
-    fine = np.concatenate([sound, errors], axis=1)
+    fine = np.empty((len(frames), FINE_ROWS, WINDOW), dtype=np.float32)
+    _cut(around.signals, frames - half, fine[:, :3])
+    fine[:, :2] /= level[:, :, None]
+    fine[:, 2] /= level.max(axis=1)[:, None]
+    _cut_errors(around, frames, half, sight.geometry.cell, fine[:, 3:])
+    np.arcsinh(fine, out=fine)
+    slow = np.empty((len(frames), SLOW_ROWS, WINDOW // SLOW), dtype=np.float32)
+    cell = SlowGeometry(1.0).cell
+    _cut_errors(sight.slow, frames // SLOW, half // SLOW, cell, slow)
+    np.arcsinh(slow, out=slow)
     if sight.mono:
         fine[:, [2, 5, 8]] = 0.0
-        slow_errors[:, [2, 5]] = 0.0
-    return Views(
-        fine.astype(np.float16),
-        slow_errors.astype(np.float16),
-        np.clip(coarse, -6.0, 6.0).astype(np.float16),
-        _facts(sight, frames).astype(np.float16),
-    )
+        slow[:, [2, 5]] = 0.0
+    coarse = np.empty((len(frames), COARSE_ROWS, COARSE), dtype=np.float32)
+    _cut(sight.coarse, frames // COARSE_HOP - COARSE // 2, coarse)
+    coarse -= coarse[:, :-3].mean(axis=(1, 2), keepdims=True)
+    facts = describe_instants(sight, frames) if facts is None else facts
+    return Views(fine, slow, np.clip(coarse, -6.0, 6.0), facts)
 
 
 def local_level(sight: Sight, frames: IntArray) -> FloatArray:
@@ -242,36 +247,40 @@ def local_level(sight: Sight, frames: IntArray) -> FloatArray:
     music beside it.
     """
     cell, cells = sight.geometry.cell, WINDOW // sight.geometry.cell
-    first = frames // cell - cells // 2
-    levels = []
-    for row in sight.around.power[:2]:
-        power = _cut(row, first, cells)
-        levels.append(np.sqrt(np.median(power, axis=1) + 1e-2 * np.quantile(power, 0.9, axis=1)))
-    return np.asarray(np.maximum(np.stack(levels, axis=1), FLOOR))
+    power = np.empty((len(frames), 2, cells), dtype=np.float32)
+    _cut(sight.around.power[:2], frames // cell - cells // 2, power)
+    power = np.sort(power, axis=2)
+    middle = 0.5 * (power[:, :, (cells - 1) // 2] + power[:, :, cells // 2])
+    level = np.sqrt(middle + 1e-2 * power[:, :, round(0.9 * (cells - 1))])
+    return np.asarray(np.maximum(level, FLOOR), dtype=np.float64)
 
 
-def _over_scale(
-    around: Surroundings, frames: IntArray, half: int, window: int, cell: int
-) -> FloatArray:
-    """Return the compressed prediction errors: forward of L, R, L-R, then backward."""
-    rows = []
+def _cut_errors(
+    around: Surroundings, frames: IntArray, half: int, cell: int, into: Float32Array
+) -> None:
+    """Cut prediction errors over their local scale: forward of L, R, L-R, then backward."""
     place = np.clip(frames // cell, 0, around.peak.shape[1] - 1)
-    for errors in (around.forward, around.backward):
-        for row, scale in zip(errors, around.scale, strict=True):
-            rows.append(np.arcsinh(_cut(row, frames - half, window) / scale[place, None]))
-    return np.stack(rows, axis=1)
+    rows = len(around.scale)
+    _cut(around.forward, frames - half, into[:, :rows])
+    _cut(around.backward, frames - half, into[:, rows:])
+    scale = around.scale[:, place].T.astype(np.float32)
+    into /= np.concatenate([scale, scale], axis=1)[:, :, None]
 
 
-def _cut(row: NDArray[np.floating], starts: IntArray, length: int) -> FloatArray:
-    """Return pieces of a row, shape (n, length); zeros beyond its ends."""
-    index = starts[:, None] + np.arange(length)
-    inside = (index >= 0) & (index < row.size)
-    taken = np.where(inside, row[np.clip(index, 0, row.size - 1)], 0.0)
-    return np.asarray(taken, dtype=np.float64)
+def _cut(rows: NDArray[np.floating], starts: IntArray, into: Float32Array) -> None:
+    """Cut pieces of all rows, from `starts` on, into (n, rows, length); zeros beyond the ends."""
+    length, end = into.shape[2], rows.shape[1]
+    for index, start in enumerate(starts.tolist()):
+        if 0 <= start <= end - length:
+            into[index] = rows[:, start : start + length]
+        else:
+            low, high = min(max(start, 0), end), min(max(start + length, 0), end)
+            into[index] = 0.0
+            into[index, :, low - start : high - start] = rows[:, low:high]
 
 
-def _facts(sight: Sight, frames: IntArray) -> FloatArray:
-    """Return the classical description of each instant on both channels."""
+def describe_instants(sight: Sight, frames: IntArray) -> Float32Array:
+    """Return the classical description of each instant on both channels, shape (n, FACTS)."""
     cell = np.clip(frames // sight.geometry.cell, 1, sight.around.peak.shape[1] - 2)
     described = []
     for number in range(2):
@@ -280,4 +289,4 @@ def _facts(sight: Sight, frames: IntArray) -> FloatArray:
         if sight.mono:
             facts[:, STEREO_FEATURES] = 0.0
         described.append(np.nan_to_num(facts))
-    return np.clip(np.concatenate(described, axis=1), -12.0, 12.0)
+    return np.clip(np.concatenate(described, axis=1), -12.0, 12.0).astype(np.float32)

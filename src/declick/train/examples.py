@@ -208,7 +208,7 @@ def draw_examples(
     index = frames[:, None] + np.arange(-half, half)
     damage = np.moveaxis(drawn.damage[index], -1, 1) / level[:, :, None]
     return Examples(
-        views=view(sight, frames),
+        views=view(sight, frames).halved(),
         labels=labels[chosen],
         families=families[chosen],
         cores=np.moveaxis(drawn.cores[index], -1, 1),
