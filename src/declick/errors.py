@@ -23,3 +23,7 @@ class LabelError(DeclickError):
 
 class MissingExtraError(DeclickError):
     """An optional part is needed that is not installed; the text gives the install line."""
+
+
+class NotSameRecordingError(DeclickError):
+    """Two recordings are not digitizations of the same one, or it cannot be told."""

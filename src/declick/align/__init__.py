@@ -1,0 +1,6 @@
+"""The time map between two digitizations of one recording: find it, keep it, resample along it."""
+
+from declick.align.model import Alignment
+from declick.align.resample import resample_along
+
+__all__ = ["Alignment", "resample_along"]
