@@ -262,8 +262,27 @@ def test_without_onnxruntime_the_remedy_is_told(monkeypatch: Any, tmp_path: Path
 def test_other_sample_rates_are_refused(tmp_path: Path) -> None:
     from declick.detect.neural import NeuralDetector
 
-    with pytest.raises(ReadError, match="96000"):
-        NeuralDetector(96_000, tmp_path / "none.onnx")
+    with pytest.raises(ReadError, match="32000"):
+        NeuralDetector(32_000, tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_higher_sample_rates_are_heard(weights: Path, factor: int) -> None:
+    from scipy.signal import resample_poly
+
+    from declick.detect.neural import NeuralDetector
+
+    detector = NeuralDetector(RATE * factor, weights)
+    native = NeuralDetector(RATE, weights).geometry
+    tile, context = detector.geometry.tile, detector.geometry.context
+    assert (tile, context) == (native.tile * factor, native.context * factor)
+    frames = native.tile + 2 * native.context
+    sound = resample_poly(synthesize_piece(frames / RATE + 0.1)[:frames], factor, 1)
+    at = context + 30_000 * factor
+    sound[at : at + 4 * factor, 1] += 0.5
+    probability = detector(sound)
+    assert probability.shape == (tile, 2)
+    assert probability[30_000 * factor : 30_004 * factor, 1].min() > 0.9
 
 
 def test_a_bank_without_some_records_keeps_the_rest() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import scipy.signal
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
@@ -130,22 +131,24 @@ class NeuralDetector:
     Parameters
     ----------
     sample_rate : float
-        In Hz; 40 to 54 kHz.
+        In Hz; `hears` it.
     weights : Path
         The ONNX file; its card lies beside it.
 
     Raises
     ------
     ReadError
-        See `load_weights`; also where the sample rate is another.
+        See `load_weights`; also where it does not hear the sample rate.
     """
 
     def __init__(self, sample_rate: float, weights: Path) -> None:
-        if not is_native(sample_rate):
+        if not hears(sample_rate):
             raise ReadError(
-                f"the neural detector hears 40 to 54 kHz, not {sample_rate:g} Hz; use --detector ar"
+                f"the neural detector hears 40 to 54 kHz and twice or four times that, not "
+                f"{sample_rate:g} Hz; use --detector ar"
             )
         self.geometry = ViewGeometry(sample_rate)
+        self.factor = int(self.geometry.octave)
         self.weights = load_weights(weights)
 
     @property
@@ -170,7 +173,8 @@ class NeuralDetector:
         for first in range(0, samples.shape[1], 2):
             pair = samples[:, first : first + 2]
             if np.any(pair[context:-context] != pair[context]):
-                sight = see(pair, self.geometry)
+                native = ViewGeometry(self.geometry.sample_rate / self.factor)
+                sight = see(_decimated(pair, self.factor), native)
                 found = self.look(sight, _inside(sight))
                 probability[:, first : first + 2] = _paint(pair, found, self.geometry)
         return probability[context:-context]
@@ -225,6 +229,18 @@ def _nothing() -> Findings:
     )
 
 
+def hears(sample_rate: float) -> bool:
+    """Return whether the network can hear a recording: as it is, or one in two or four samples."""
+    return any(is_native(sample_rate / factor) for factor in (1, 2, 4))
+
+
+def _decimated(samples: FloatArray, factor: int) -> FloatArray:
+    """Return one in `factor` frames behind a low pass without delay."""
+    if factor == 1:
+        return samples
+    return np.asarray(scipy.signal.resample_poly(samples, 1, factor, axis=0))
+
+
 def _inside(sight: Sight) -> IntArray:
     """Return the instants of the tile and a little around it."""
     geometry = sight.geometry
@@ -236,7 +252,9 @@ def _inside(sight: Sight) -> IntArray:
 
 def _paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> NDArray[np.float32]:
     """Return the probability per sample and channel: of each core, that of its event."""
-    channels = samples.shape[1]
+    channels, factor = samples.shape[1], int(geometry.octave)
+    # A sample of the network's stands for those around it in the file.
+    half = factor // 2
     painted = np.zeros(samples.shape, dtype=np.float32)
     confidence = 1.0 / (1.0 + np.exp(-np.clip(found.log_odds, -40.0, 40.0)))
     rows, starts, stops, sure = [], [], [], []
@@ -246,8 +264,9 @@ def _paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> NDAr
                 continue
             for first, last in own_cores(found.cores[number, side]):
                 rows.append(side)
-                starts.append(frame - MIDDLE // 2 + first)
-                stops.append(frame - MIDDLE // 2 + last)
+                begin = frame - MIDDLE // 2
+                starts.append((begin + first) * factor - half)
+                stops.append((begin + last - 1) * factor + half + 1)
                 sure.append(confidence[number, side])
     if not rows:
         return painted
