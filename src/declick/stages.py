@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import Click, Repair, disjoint_clicks
 from declick.detect.ar import ArDetector
-from declick.detect.neural import NeuralDetector
 from declick.detect.spans import (
     Span,
     count_plain,
@@ -34,6 +33,9 @@ from declick.repair.passage import Passage, plan_passages
 from declick.rotation import Rotation, find_rotation
 from declick.settings import DetectSettings, RepairSettings
 from declick.stretches import Stretch, stretches_of_clicks, stretches_of_plans
+
+if TYPE_CHECKING:
+    from declick.detect.neural import NeuralDetector
 
 # Sound on each side of a core that settling its ends looks at.
 SETTLING_CONTEXT_MS: Final = 150.0
@@ -93,6 +95,8 @@ def make_detector(settings: DetectSettings, sample_rate: float) -> ArDetector | 
         If it needs onnxruntime, and that is not installed.
     """
     if settings.detector == "neural":
+        from declick.detect.neural import NeuralDetector  # slow to import, and not always needed
+
         return NeuralDetector(sample_rate, Path(settings.weights))
     return ArDetector(sample_rate)
 

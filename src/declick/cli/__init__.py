@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NoReturn
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Imported here, since it takes a second, in which one may press Ctrl-C.
             from declick.cli.parser import build_parser
 
-            options = build_parser().parse_args(arguments)
+            words = sys.argv[1:] if arguments is None else arguments
+            options = build_parser(words).parse_args(words)
             status: int = options.run(options)
             return status
     except DeclickError as error:

@@ -17,16 +17,12 @@ from declick.cli.arguments import (
     positive,
     seed,
 )
-from declick.cli.benching import add_bench
-from declick.cli.damaging import add_damage
 from declick.cli.demo import run_demo
 from declick.cli.detecting import run_detect
 from declick.cli.flags import add_settings
-from declick.cli.harvesting import add_harvest
 from declick.cli.lines import one_line
 from declick.cli.mending import run_repair
 from declick.cli.restoring import run_restore
-from declick.cli.training import add_train
 from declick.cli.undoing import run_undo
 from declick.cli.viewing import run_inspect
 
@@ -68,8 +64,15 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, one_line(f"{self.prog}: {message}; see '{self.prog} --help'") + "\n")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser; each command's function is its ``run``."""
+def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser; each command's function is its ``run``.
+
+    Parameters
+    ----------
+    words : sequence of str
+        What will be parsed: where it begins with a command for mending, the parser knows those
+        alone, since what the others need takes a second to import.
+    """
     Parser._given = ()
     parser = Parser(
         prog="declick",
@@ -86,11 +89,22 @@ def build_parser() -> argparse.ArgumentParser:
     _add_undo(commands)
     _add_inspect(commands)
     _add_demo(commands)
+    if not words or words[0] not in commands.choices:
+        _add_workshop(commands)
+    return parser
+
+
+def _add_workshop(commands: _Commands[Parser]) -> None:
+    """Add the commands that measure and teach."""
+    from declick.cli.benching import add_bench
+    from declick.cli.damaging import add_damage
+    from declick.cli.harvesting import add_harvest
+    from declick.cli.training import add_train
+
     add_damage(commands)
     add_harvest(commands)
     add_bench(commands)
     add_train(commands)
-    return parser
 
 
 def _add_restore(commands: _Commands[Parser]) -> None:
