@@ -130,7 +130,7 @@ def survey(samples: FloatArray, geometry: Geometry) -> Surroundings:
     cells = stress.reshape(len(signals), -1, geometry.cell)
     # The median of a Rayleigh-like magnitude, made comparable to an rms value; every other sample
     # tells as much, since their prediction errors are hardly related.
-    typical = np.median(cells[..., ::2], axis=-1).astype(np.float64) / 0.77 + FLOOR
+    typical = _medians(cells[..., ::2]).astype(np.float64) / 0.77 + FLOOR
     power = np.mean(signals.reshape(len(signals), -1, geometry.cell) ** 2, axis=-1)
     return Surroundings(
         forward=forward,
@@ -143,6 +143,13 @@ def survey(samples: FloatArray, geometry: Geometry) -> Surroundings:
         power=power,
         signals=signals,
     )
+
+
+def _medians(cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the median over the last axis: for short rows, sorting beats `numpy.median`."""
+    ordered = np.sort(cells, axis=-1)
+    size = cells.shape[-1]
+    return np.asarray(ordered[..., (size - 1) // 2 : size // 2 + 1].mean(axis=-1))
 
 
 def _running_mean(values: FloatArray, low: int, high: int) -> FloatArray:
@@ -274,11 +281,16 @@ def reach_out(hot: NDArray[np.bool_], *, patience: int) -> IntArray:
     ndarray of int, shape (rows,)
         Index of the last hot frame before that rest; 0 where only the first frame counts.
     """
-    hot = hot.copy()
-    hot[:, 0] = True
-    padded = np.pad(hot[:, 1:], ((0, 0), (0, patience)))
-    rests = np.logical_not(np.any(sliding_window_view(padded, patience, axis=1), axis=-1))
-    return np.asarray(np.where(rests.any(axis=1), rests.argmax(axis=1), hot.shape[1] - 1))
+    rows, frames = hot.shape
+    busy = np.zeros((rows, frames - 1 + patience), dtype=bool)
+    busy[:, : frames - 1] = hot[:, 1:]
+    width = 1  # of the window in which something is hot
+    while width < patience:
+        step = min(width, patience - width)
+        busy[:, :-step] |= busy[:, step:]
+        width += step
+    rests = ~busy[:, :frames]
+    return np.asarray(np.where(rests.any(axis=1), rests.argmax(axis=1), frames - 1))
 
 
 class ArDetector:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from declick.dsp.rings import LONGEST_S, FittedRing, Ring, fit_ring, search_rings
@@ -221,11 +222,14 @@ def fit_tail_thump(
     if first > -16 or last < 8:
         return None
     places = start + factor * np.arange(first, last + 1)
-    spans = places[:, None] + np.arange(-half, half + 1)
-    low = sound[spans] @ taps
+    spans = sliding_window_view(sound, taps.size)[places[0] - half : places[-1] - half + 1 : factor]
+    low = np.einsum("ij,j->i", spans, taps)
     # A bridge over a few samples serves the bass; what a longer core touches is lost.
     touched = np.zeros(places.size, dtype=bool)
-    touched[-first:] = missing[spans[-first:]].mean(axis=1) > BRIDGED_SHARE
+    behind = places[-first:] - half
+    count = np.concatenate(([0], np.cumsum(missing[behind[0] : behind[-1] + taps.size])))
+    behind -= behind[0]
+    touched[-first:] = count[behind + taps.size] - count[behind] > BRIDGED_SHARE * taps.size
     reach = (stop + half - places[-first]) // factor + 1
     begin = -first - (half // factor + 1)
     touched[begin : -first + reach] = True

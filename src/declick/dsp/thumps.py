@@ -110,17 +110,30 @@ def swing_slopes(vector: FloatArray, pair: FloatArray, seconds: FloatArray) -> F
     )
 
 
+_DECAYS_S = (0.02, 0.05, 0.1)
+_FIRST_HZ, _LAST_HZ, _FALLS_S = (45.0, 70.0, 100.0, 140.0), (8.0, 18.0), (0.02, 0.05, 0.12)
+
+
 @lru_cache(maxsize=8)
 def _grid() -> FloatArray:
     """Return starting points for the search."""
     return np.array(
         [
             Swing(decay_s=decay, first_hz=first, last_hz=last, fall_s=fall).as_vector()
-            for decay, first, last, fall in product(
-                (0.02, 0.05, 0.1), (45.0, 70.0, 100.0, 140.0), (8.0, 18.0), (0.02, 0.05, 0.12)
-            )
+            for decay, first, last, fall in product(_DECAYS_S, _FIRST_HZ, _LAST_HZ, _FALLS_S)
         ]
     )
+
+
+def _grid_columns(seconds: FloatArray) -> FloatArray:
+    """Return `swing_columns` of the starting points: they share their decays and their phases."""
+    time = np.maximum(seconds, 0.0)
+    sunk = np.stack([fall * np.expm1(-time / fall) for fall in _FALLS_S])
+    first, last = np.array(_FIRST_HZ)[:, None, None, None], np.array(_LAST_HZ)[:, None, None]
+    phase = (2.0 * math.pi * (last * time - (first - last) * sunk)).reshape(-1, time.size)
+    level = np.stack([np.exp(-time / decay) * (seconds >= 0.0) for decay in _DECAYS_S])
+    columns = level[:, None, None] * np.stack((np.cos(phase), np.sin(phase)), axis=1)
+    return columns.reshape(-1, 2, time.size)
 
 
 # Refining seldom more than doubles what the best start explains.
@@ -160,7 +173,8 @@ def fit_thump(
     FittedThump or None
     """
     starts = _grid() if guess is None else guess.as_vector()[None, :]
-    energies = fit.energies(fit.whiten(swing_columns(starts, seconds)))
+    columns = swing_columns(starts, seconds) if guess is not None else _grid_columns(seconds)
+    energies = fit.energies(fit.whiten(columns))
     best = float(energies.max())
     variance = max(fit.sound_energy - best, 0.0) / max(fit.frames - fit.lost.size, 1)
     if best < _HOPELESS * least * variance:
