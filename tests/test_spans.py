@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from declick.clicks import Click, Kind, disjoint_clicks
 from declick.detect.spans import (
     Span,
+    find_returning,
     find_spans,
     fuse_spans,
     name_kinds,
@@ -108,3 +109,21 @@ def test_what_returns_with_the_disc_is_a_scratch() -> None:
 def test_a_span_is_cut_at_the_end_of_the_recording(start: int) -> None:
     fused = list(fuse_spans([Span(start, start + 10, 0, 1.0)], sample_rate=RATE, frames=5000))
     assert fused[0].stop == min(start + 10, 5000)
+
+
+def test_what_returns_with_the_disc_needs_less() -> None:
+    turn = round(1.8 * RATE)
+    sure = [Span(k * turn + 500, k * turn + 504, 0, 0.99) for k in (0, 1, 3, 4)]
+    at_the_angle = Span(2 * turn + 520, 2 * turn + 524, 1, 0.5)
+    elsewhere = Span(2 * turn + 9000, 2 * turn + 9004, 0, 0.5)
+    lonely = Span(9 * turn + 500, 9 * turn + 504, 0, 0.5)
+    weaker = [at_the_angle, elsewhere, lonely]
+    found = find_returning(weaker, sure, sample_rate=RATE, period_s=1.8)
+    assert found == [at_the_angle]
+
+
+def test_nothing_returns_in_dense_crackle() -> None:
+    crackle = [Span(k * 1000, k * 1000 + 4, 0, 0.99) for k in range(800)]
+    weaker = [Span(400_500, 400_504, 1, 0.5)]
+    assert find_returning(weaker, crackle, sample_rate=RATE, period_s=1.8) == []
+    assert find_returning(weaker, [], sample_rate=RATE, period_s=1.8) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from declick.clicks import Click, Repair, disjoint_clicks
 from declick.detect.ar import ArDetector
 from declick.detect.spans import (
+    RETURNING,
     Span,
     count_plain,
+    find_returning,
     find_spans,
     fuse_spans,
+    lowered,
     name_kinds,
     name_scratches,
     threshold,
@@ -129,7 +132,7 @@ def detect(
     """
     workers = workers or Workers(1)
     rate = recording.sample_rate
-    spans = _spans(recording, settings, workers, progress)
+    spans = _with_returning(_spans(recording, settings, workers, progress), rate)
     fused = fuse_spans(spans, sample_rate=rate, frames=recording.frames)
     clicks = [_click_of(span) for span in fused]
     clicks = disjoint_clicks(_settled(recording, clicks, workers, progress))
@@ -189,8 +192,8 @@ def _click_of(span: Span) -> Click:
 
 def _spans(
     recording: Recording, settings: DetectSettings, workers: Workers, progress: Progress
-) -> Iterator[Span]:
-    """Yield what the detector finds above the threshold, tile by tile."""
+) -> Iterator[tuple[list[Span], list[Span]]]:
+    """Yield what the detector finds above the threshold, and what lies little below it, by tile."""
     geometry = make_detector(settings, recording.sample_rate).geometry
     size = geometry.tile + 2 * geometry.context
     samples_at = _sample_places(recording.frames, geometry.tile)
@@ -216,8 +219,23 @@ def _spans(
             yield tile(start, least)
             progress("detect", min(1.0, (start + geometry.tile) / recording.frames))
 
-    for spans in workers.map(_detect_tile, tiles()):
-        yield from spans
+    return workers.map(_detect_tile, tiles())
+
+
+def _with_returning(
+    tiles: Iterable[tuple[list[Span], list[Span]]], sample_rate: float
+) -> list[Span]:
+    """Return what was found, and what the rotation of the disc makes likely enough."""
+    spans: list[Span] = []
+    weaker: list[Span] = []
+    for found, less in tiles:
+        spans += found
+        weaker += less
+    rotation = find_rotation(np.array([span.start for span in spans]) / sample_rate)
+    if rotation is not None:
+        spans += find_returning(weaker, spans, sample_rate=sample_rate, period_s=rotation.period_s)
+        spans.sort()
+    return spans
 
 
 def _sample_places(frames: int, tile: int) -> list[int]:
@@ -232,9 +250,13 @@ def _count_plain(tile: _Tile) -> int:
     return count_plain(tile.probability())
 
 
-def _detect_tile(tile: _Tile) -> list[Span]:
-    """Return the spans of a tile (in a worker)."""
-    return find_spans(tile.probability(), least=tile.least, start=tile.start)
+def _detect_tile(tile: _Tile) -> tuple[list[Span], list[Span]]:
+    """Return the spans of a tile, and others that are a little less likely (in a worker)."""
+    probability = tile.probability()
+    spans = find_spans(probability, least=tile.least, start=tile.start)
+    least = lowered(tile.least, RETURNING)
+    weaker = find_spans(probability, least=least, start=tile.start, companions=False)
+    return spans, [span for span in weaker if span.confidence < tile.least]
 
 
 def _settled(

@@ -23,6 +23,8 @@ MOST_PRIOR: Final = 3.5
 PRIOR_SLOPE: Final = 1.5
 # What coincides with a click of the other channel needs less, by so much in log odds.
 COMPANION: Final = 3.0
+# What lies at an angle where clicks fell on the turns before and after needs less, by so much.
+RETURNING: Final = 3.0
 # Cores closer than this are one burst.
 FUSION_MS: Final = 0.25
 # A core longer than this is cut off: what is longer is no click.
@@ -52,6 +54,11 @@ def threshold(sensitivity: float, *, plain_hz: float = 0.0) -> float:
     worn = PRIOR_SLOPE * float(np.log(max(plain_hz, 1e-9) / CLEAN_HZ))
     prior = min(max(worn, 0.0), MOST_PRIOR)
     return _odds(low + (high - low) * sensitivity - prior)
+
+
+def lowered(least: float, by: float) -> float:
+    """Return a probability that is lower by some log odds."""
+    return _odds(float(np.log(least / (1.0 - least))) - by)
 
 
 def _odds(logarithm: float) -> float:
@@ -91,7 +98,7 @@ def find_spans(
     """
     spans = _runs(probability, least, start)
     if companions and spans and probability.shape[1] > 1:
-        weaker = _odds(float(np.log(least / (1.0 - least))) - COMPANION)
+        weaker = lowered(least, COMPANION)
         starts = [span.start for span in spans]
         spans += [
             span
@@ -204,20 +211,8 @@ def name_scratches(clicks: Sequence[Click], *, sample_rate: float, period_s: flo
     period_s : float
         Time of one revolution.
     """
-    period = period_s * sample_rate
-    starts = np.array([click.start for click in clicks], dtype=np.float64)
-    window = SCRATCH_WINDOW_MS * 1e-3 * sample_rate
-    turns = np.zeros(len(clicks), dtype=int)
-    for turn in (-2, -1, 1, 2):
-        # The angle may wander by as much again with every turn.
-        reach = window * abs(turn)
-        low = np.searchsorted(starts, starts + turn * period - reach)
-        high = np.searchsorted(starts, starts + turn * period + reach)
-        turns += high > low
-    # In dense crackle something falls near every angle: only what is rarer by chance counts.
-    rate = len(clicks) / max(float(starts[-1] - starts[0]), 1.0) if len(clicks) > 1 else 0.0
-    if rate * 2 * window > 0.2:
-        return list(clicks)
+    starts = [click.start for click in clicks]
+    turns = _count_turns(starts, starts, sample_rate=sample_rate, period_s=period_s)
     plain = (Kind.TICK, Kind.POP)
     return [
         replace(click, kind=Kind.SCRATCH)
@@ -225,3 +220,47 @@ def name_scratches(clicks: Sequence[Click], *, sample_rate: float, period_s: flo
         else click
         for click, count in zip(clicks, turns, strict=True)
     ]
+
+
+def _count_turns(
+    places: Sequence[int], starts: Sequence[int], *, sample_rate: float, period_s: float
+) -> NDArray[np.intp]:
+    """Return on how many of the four turns around each place something starts at its angle.
+
+    In dense crackle something falls near every angle: none count, then.
+    """
+    ordered, at = np.array(starts, dtype=np.float64), np.array(places, dtype=np.float64)
+    window = SCRATCH_WINDOW_MS * 1e-3 * sample_rate
+    turns = np.zeros(len(at), dtype=np.intp)
+    length = float(ordered[-1] - ordered[0]) if len(ordered) > 1 else 0.0
+    if len(ordered) * 2 * window > 0.2 * max(length, 1.0):
+        return turns
+    for turn in (-2, -1, 1, 2):
+        # The angle may wander by as much again with every turn.
+        reach = window * abs(turn)
+        angle = at + turn * period_s * sample_rate
+        turns += np.searchsorted(ordered, angle + reach) > np.searchsorted(ordered, angle - reach)
+    return turns
+
+
+def find_returning(
+    weaker: Sequence[Span], spans: Sequence[Span], *, sample_rate: float, period_s: float
+) -> list[Span]:
+    """Return the spans that the rotation of the disc makes likelier.
+
+    Parameters
+    ----------
+    weaker : sequence of Span
+        Found at a threshold that is lower by `RETURNING`.
+    spans : sequence of Span
+        Ascending; what was found without this.
+    sample_rate : float
+        In Hz.
+    period_s : float
+        Time of one revolution.
+    """
+    starts = [span.start for span in spans]
+    turns = _count_turns(
+        [span.start for span in weaker], starts, sample_rate=sample_rate, period_s=period_s
+    )
+    return [span for span, count in zip(weaker, turns, strict=True) if count >= SCRATCH_TURNS]
