@@ -17,6 +17,7 @@ from declick.bench.peers import PEERS, PeerError, repair_regions
 from declick.bench.peers.aligned import check_aligned
 from declick.bench.peers.running import mortal, run
 from declick.bench.peers.screen import screen
+from declick.bench.tables import is_ours
 from declick.errors import SettingsError
 
 RATE = 44100
@@ -90,7 +91,7 @@ def test_a_peer_describes_itself(name: str) -> None:
     assert list(peer.sweep) == sorted(peer.sweep, reverse=not peer.higher_is_more)
 
 
-@pytest.mark.parametrize("name", [name for name in PEERS if name != "declick"])
+@pytest.mark.parametrize("name", [name for name in PEERS if not is_ours(name)])
 def test_absent_peers_say_how_to_install_them(programs: Path, worn: Path, name: str) -> None:
     assert PEERS[name].version() is None
     with pytest.raises(PeerError, match=r"not installed; .*(apt-get install|make peers)"):

@@ -53,6 +53,11 @@ class Results:
         return [tool for tool in self.tools if self.installed(tool)]
 
 
+def is_ours(tool: str) -> bool:
+    """Return whether a tool is declick, with whatever detector."""
+    return tool.partition("-")[0] == OWN
+
+
 def _number(digits: int, scale: float = 1.0) -> Callable[[Any], str]:
     def show(value: Any) -> str:
         if value is None:
@@ -276,7 +281,7 @@ def losses(results: Results) -> str:
         others = [
             (row["gain_db"], tool)
             for tool in results.measured
-            if tool != OWN and (row := results.row(tool, name)) and row["gain_db"] is not None
+            if not is_ours(tool) and (row := results.row(tool, name)) and row["gain_db"] is not None
         ]
         show = _number(1)
         if others and max(others)[0] > own["gain_db"]:

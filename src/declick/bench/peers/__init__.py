@@ -14,6 +14,7 @@ from declick.bench.peers.peer import Cost, Peer, PeerError
 
 _ALL: tuple[Peer, ...] = (
     Declick(),
+    Declick(name="declick-ar", detector="ar"),
     Ffmpeg(name="ffmpeg-a", method="a"),
     Ffmpeg(name="ffmpeg-s", method="s"),
     Audacity(),

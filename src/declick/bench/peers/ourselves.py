@@ -18,6 +18,7 @@ class Declick(Program):
     """The very copy of declick that runs now."""
 
     name: str = "declick"
+    detector: str | None = None
     install: str = "pip install declick"
     setting: str = "sensitivity"
     default: float = 0.5
@@ -33,6 +34,8 @@ class Declick(Program):
     def _mend(self, source: Path, target: Path, setting: float) -> Cost:
         command: list[str | Path] = [sys.executable, "-m", "declick", "restore", source, target]
         command += ["--no-report", "--quiet", "--sensitivity", f"{setting:g}"]
+        if self.detector is not None:
+            command += ["--detector", self.detector]
         # the copy that runs now, installed or not
         ours = str(Path(declick.__file__).parent.parent)
         paths = [ours, *filter(None, [os.environ.get("PYTHONPATH")])]
