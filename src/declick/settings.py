@@ -77,6 +77,18 @@ class RepairSettings(_Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlignSettings(_Checked):
+    """How to find where one digitization is in another."""
+
+    any_speed: bool = setting(
+        True, "also look for a record that was played at the speed of another sort (33, 45, 78)"
+    )
+    least_overlap_s: float = setting(
+        2.0, "seconds that both must have in common", low=1.0, high=600.0, expert=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings of a run."""
 

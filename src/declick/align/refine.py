@@ -1,0 +1,243 @@
+"""The delay to hundredths of a sample: least squares on the waveforms.
+
+Around a map that is nearly right, B on A's time line differs from A by its slope times the error.
+So the error at anchors `HOP` apart, linear between them, follows from a linear least-squares
+problem; samples that do not fit (clicks) weigh little, and where the sound says little, the delay
+bends as little as possible (Lucas & Kanade 1981, with a smoothing spline of Whittaker's kind).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+from scipy.linalg import solveh_banded
+from scipy.ndimage import uniform_filter1d
+from scipy.signal import firwin
+
+from declick.align.listen import RATE, Float32Array
+from declick.clicks import FloatArray
+
+# Samples of the working rate between anchors: 20 ms.
+HOP: Final = 441
+# Anchors done at a time.
+_PIECE: Final = 512
+# Sound around a piece, for the filters.
+_MARGIN: Final = 256
+# Taps and phases of the short sinc that is read with.
+_TAPS: Final = 16
+_PHASES: Final = 2048
+# Taps on each side of the filter that makes B sound like A.
+_REACH: Final = 24
+_LOW_HZ: Final = 180.0
+# How far the delay usually bends, third difference over anchors, in samples: wow and flutter.
+_BEND: Final = 0.08
+# A sample that is off by so many local levels weighs a quarter.
+_TOLERANCE: Final = 3.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curve:
+    """A stretch of the map, in samples of the working rate.
+
+    Parameters
+    ----------
+    place_a, place_b : ndarray, shape (n,)
+        Anchors `HOP` apart and where they are in B.
+    signal, residual : ndarray, shape (n,)
+        Energy of A around each anchor, and of what is left of it after B; clicks left out.
+    information : ndarray, shape (n,)
+        1 over the variance of the delay that the sound around each anchor alone gives.
+    """
+
+    place_a: FloatArray = field(repr=False)
+    place_b: FloatArray = field(repr=False)
+    signal: FloatArray = field(repr=False)
+    residual: FloatArray = field(repr=False)
+    information: FloatArray = field(repr=False)
+
+
+def refine(a: Float32Array, b: Float32Array, place_a: FloatArray, place_b: FloatArray) -> Curve:
+    """Refine a map that is right to about 2 samples.
+
+    Parameters
+    ----------
+    a, b : ndarray of float32
+        Working channels, of the same polarity.
+    place_a, place_b : ndarray, shape (n,)
+        Anchors, `HOP` apart in A.
+    """
+    taps = np.zeros(2 * _REACH + 1)
+    taps[_REACH] = 1.0
+    curve = Curve(
+        place_a=place_a,
+        place_b=place_b,
+        signal=np.zeros(len(place_a)),
+        residual=np.zeros(len(place_a)),
+        information=np.zeros(len(place_a)),
+    )
+    # The low end first, where the delay may still be off by a sample or two.
+    for top_hz, fit in ((2500.0, False), (2500.0, True), (5000.0, False), (8500.0, True)):
+        for _ in range(2):
+            curve = _improved(a, b, curve, taps, _filter(top_hz))
+        if fit:
+            taps = _matching(a, b, curve)
+    for _ in range(2):
+        curve = _improved(a, b, curve, taps, _filter(8500.0))
+    return curve
+
+
+# --- one step -----------------------------------------------------------------------------------
+
+
+def _improved(
+    a: Float32Array, b: Float32Array, curve: Curve, taps: FloatArray, band: FloatArray
+) -> Curve:
+    """Return the curve after one step of least squares."""
+    count = len(curve.place_a)
+    diagonal, beside, right = np.zeros(count), np.zeros(count), np.zeros(count)
+    signal, residual = np.zeros(count), np.zeros(count)
+    rising = np.arange(HOP) / HOP
+    falling = 1.0 - rising
+    for first, last, mine, theirs in _pieces(a, b, curve):
+        wanted = np.convolve(mine, band, "same")
+        played = np.convolve(np.convolve(theirs, taps, "same"), band, "same")
+        gain = _local(wanted * played) / (_local(played * played) + 1e-20)
+        played = played * np.clip(gain, 0.05, 20.0)
+        error = wanted - played
+        level = uniform_filter1d(np.sqrt(np.abs(error)), 2205) ** 2 + 1e-9
+        weight = 1.0 / (1.0 + (error / (_TOLERANCE * level)) ** 2) ** 2
+        slope = np.gradient(played)
+        inner = slice(_MARGIN, len(mine) - _MARGIN)
+        # 1.25 turns the mean root level of Gaussian noise into its standard deviation.
+        trust = (weight / (1.5 * level) ** 2)[inner]
+        slope, error = slope[inner], error[inner]
+        power = (trust * slope**2).reshape(-1, HOP)
+        push = (trust * slope * error).reshape(-1, HOP)
+        diagonal[first:last] += power @ falling**2
+        diagonal[first + 1 : last + 1] += power @ rising**2
+        beside[first:last] += power @ (rising * falling)
+        right[first:last] += push @ falling
+        right[first + 1 : last + 1] += push @ rising
+        heavy = weight[inner].reshape(-1, HOP)
+        signal[first:last] += (heavy * wanted[inner].reshape(-1, HOP) ** 2).sum(axis=1)
+        residual[first:last] += (heavy * error.reshape(-1, HOP) ** 2).sum(axis=1)
+    speed = np.gradient(curve.place_b) / HOP
+    delay = curve.place_b - np.polyval(np.polyfit(curve.place_a, curve.place_b, 1), curve.place_a)
+    # The slope is that of B on A's time line: errors are found in samples of A.
+    step = _smoothed(diagonal, beside, right, delay / speed)
+    return Curve(
+        place_a=curve.place_a,
+        place_b=curve.place_b + np.clip(step, -3.0, 3.0) * speed,
+        signal=signal,
+        residual=residual,
+        information=diagonal,
+    )
+
+
+def _smoothed(
+    diagonal: FloatArray, beside: FloatArray, right: FloatArray, delay: FloatArray
+) -> FloatArray:
+    """Return the step that fits the sound and leaves the delay bending little."""
+    bands = np.zeros((4, len(diagonal)))
+    bands[3] = diagonal + 1e-9
+    bands[2, 1:] = beside[:-1]
+    # The product of the third difference with itself, as bands.
+    stencil = np.array([-1.0, 3.0, -3.0, 1.0]) / _BEND
+    rows = len(diagonal) - 3
+    for i in range(4):
+        for k in range(i, 4):
+            bands[3 - (k - i), k : k + rows] += stencil[i] * stencil[k]
+    bent = np.convolve(delay, stencil[::-1], "valid")
+    pull = np.convolve(bent, stencil)
+    step: FloatArray = solveh_banded(bands, right - pull)
+    return step
+
+
+def _pieces(
+    a: Float32Array, b: Float32Array, curve: Curve
+) -> Iterator[tuple[int, int, FloatArray, FloatArray]]:
+    """Yield anchors ``[first, last]`` and, with a margin, A and B on A's time line between them."""
+    spline = CubicSpline(curve.place_a, curve.place_b, bc_type="natural")
+    start = int(curve.place_a[0])
+    for first in range(0, len(curve.place_a) - 1, _PIECE):
+        last = min(first + _PIECE, len(curve.place_a) - 1)
+        index = np.arange(first * HOP - _MARGIN, last * HOP + _MARGIN)
+        mine = _cut(a, start + int(index[0]), start + int(index[-1]) + 1)
+        yield first, last, mine, read_at(b, spline((start + index).astype(np.float64)))
+
+
+def _cut(sound: Float32Array, start: int, stop: int) -> FloatArray:
+    """Return ``[start, stop)`` with silence outside."""
+    cut = np.zeros(stop - start)
+    low, high = max(0, start), min(len(sound), stop)
+    if low < high:
+        cut[low - start : high - start] = sound[low:high]
+    return cut
+
+
+@lru_cache(maxsize=1)
+def _phases() -> Float32Array:
+    """Return the taps of the sinc for each fraction of a sample, shape (phases, taps)."""
+    fraction = np.arange(_PHASES) / _PHASES
+    x = np.arange(_TAPS)[None, :] - (_TAPS // 2 - 1) - fraction[:, None]
+    half = _TAPS / 2
+    window = np.i0(7.0 * np.sqrt(np.maximum(0.0, 1.0 - (x / half) ** 2))) / np.i0(7.0)
+    taps = np.sinc(x) * window
+    taps /= taps.sum(axis=1, keepdims=True)
+    result: Float32Array = taps.astype(np.float32)
+    return result
+
+
+def read_at(sound: Float32Array, place: FloatArray) -> FloatArray:
+    """Read between samples, good to 0.8 of half the sample rate."""
+    nearest = np.round(place * _PHASES).astype(np.int64)
+    base, phase = nearest // _PHASES - (_TAPS // 2 - 1), nearest % _PHASES
+    low, high = int(base.min()), int(base.max()) + _TAPS
+    near = _cut(sound, low, high).astype(np.float32) if high - low < 1 << 26 else sound
+    views = np.lib.stride_tricks.sliding_window_view(near, _TAPS)
+    read: FloatArray = np.einsum("ij,ij->i", views[base - low], _phases()[phase])
+    return read.astype(np.float64)
+
+
+@lru_cache(maxsize=8)
+def _filter(top_hz: float) -> FloatArray:
+    taps: FloatArray = firwin(2 * _MARGIN - 255, (_LOW_HZ, top_hz), fs=RATE, pass_zero=False)
+    return taps
+
+
+def _local(values: FloatArray) -> FloatArray:
+    """Return the mean around each sample, half a second wide."""
+    mean: FloatArray = uniform_filter1d(values, RATE // 2, mode="nearest")
+    return mean
+
+
+# --- the filter between them --------------------------------------------------------------------
+
+
+def _matching(a: Float32Array, b: Float32Array, curve: Curve) -> FloatArray:
+    """Return the filter that makes B sound like A, over the whole stretch."""
+    size = 2 * _REACH + 1
+    normal, right = np.zeros((size, size)), np.zeros(size)
+    band = _filter(8500.0)
+    for _, _, mine, theirs in _pieces(a, b, curve):
+        wanted = np.convolve(mine, band, "same")
+        played = np.convolve(theirs, band, "same")
+        gain = np.sqrt(_local(wanted**2) / (_local(played**2) + 1e-20))
+        error = wanted - np.clip(gain, 0.05, 20.0) * played
+        level = uniform_filter1d(np.sqrt(np.abs(error)), 2205) ** 2 + 1e-9
+        weight = 1.0 / (1.0 + (error / (_TOLERANCE * level)) ** 2) ** 2
+        # Every third sample says enough, and loud places must not outweigh all others.
+        rows = slice(_MARGIN, len(mine) - _MARGIN, 3)
+        weight = np.sqrt(weight / (_local(wanted**2) + 1e-20))[rows]
+        views = np.lib.stride_tricks.sliding_window_view(np.pad(played, _REACH), size)[rows, ::-1]
+        weighted = views * weight[:, None]
+        normal += weighted.T @ weighted
+        right += weighted.T @ (wanted[rows] * weight)
+    steady = normal + 1e-4 * np.trace(normal) / size * np.eye(size)
+    taps: FloatArray = np.linalg.solve(steady, right)
+    return taps
