@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from declick import __version__
+from declick.cli.aligning import add_align
 from declick.cli.arguments import (
     add_common,
     add_jobs,
@@ -101,6 +102,7 @@ def _add_workshop(commands: _Commands[Parser]) -> None:
     from declick.cli.harvesting import add_harvest
     from declick.cli.training import add_train
 
+    add_align(commands)
     add_damage(commands)
     add_harvest(commands)
     add_bench(commands)
