@@ -8,7 +8,7 @@ from typing import Any
 
 from declick.errors import SettingsError
 
-DETECTORS = ("ar", "neural")
+DETECTORS = ("auto", "neural", "ar")
 METHODS = ("auto", "ar", "copy", "stereo", "spectrum", "smooth", "spline")
 
 

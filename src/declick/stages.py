@@ -90,6 +90,8 @@ class _Tile:
 def make_detector(settings: DetectSettings, sample_rate: float) -> ArDetector | NeuralDetector:
     """Return the detector that the settings ask for.
 
+    "auto" is the network where it hears the sample rate, else the linear model.
+
     Raises
     ------
     ReadError
@@ -97,10 +99,13 @@ def make_detector(settings: DetectSettings, sample_rate: float) -> ArDetector | 
     MissingExtraError
         If it needs onnxruntime, and that is not installed.
     """
-    if settings.detector == "neural":
-        from declick.detect.neural import NeuralDetector  # slow to import, and not always needed
+    if settings.detector != "ar":
+        # slow to import, and not always needed
+        from declick.detect.neural import NeuralDetector, hears, shipped_weights
 
-        return NeuralDetector(sample_rate, Path(settings.weights))
+        if settings.detector == "neural" or hears(sample_rate):
+            weights = Path(settings.weights) if settings.weights else shipped_weights()
+            return NeuralDetector(sample_rate, weights)
     return ArDetector(sample_rate)
 
 

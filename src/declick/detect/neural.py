@@ -10,11 +10,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import scipy.signal
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 SCHEMA: Final = "declick-weights/1"
+SHIPPED: Final = "surface-1.onnx"
 # Instants that the network looks at together: always as many, so that an answer does not depend
 # on what else there is to look at.
 BATCH: Final = 16
@@ -67,6 +68,11 @@ class Weights:
     card: dict[str, Any]
 
 
+def shipped_weights() -> Path:
+    """Return the path of the weights that ship with the package."""
+    return Path(str(files("declick").joinpath("weights", SHIPPED)))
+
+
 @lru_cache(maxsize=2)
 def load_weights(path: Path) -> Weights:
     """Load a network and its card, which lies beside it as .json.
@@ -82,7 +88,7 @@ def load_weights(path: Path) -> Weights:
         import onnxruntime
     except ImportError:
         raise MissingExtraError(
-            "the neural detector needs onnxruntime; pip install 'declick[neural]'"
+            "the neural detector needs onnxruntime: pip install onnxruntime, or use --detector ar"
         ) from None
     try:
         model = path.read_bytes()
@@ -238,7 +244,9 @@ def _decimated(samples: FloatArray, factor: int) -> FloatArray:
     """Return one in `factor` frames behind a low pass without delay."""
     if factor == 1:
         return samples
-    return np.asarray(scipy.signal.resample_poly(samples, 1, factor, axis=0))
+    from scipy.signal import resample_poly  # slow to import, and not always needed
+
+    return np.asarray(resample_poly(samples, 1, factor, axis=0))
 
 
 def _inside(sight: Sight) -> IntArray:
