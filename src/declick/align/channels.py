@@ -7,13 +7,14 @@ from typing import Final
 
 import numpy as np
 from scipy.interpolate import CubicSpline
+from scipy.ndimage import uniform_filter1d
 from scipy.signal import medfilt
 
 from declick.align.coarse import Match
 from declick.align.listen import DIFFERENCE, RATE, SUM, limited, mix, resampled
 from declick.align.model import HOLDS
 from declick.align.refine import read_at
-from declick.align.track import HOP, WINDOW, track
+from declick.align.track import HOP, WINDOW, along, correlations
 from declick.clicks import FloatArray
 from declick.read import Recording
 
@@ -63,8 +64,9 @@ def find_wiring(a: Recording, b: Recording, match: Match) -> Wiring:
         for mix_b in (SUM, DIFFERENCE) if sound_b.shape[1] > 1 else (SUM,):
             theirs = limited(mix(sound_b, mix_b)).astype(np.float32)
             weight = min(1.0, 4 * share_a, 4 * _share(sound_b, mix_b)) ** 0.5
+            scores = correlations(mine, theirs, places, expected, match.ratio)
             for sign in (1.0, -1.0):
-                found = track(mine, np.float32(sign) * theirs, places, expected, match.ratio)
+                found = along(np.float32(sign) * scores, places, expected, match.ratio)
                 score = weight * float(found.score.mean())
                 # The sums, unless another pair is clearly better.
                 bonus = 0.02 if (mix_a, mix_b) == (SUM, SUM) else 0.0
@@ -147,7 +149,8 @@ def find_gains(
 
 def _gain(mine: FloatArray, theirs: FloatArray) -> tuple[float, float]:
     """Return the gain of one over the other and their correlation, clicks held back."""
-    x, y = limited(mine, 3.0), limited(theirs, 3.0)
+    # Treble that one of them has lost is the filter's business.
+    x, y = (uniform_filter1d(limited(sound, 3.0), 8)[8:-8] for sound in (mine, theirs))
     power, other, product = float(x @ x), float(y @ y), float(x @ y)
     if power <= 1e-14 * len(x) or other <= 1e-14 * len(y):
         return np.nan, 0.0

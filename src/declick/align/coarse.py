@@ -7,7 +7,7 @@ axes. Both recordings may begin anywhere, or be a fragment of the other.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -100,6 +100,45 @@ def _probes(heard: Heard) -> Iterator[tuple[float, Float32Array]]:
         start = int(part[np.argmax(busy[part])])
         if busy[start] > 0:
             yield (start + 0.5 * (length - 1)) / FEATURE_HZ, heard.features[start : start + length]
+
+
+def ranked(matches: list[Match]) -> list[Match]:
+    """Return one match for each way to lay B over A, the one with most agreeing probes first."""
+    ways: list[list[Match]] = []
+    for match in matches:
+        for way in ways:
+            first = way[0]
+            apart = match.time_a - first.time_a
+            off = match.time_b - first.time_b - apart * first.ratio
+            # The ratio of a probe is rough, and turntables drift.
+            if abs(off) < 0.15 + 0.012 * abs(apart) * first.ratio:
+                way.append(match)
+                break
+        else:
+            ways.append([match])
+
+    def votes(way: list[Match]) -> float:
+        best: dict[float, float] = {}
+        for match in way:
+            best[match.time_a] = max(best.get(match.time_a, 0.0), match.score)
+        # Weak correlations are everywhere, and count for little.
+        return sum(score**3 for score in best.values())
+
+    return [way[0] for way in sorted(ways, key=votes, reverse=True)]
+
+
+def find_piece(a: Heard, b: Heard, start_s: float, stop_s: float, ratio: float) -> list[Match]:
+    """Look for a piece of A anywhere in B, at about one ratio of speed."""
+    features = a.features[round(start_s * FEATURE_HZ) : round(stop_s * FEATURE_HZ)]
+    if len(features) < FEATURE_HZ:
+        return []
+    search = _Search(b.features)
+    found = [
+        replace(match, time_a=match.time_a + start_s)
+        for centre, probe in _probes(replace(a, features=features))
+        for match in search.find(probe, centre, ratio)
+    ]
+    return sorted(found, reverse=True)
 
 
 class _Search:

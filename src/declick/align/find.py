@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from declick.align.channels import Wiring, find_gains, find_wiring
-from declick.align.coarse import Match, find_matches, ratios_to_try
+from declick.align.coarse import Match, find_matches, ranked, ratios_to_try
 from declick.align.listen import RATE, SUM, Heard, listen
 from declick.align.model import Alignment
 from declick.align.paths import Path, find_paths
@@ -25,6 +25,7 @@ Progress = Callable[[str, float], None]
 _CANDIDATES: Final = 6
 # Mean correlation of the waveforms around a match, from which on it is one.
 _REAL: Final = 0.10
+_PLAIN: Final = 0.2
 _SILENT_DB: Final = -90.0
 
 
@@ -94,11 +95,13 @@ def _first_match(
     """Return a match whose waveforms agree."""
     for ratios in ratios_to_try(settings.any_speed):
         best: tuple[float, Match, Wiring] | None = None
-        for match in find_matches(heard_a, heard_b, ratios)[:_CANDIDATES]:
+        for match in ranked(find_matches(heard_a, heard_b, ratios))[:_CANDIDATES]:
             sharp = Walker(heard_a, heard_b, match.ratio).sharpened(match)
             wiring = find_wiring(a, b, sharp)
             if best is None or wiring.score > best[0]:
                 best = wiring.score, sharp, wiring
+            if wiring.score > _PLAIN:
+                break
         if best is not None and best[0] > _REAL:
             return best[1], best[2]
     raise NotSameRecordingError(

@@ -17,9 +17,10 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.linalg import solveh_banded
 from scipy.ndimage import uniform_filter1d
-from scipy.signal import firwin
+from scipy.signal import firwin, oaconvolve
 
 from declick.align.listen import RATE, Float32Array
+from declick.align.wow import turning
 from declick.clicks import FloatArray
 
 # Samples of the working rate between anchors: 20 ms.
@@ -34,6 +35,13 @@ _PHASES: Final = 2048
 # Taps on each side of the filter that makes B sound like A.
 _REACH: Final = 24
 _LOW_HZ: Final = 180.0
+# Of the sample rate; and the taps on each side of the filter for the band.
+_HIGHEST: Final = 0.425
+_TAPS_EACH: Final = 160
+# The derivative, to the eighth order: good to 0.7 of half the sample rate.
+_SLOPE: Final = np.array([-1 / 280, 4 / 105, -1 / 5, 4 / 5, 0, -4 / 5, 1 / 5, -4 / 105, 1 / 280])
+# Upper end of the band and, for each step, whether a matching filter is made first.
+_ROUNDS: Final = ((2500.0, (False, False, True, False)), (8500.0, (True, False, True, False)))
 # How far the delay usually bends, third difference over anchors, in samples: wow and flutter.
 _BEND: Final = 0.08
 # A sample that is off by so many local levels weighs a quarter.
@@ -81,38 +89,44 @@ def refine(a: Float32Array, b: Float32Array, place_a: FloatArray, place_b: Float
         information=np.zeros(len(place_a)),
     )
     # The low end first, where the delay may still be off by a sample or two.
-    for top_hz, fit in ((2500.0, False), (2500.0, True), (5000.0, False), (8500.0, True)):
-        for _ in range(2):
-            curve = _improved(a, b, curve, taps, _filter(top_hz))
-        if fit:
-            taps = _matching(a, b, curve)
-    for _ in range(2):
-        curve = _improved(a, b, curve, taps, _filter(8500.0))
+    ratio = float((place_b[-1] - place_b[0]) / (place_a[-1] - place_a[0]))
+    for highest_hz, rounds in _ROUNDS:
+        top_hz = min(highest_hz, _HIGHEST * RATE * ratio)
+        low_a, low_b = _filtered(a, top_hz, 1.0), _filtered(b, top_hz, 1.0 / ratio)
+        for fit in rounds:
+            if fit:
+                taps = _matching(low_a, low_b, curve)
+            curve = _improved(low_a, low_b, curve, taps)
     return curve
+
+
+def _filtered(sound: Float32Array, top_hz: float, speed: float) -> Float32Array:
+    """Keep a band of A; `speed` times as high in what runs so much faster."""
+    count = 2 * round(_TAPS_EACH / speed) + 1
+    taps = firwin(count, (_LOW_HZ * speed, top_hz * speed), fs=RATE, pass_zero=False)
+    result: Float32Array = oaconvolve(sound, taps.astype(np.float32), "same").astype(np.float32)
+    return result
 
 
 # --- one step -----------------------------------------------------------------------------------
 
 
-def _improved(
-    a: Float32Array, b: Float32Array, curve: Curve, taps: FloatArray, band: FloatArray
-) -> Curve:
+def _improved(a: Float32Array, b: Float32Array, curve: Curve, taps: FloatArray) -> Curve:
     """Return the curve after one step of least squares."""
     count = len(curve.place_a)
     diagonal, beside, right = np.zeros(count), np.zeros(count), np.zeros(count)
     signal, residual = np.zeros(count), np.zeros(count)
     rising = np.arange(HOP) / HOP
     falling = 1.0 - rising
-    for first, last, mine, theirs in _pieces(a, b, curve):
-        wanted = np.convolve(mine, band, "same")
-        played = np.convolve(np.convolve(theirs, taps, "same"), band, "same")
+    for first, last, wanted, theirs in _pieces(a, b, curve):
+        played = np.convolve(theirs, taps, "same")
         gain = _local(wanted * played) / (_local(played * played) + 1e-20)
         played = played * np.clip(gain, 0.05, 20.0)
         error = wanted - played
         level = uniform_filter1d(np.sqrt(np.abs(error)), 2205) ** 2 + 1e-9
         weight = 1.0 / (1.0 + (error / (_TOLERANCE * level)) ** 2) ** 2
-        slope = np.gradient(played)
-        inner = slice(_MARGIN, len(mine) - _MARGIN)
+        slope = np.convolve(played, _SLOPE, "same")
+        inner = slice(_MARGIN, len(wanted) - _MARGIN)
         # 1.25 turns the mean root level of Gaussian noise into its standard deviation.
         trust = (weight / (1.5 * level) ** 2)[inner]
         slope, error = slope[inner], error[inner]
@@ -129,7 +143,9 @@ def _improved(
     speed = np.gradient(curve.place_b) / HOP
     delay = curve.place_b - np.polyval(np.polyfit(curve.place_a, curve.place_b, 1), curve.place_a)
     # The slope is that of B on A's time line: errors are found in samples of A.
-    step = _smoothed(diagonal, beside, right, delay / speed)
+    delay = delay / speed
+    steady = turning(HOP / RATE, delay, curve.information)
+    step = _smoothed(diagonal, beside, right, delay - steady)
     return Curve(
         place_a=curve.place_a,
         place_b=curve.place_b + np.clip(step, -3.0, 3.0) * speed,
@@ -144,7 +160,7 @@ def _smoothed(
 ) -> FloatArray:
     """Return the step that fits the sound and leaves the delay bending little."""
     bands = np.zeros((4, len(diagonal)))
-    bands[3] = diagonal + 1e-9
+    bands[3] = diagonal + 1e-8
     bands[2, 1:] = beside[:-1]
     # The product of the third difference with itself, as bands.
     stencil = np.array([-1.0, 3.0, -3.0, 1.0]) / _BEND
@@ -159,12 +175,12 @@ def _smoothed(
 
 
 def _pieces(
-    a: Float32Array, b: Float32Array, curve: Curve
+    a: Float32Array, b: Float32Array, curve: Curve, every: int = 1
 ) -> Iterator[tuple[int, int, FloatArray, FloatArray]]:
     """Yield anchors ``[first, last]`` and, with a margin, A and B on A's time line between them."""
     spline = CubicSpline(curve.place_a, curve.place_b, bc_type="natural")
     start = int(curve.place_a[0])
-    for first in range(0, len(curve.place_a) - 1, _PIECE):
+    for first in range(0, len(curve.place_a) - 1, every * _PIECE):
         last = min(first + _PIECE, len(curve.place_a) - 1)
         index = np.arange(first * HOP - _MARGIN, last * HOP + _MARGIN)
         mine = _cut(a, start + int(index[0]), start + int(index[-1]) + 1)
@@ -204,12 +220,6 @@ def read_at(sound: Float32Array, place: FloatArray) -> FloatArray:
     return read.astype(np.float64)
 
 
-@lru_cache(maxsize=8)
-def _filter(top_hz: float) -> FloatArray:
-    taps: FloatArray = firwin(2 * _MARGIN - 255, (_LOW_HZ, top_hz), fs=RATE, pass_zero=False)
-    return taps
-
-
 def _local(values: FloatArray) -> FloatArray:
     """Return the mean around each sample, half a second wide."""
     mean: FloatArray = uniform_filter1d(values, RATE // 2, mode="nearest")
@@ -223,16 +233,15 @@ def _matching(a: Float32Array, b: Float32Array, curve: Curve) -> FloatArray:
     """Return the filter that makes B sound like A, over the whole stretch."""
     size = 2 * _REACH + 1
     normal, right = np.zeros((size, size)), np.zeros(size)
-    band = _filter(8500.0)
-    for _, _, mine, theirs in _pieces(a, b, curve):
-        wanted = np.convolve(mine, band, "same")
-        played = np.convolve(theirs, band, "same")
+    # A minute, spread over the whole, says enough.
+    every = max(1, len(curve.place_a) // _PIECE // 6)
+    for _, _, wanted, played in _pieces(a, b, curve, every):
         gain = np.sqrt(_local(wanted**2) / (_local(played**2) + 1e-20))
         error = wanted - np.clip(gain, 0.05, 20.0) * played
         level = uniform_filter1d(np.sqrt(np.abs(error)), 2205) ** 2 + 1e-9
         weight = 1.0 / (1.0 + (error / (_TOLERANCE * level)) ** 2) ** 2
         # Every third sample says enough, and loud places must not outweigh all others.
-        rows = slice(_MARGIN, len(mine) - _MARGIN, 3)
+        rows = slice(_MARGIN, len(wanted) - _MARGIN, 3)
         weight = np.sqrt(weight / (_local(wanted**2) + 1e-20))[rows]
         views = np.lib.stride_tricks.sliding_window_view(np.pad(played, _REACH), size)[rows, ::-1]
         weighted = views * weight[:, None]

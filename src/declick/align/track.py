@@ -68,7 +68,11 @@ def track(
     ratio : float
         Samples of B for a sample of A.
     """
-    scores = correlations(a, b, place_a, expected, ratio)
+    return along(correlations(a, b, place_a, expected, ratio), place_a, expected, ratio)
+
+
+def along(scores: Float32Array, place_a: FloatArray, expected: FloatArray, ratio: float) -> Track:
+    """Follow the delay through what `correlations` found."""
     path = _best_path(scores)
     rows = np.arange(len(path))
     fine = np.array([vertex(scores[k], int(path[k])) for k in rows])
