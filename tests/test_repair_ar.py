@@ -12,6 +12,7 @@ from scipy.signal import lfilter
 
 from declick.dsp.linear_prediction import REGULARISATION
 from declick.repair.ar import (
+    PART_STEP,
     START_CONTEXT,
     START_ORDER,
     ModelSize,
@@ -80,9 +81,10 @@ def test_iteration_equals_the_dense_iteration() -> None:
     size = ModelSize(order=40, context=1024)
     got = interpolate(samples, runs, runs, sizes=[size], sample_rate=16000)
     # None of the gaps is long enough to be filled twice by one model.
-    middle, reach = (300 + 472) / 2, round(START_CONTEXT * 16000 / 44100) // 2
+    middle, reach = (300 + 472) // 2, round(START_CONTEXT * 16000 / 44100) // 2
+    half = -(-(472 - middle + reach) // PART_STEP) * PART_STEP
     near = np.zeros(900)
-    near[: 472 + reach] = estimation_window(472 + reach, middle, reach)
+    near[: middle + half] = estimation_window(middle + half, middle, reach)
     models = [
         (round(START_ORDER * 16000 / 44100), near),
         (40, estimation_window(900, middle, 512)),

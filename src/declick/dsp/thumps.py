@@ -133,7 +133,7 @@ def _grid_columns(seconds: FloatArray) -> FloatArray:
     phase = (2.0 * math.pi * (last * time - (first - last) * sunk)).reshape(-1, time.size)
     level = np.stack([np.exp(-time / decay) * (seconds >= 0.0) for decay in _DECAYS_S])
     columns = level[:, None, None] * np.stack((np.cos(phase), np.sin(phase)), axis=1)
-    return columns.reshape(-1, 2, time.size)
+    return np.asarray(columns.reshape(-1, 2, time.size))
 
 
 # Refining seldom more than doubles what the best start explains.

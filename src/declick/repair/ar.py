@@ -7,8 +7,9 @@ autoregressive processes" (1986); Godsill & Rayner, "Digital Audio Restoration" 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,10 @@ NEARBY_SAMPLES = 128
 """How many prediction errors on either side tell how predictable the sound is just there."""
 
 
+PART_STEP = 64
+"""Half the stretch that a model is estimated from is a multiple of so many samples."""
+
+
 @dataclass(frozen=True, kw_only=True, order=True)
 class ModelSize:
     """Order and context (samples in the estimation window) of an autoregressive model."""
@@ -84,19 +89,26 @@ def model_sizes(gap: int, sample_rate: int) -> tuple[ModelSize, ...]:
     )
 
 
+def farthest_look(sizes: Sequence[ModelSize]) -> int:
+    """Return how many frames on either side of a gap its models are estimated from, at most."""
+    return max(size.context for size in sizes) // 2 + PART_STEP
+
+
 @dataclass(frozen=True, eq=False)
 class Interpolation:
     """Filled sound and how far off it is expected to be.
 
     `error_energy` has one value per wanted run: the expected sum of squared errors over it;
     infinite where nothing is known. `variance` is the power of the prediction error beside each
-    run, and `coefficients` the prediction error filter, both of the last model.
+    run, `coefficients` the prediction error filter, and `optimism` how many times larger the
+    variance is than what the model shows on the sound that taught it; all of the last model.
     """
 
     samples: FloatArray
     error_energy: tuple[float, ...]
     variance: tuple[float, ...]
     coefficients: FloatArray
+    optimism: float = 1.0
 
 
 def interpolate(
@@ -138,7 +150,7 @@ def interpolate(
     for start, stop in runs:
         result[start:stop] = 0.0
     first, last = wanted[0][0], wanted[-1][1]
-    reach = max(size.context for size in sizes) // 2
+    reach = farthest_look(sizes)
     lo, hi = max(0, first - reach), min(samples.size, last + reach)
     local = result[lo:hi]
     inside = [(max(a, lo) - lo, min(b, hi) - lo) for a, b in runs if b > lo and a < hi]
@@ -148,21 +160,17 @@ def interpolate(
         unknown = (float("inf"),) * len(wanted)
         return Interpolation(result, unknown, unknown, np.ones(1))
     longest = max(stop - start for start, stop in wanted)
-    middle = (targets[0][0] + targets[-1][1]) / 2
     small = min(known // 4, int(min(max(START_ORDER * sample_rate / 44100, 16), 256)))
     start_reach = max(round(START_CONTEXT * sample_rate / 44100) // 2, longest)
-    part = local[max(0, targets[0][0] - start_reach) : targets[-1][1] + start_reach]
-    window = estimation_window(part.size, middle - max(0, targets[0][0] - start_reach), start_reach)
-    coefficients = prediction_filter(autocorrelation(part * window, small))[0]
+    tapered = _estimation_part(local, targets, start_reach).taper(local)
+    coefficients = prediction_filter(autocorrelation(tapered, small))[0]
     solve_missing(local, inside, coefficients, errors_for=())
     fills: list[list[FloatArray]] = [[] for _ in targets]
     errors = np.zeros((len(targets), len(sizes)))
     variances = [0.0] * len(targets)
     for number, size in enumerate(sizes):
         order = min(size.order, known // 4)
-        cut = slice(max(0, targets[0][0] - size.context // 2), targets[-1][1] + size.context // 2)
-        part = local[cut]
-        window = estimation_window(part.size, middle - cut.start, size.context / 2)
+        part = _estimation_part(local, targets, size.context // 2)
         near = [
             run
             for run in inside
@@ -171,11 +179,11 @@ def interpolate(
         # A short gap hides so little that one estimate is as good as two.
         again = not rough and number == 0 and longest > AGAIN_MS * 1e-3 * sample_rate
         for repeat in (False, True) if again else (True,):
-            coefficients, power = prediction_filter(autocorrelation(part * window, order))
+            coefficients, power = prediction_filter(autocorrelation(part.taper(local), order))
             traces = solve_missing(local, near, coefficients, errors_for=targets if repeat else ())
-        power /= float(np.dot(window, window))
+        energy, seen = window_sums(*part.window)
+        power /= energy
         # The errors of the sound that taught the model are too small (Akaike's FPE).
-        seen = float(np.sum(window**2)) ** 2 / float(np.sum(window**4))
         optimism = (seen + order) / max(seen - order, 0.1 * seen)
         for index, run in enumerate(targets):
             variances[index] = optimism * nearby_variance(local, run, coefficients, otherwise=power)
@@ -189,7 +197,37 @@ def interpolate(
         weights = weights**WEIGHTING / np.sum(weights**WEIGHTING)
         local[slice(*run)] = weights @ np.stack(offers)
         expected.append(float(np.sum(weights[weights > 0] * error[weights > 0])))
-    return Interpolation(result, tuple(expected), tuple(variances), coefficients)
+    return Interpolation(result, tuple(expected), tuple(variances), coefficients, optimism)
+
+
+def interpolate_again(
+    samples: FloatArray, runs: Sequence[Run], wanted: Run, model: Interpolation
+) -> Interpolation:
+    """Fill one run by the model that an earlier interpolation close by has learned.
+
+    Parameters
+    ----------
+    samples, runs
+        As for `interpolate`.
+    wanted : (start, stop)
+        One of `runs`.
+    model : Interpolation
+        The earlier one.
+
+    Returns
+    -------
+    Interpolation
+        A copy of `samples` with the runs filled that matter for the wanted one.
+    """
+    result = samples.copy()
+    reach = model.coefficients.size + NEARBY_SAMPLES
+    near = [run for run in runs if run[1] > wanted[0] - reach and run[0] < wanted[1] + reach]
+    traces = solve_missing(result, near, model.coefficients, errors_for=[wanted])
+    beside = nearby_variance(result, wanted, model.coefficients, otherwise=np.inf)
+    variance = model.optimism * beside
+    return replace(
+        model, samples=result, error_energy=(variance * traces[wanted],), variance=(variance,)
+    )
 
 
 def nearby_variance(
@@ -208,6 +246,36 @@ def nearby_variance(
             errors = np.convolve(side, coefficients, "valid")
             powers.append(float(np.dot(errors, errors)) / errors.size)
     return max(powers, default=otherwise)
+
+
+class _Part(NamedTuple):
+    """Where a model is estimated, and the arguments of its `estimation_window`."""
+
+    cut: slice
+    window: tuple[int, float, float]
+
+    def taper(self, samples: FloatArray) -> FloatArray:
+        """Return the part of the samples, windowed."""
+        return np.asarray(samples[self.cut] * estimation_window(*self.window))
+
+
+def _estimation_part(samples: FloatArray, targets: Sequence[Run], reach: int) -> _Part:
+    """Return the part that reaches at least that far to both sides of the targets.
+
+    Its length is rounded up, so that few different windows serve all gaps.
+    """
+    middle = (targets[0][0] + targets[-1][1]) // 2
+    half = -(-(targets[-1][1] - middle + reach) // PART_STEP) * PART_STEP
+    low, high = max(0, middle - half), min(samples.size, middle + half)
+    return _Part(slice(low, high), (high - low, float(middle - low), float(reach)))
+
+
+@lru_cache(maxsize=64)
+def window_sums(size: int, centre: float, reach: float) -> tuple[float, float]:
+    """Return the energy of a window, and how many samples it is worth."""
+    squares = estimation_window(size, centre, reach) ** 2
+    energy = float(np.sum(squares))
+    return energy, energy**2 / float(np.sum(squares**2))
 
 
 @lru_cache(maxsize=64)

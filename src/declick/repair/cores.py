@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
-from declick.repair.ar import ModelSize, interpolate
+from declick.repair.ar import Interpolation, ModelSize, interpolate, interpolate_again
 
 Core = tuple[int, int]
 
@@ -31,6 +31,8 @@ class SettledCore(NamedTuple):
 # How far beside a core its neighbourhood reaches where that stands out, and where it does not.
 REACH_MS: Final = 3.0
 MARGIN_MS: Final = 0.3
+# A core that has grown by more than this is interpolated by a model of its own again.
+GROWN_MS: Final = 0.5
 # How often the ends may move on.
 ROUNDS: Final = 4
 # How far apart two corners of a pop may be.
@@ -179,7 +181,7 @@ def _lost_between(
     others = [*cores[max(0, first - 64) : first], *cores[last + 1 : last + 65]]
     if _is_onset(samples, window, sample_rate):
         return False
-    difference, error = _difference(samples, window, others, sample_rate)
+    difference, error, _ = _difference(samples, window, others, sample_rate)
     rest = difference[low - window[0] : high - window[0]]
     strength = float(np.sqrt(np.mean(rest**2)))
     return strength > max(BETWEEN_SHARE * level, BETWEEN_ERRORS * error)
@@ -200,6 +202,8 @@ def _settle(
     onset = _is_onset(samples, hull, sample_rate)
     wide = hull[1] - hull[0] > WIDE_MS * 1e-3 * sample_rate
     strong = wide or _stands_out(samples, *hull, around)
+    grown = round(GROWN_MS * 1e-3 * sample_rate)
+    model: Interpolation | None = None
     for _ in range(ROUNDS):
         low, high = max(core[0] - reach, bounds[0]), min(core[1] + reach, bounds[1])
         left = _stands_out(samples, low, core[0], around)
@@ -208,12 +212,16 @@ def _settle(
             break
         low = low if left else max(core[0] - margin, bounds[0])
         high = high if right else min(core[1] + margin, bounds[1])
-        first, last = _differing(samples, core, others, (low, high), around.level, sample_rate)
+        difference, error, model = _difference(samples, (low, high), others, sample_rate, model)
+        least = max(LOST_SHARE * around.level, LOST_ERRORS * error)
+        first, last = _lost(np.flatnonzero(np.abs(difference) > least) + low, core, sample_rate)
         # What goes on beyond the window to the right is a tail, or a louder note.
         last = core[1] if last >= high - 1 else last
         moved = min(first, hull[0]), max(last, hull[1])
         if moved == core:
             break
+        if core[0] - moved[0] > grown or moved[1] - core[1] > grown:
+            model = None  # it has learned from damage
         core = moved
     return core if core != hull or len(group) > 1 else None
 
@@ -236,20 +244,9 @@ def _extension(distances: NDArray[np.intp], rest: int) -> int:
     return int(distances[dense][-1]) + 1 if dense.any() else 0
 
 
-def _differing(
-    samples: FloatArray,
-    core: Core,
-    others: list[Core],
-    window: Core,
-    level: float,
-    sample_rate: float,
-) -> Core:
-    """Return where the sound around a core differs from its interpolation over a window."""
-    low = window[0]
+def _lost(frames: NDArray[np.intp], core: Core, sample_rate: float) -> Core:
+    """Return the core that reaches over the frames that differ from the interpolation."""
     rest = round(REST_MS * 1e-3 * sample_rate)
-    difference, error = _difference(samples, window, others, sample_rate)
-    least = max(LOST_SHARE * level, LOST_ERRORS * error)
-    frames = np.flatnonzero(np.abs(difference) > least) + low
     first = core[0] - _extension((core[0] - 1 - frames[frames < core[0]])[::-1], rest)
     last = core[1] + _extension(frames[frames >= core[1]] - core[1], rest)
     if first == core[0] and last == core[1] and frames.size:
@@ -260,9 +257,16 @@ def _differing(
 
 
 def _difference(
-    samples: FloatArray, window: Core, others: Sequence[Core], sample_rate: float
-) -> tuple[FloatArray, float]:
-    """Return a window's difference to a rough interpolation, and the error to expect of that."""
+    samples: FloatArray,
+    window: Core,
+    others: Sequence[Core],
+    sample_rate: float,
+    model: Interpolation | None = None,
+) -> tuple[FloatArray, float, Interpolation]:
+    """Return a window's difference to a rough interpolation, and the error to expect of that.
+
+    With the model of an earlier window this is quick.
+    """
     low, high = window
     near = round(0.06 * sample_rate)
     start, stop = max(0, low - near), min(samples.size, high + near)
@@ -272,18 +276,22 @@ def _difference(
         for a, b in others
         if b > start and a < stop and not (a < high and b > low)
     ]
-    scale = sample_rate / 44100.0
-    size = ModelSize(order=round(_ORDER * min(scale, 4.0)), context=round(_CONTEXT * scale))
-    filled = interpolate(
-        samples[start:stop],
-        sorted([*runs, wanted]),
-        [wanted],
-        sizes=[size],
-        sample_rate=round(sample_rate),
-        rough=True,
-    )
+    runs = sorted([*runs, wanted])
+    if model is not None and np.isfinite(model.variance[0]):
+        filled = interpolate_again(samples[start:stop], runs, wanted, model)
+    else:
+        scale = sample_rate / 44100.0
+        size = ModelSize(order=round(_ORDER * min(scale, 4.0)), context=round(_CONTEXT * scale))
+        filled = interpolate(
+            samples[start:stop],
+            runs,
+            [wanted],
+            sizes=[size],
+            sample_rate=round(sample_rate),
+            rough=True,
+        )
     error = float(np.sqrt(filled.error_energy[0] / (high - low)))
-    return samples[low:high] - filled.samples[slice(*wanted)], error
+    return samples[low:high] - filled.samples[slice(*wanted)], error, filled
 
 
 def find_companions(
@@ -317,7 +325,7 @@ def find_companions(
         around = _surroundings(samples, lost, core, sample_rate)
         if not _stands_out(samples, *core, around) or _is_onset(samples, core, sample_rate):
             continue
-        difference, error = _difference(samples, core, known, sample_rate)
+        difference, error, _ = _difference(samples, core, known, sample_rate)
         strength = float(np.sqrt(np.mean(difference**2)))
         if strength > max(COMPANION_SHARE * around.level, COMPANION_ERRORS * error):
             found.append(core)

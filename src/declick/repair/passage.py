@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import Click
-from declick.repair.ar import model_sizes
+from declick.repair.ar import farthest_look, model_sizes
 from declick.settings import RepairSettings
 
 FloatArray = NDArray[np.float64]
@@ -156,7 +156,7 @@ def plan_passages(
 
 def _plan(group: list[Click], sample_rate: int, settings: RepairSettings) -> PassagePlan:
     longest = max(click.stop - click.start for click in group)
-    reach = max(size.context for size in model_sizes(longest, sample_rate)) // 2
+    reach = farthest_look(model_sizes(longest, sample_rate))
     searching = settings.method == "copy" or (
         settings.method == "auto" and longest > LONG_CORE_S * sample_rate
     )

@@ -20,6 +20,7 @@ from declick.repair.ar import (
     ModelSize,
     Run,
     estimation_window,
+    farthest_look,
     interpolate,
     solve_missing,
 )
@@ -183,7 +184,8 @@ def fill_from_channel(
     filled[lo:hi] = fill_roughly(other[lo:hi], near)
     if least_coherence and coherence(target, filled, span, coefficients) < least_coherence:
         return None
-    lo, hi = max(span[0] - context // 2, 0), min(span[1] + context // 2, target.size)
+    reach = farthest_look(sizes)
+    lo, hi = max(span[0] - reach, 0), min(span[1] + reach, target.size)
     missing = merge_runs(runs, lo, hi)
     estimate = target.copy()
     for final in (False, True):
