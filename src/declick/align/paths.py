@@ -26,6 +26,8 @@ _LEAST_S: Final = 4.0
 _MOST_WALKS: Final = 24
 # Two walks are the same where they are so close, in samples of the working rate.
 _SAME: Final = 400.0
+# Pull to the swing of the disc, against that of a window of mean weight.
+_NEAR: Final = 1e-2
 # Correlation that is found between any two sounds.
 _NOISE: Final = 0.06
 # How far the first map may bend, third difference over windows, in samples of the working rate.
@@ -169,7 +171,9 @@ def smoothed(values: FloatArray, weight: FloatArray) -> FloatArray:
     for scale in (30.0, 10.0, 4.0, 2.0, 2.0):
         robust = trust if curve is values else trust / (1.0 + ((values - curve) / scale) ** 2) ** 2
         bands = base.copy()
-        bands[3] += robust + 1e-7
-        curve = steady + solveh_banded(bands, (robust + 1e-7) * (values - steady))
-        steady = turning(HOP / RATE, curve, robust)
+        bands[3] += robust
+        near = _NEAR if steady.any() else 1e-7
+        bands[3] += near
+        curve = steady + solveh_banded(bands, robust * (values - steady))
+        steady = turning(HOP / RATE, values, robust)
     return curve

@@ -44,6 +44,8 @@ _SLOPE: Final = np.array([-1 / 280, 4 / 105, -1 / 5, 4 / 5, 0, -4 / 5, 1 / 5, -4
 _ROUNDS: Final = ((2500.0, (False, False, True, False)), (8500.0, (True, False, True, False)))
 # How far the delay usually bends, third difference over anchors, in samples: wow and flutter.
 _BEND: Final = 0.08
+# How far, in samples, the delay may stray from the swing of the disc: flutter.
+_SWING: Final = 1.0
 # A sample that is off by so many local levels weighs a quarter.
 _TOLERANCE: Final = 3.0
 
@@ -145,7 +147,12 @@ def _improved(a: Float32Array, b: Float32Array, curve: Curve, taps: FloatArray) 
     # The slope is that of B on A's time line: errors are found in samples of A.
     delay = delay / speed
     steady = turning(HOP / RATE, delay, curve.information)
-    step = _smoothed(diagonal, beside, right, delay - steady)
+    # What noise alone pretends to know is not in common.
+    common = np.clip(1.0 - residual / np.maximum(signal, 1e-30), 0.0, 1.0) ** 2
+    common = np.minimum(common, np.append(common[0], common[:-1]))
+    both = np.minimum(common, np.append(common[1:], common[-1]))
+    diagonal, right, beside = diagonal * common, right * common, beside * both
+    step = _smoothed(diagonal, beside, right, delay - steady, _SWING if steady.any() else 1e4)
     return Curve(
         place_a=curve.place_a,
         place_b=curve.place_b + np.clip(step, -3.0, 3.0) * speed,
@@ -156,11 +163,11 @@ def _improved(a: Float32Array, b: Float32Array, curve: Curve, taps: FloatArray) 
 
 
 def _smoothed(
-    diagonal: FloatArray, beside: FloatArray, right: FloatArray, delay: FloatArray
+    diagonal: FloatArray, beside: FloatArray, right: FloatArray, delay: FloatArray, far: float
 ) -> FloatArray:
-    """Return the step that fits the sound and leaves the delay bending little."""
+    """Return the step that fits the sound and leaves the delay bending little, and near 0."""
     bands = np.zeros((4, len(diagonal)))
-    bands[3] = diagonal + 1e-8
+    bands[3] = diagonal + far**-2
     bands[2, 1:] = beside[:-1]
     # The product of the third difference with itself, as bands.
     stencil = np.array([-1.0, 3.0, -3.0, 1.0]) / _BEND
@@ -170,7 +177,7 @@ def _smoothed(
             bands[3 - (k - i), k : k + rows] += stencil[i] * stencil[k]
     bent = np.convolve(delay, stencil[::-1], "valid")
     pull = np.convolve(bent, stencil)
-    step: FloatArray = solveh_banded(bands, right - pull)
+    step: FloatArray = solveh_banded(bands, right - pull - delay * far**-2)
     return step
 
 
