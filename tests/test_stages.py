@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -194,3 +196,15 @@ def test_the_other_channel_is_looked_at_where_one_is_damaged() -> None:
         sample_rate=RATE,
     )
     assert places == [(100_000, 100_080)]
+
+
+def test_restore_starts_without_what_it_seldom_needs() -> None:
+    code = (
+        "import sys; from declick.cli.parser import build_parser; import declick.stages;"
+        "build_parser(['restore', 'a.wav']); print(*sys.modules)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    slow = {"scipy.signal", "scipy.ndimage", "scipy.stats", "scipy.interpolate", "scipy.optimize"}
+    assert slow.isdisjoint(loaded.stdout.split())

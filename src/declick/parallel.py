@@ -11,6 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing.util import Finalize
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -67,6 +68,8 @@ def _prepare_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
     threadpool_limits(limits=1, user_api="blas")
+    # Taking an interpreter with so many libraries apart would keep the user waiting.
+    Finalize(None, os._exit, args=(0,), exitpriority=-200)
     threading.Thread(target=_follow_parent, daemon=True).start()
 
 

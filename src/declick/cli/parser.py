@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from declick import __version__
-from declick.cli.aligning import add_align
 from declick.cli.arguments import (
     add_common,
     add_jobs,
@@ -96,7 +95,8 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def _add_workshop(commands: _Commands[Parser]) -> None:
-    """Add the commands that measure and teach."""
+    """Add the commands that compare, measure and teach."""
+    from declick.cli.aligning import add_align
     from declick.cli.benching import add_bench
     from declick.cli.damaging import add_damage
     from declick.cli.harvesting import add_harvest

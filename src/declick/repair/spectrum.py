@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 from declick.repair.ar import Interpolation, Run, nearby_variance, solve_missing
 
@@ -52,10 +53,10 @@ def fill_by_spectrum(
     if variance <= 0.0 or not np.isfinite(error_energy):
         return filled.samples[start:stop].copy()
     generator = np.random.default_rng([SEED, stop - start])
-    excitation = generator.standard_normal(hi - lo + 2 * order)
-    from scipy.signal import lfilter  # half a second to import, and seldom needed
-
-    drawn = lfilter([1.0], coefficients, excitation)[2 * order :]
+    # On a circle the draw needs no time to settle.
+    size = fft.next_fast_len(hi - lo + 2 * order, real=True)
+    excitation = fft.rfft(generator.standard_normal(size))
+    drawn = fft.irfft(excitation / fft.rfft(coefficients, size), size)[: hi - lo]
     lacking = -drawn
     other = [(max(a, lo) - lo, min(b, hi) - lo) for a, b in runs if b > lo and a < hi]
     for a, b in other:
