@@ -18,11 +18,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from declick.clicks import FloatArray, Kind
+from declick.clicks import Click, FloatArray, Kind
 from declick.damage.apply import Worn, wear
 from declick.damage.bank import Bank
 from declick.damage.draw import Family, WearSettings, draw_wear
-from declick.damage.model import Wear
+from declick.damage.model import Damage, Wear
 from declick.detect.ar import IntArray
 from declick.detect.views import MIDDLE, ViewGeometry, Views, find_instants, local_level, see, view
 from declick.errors import ReadError, SettingsError
@@ -190,19 +190,38 @@ def without_records(bank: Bank, names: tuple[str, ...]) -> Bank:
 def draw_examples(
     number: int, music: Music, bank: Bank | None, settings: ExampleSettings, split: str = "train"
 ) -> Examples:
-    """Draw the examples of excerpt `number`; at most `settings.most` of them.
+    """Draw the examples of excerpt `number`; at most `settings.most` of them."""
+    rng = np.random.default_rng([settings.seed, split == "valid", number])
+    return take_examples(rng, draw_worn(rng, music, bank, settings, split), settings.most)
+
+
+def take_examples(
+    rng: np.random.Generator,
+    drawn: WornExcerpt,
+    most: int,
+    *,
+    within: tuple[int, int] | None = None,
+) -> Examples:
+    """Take examples of a worn excerpt, at most `most`.
 
     Half of the room, at most, goes to damage; of the rest, half to what stands out most.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    drawn : WornExcerpt
+    most : int
+    within : tuple of int, optional
+        Frames of the excerpt that instants are taken of; all of them by default.
     """
-    rng = np.random.default_rng([settings.seed, split == "valid", number])
-    drawn = draw_worn(rng, music, bank, settings, split)
     sight = see(drawn.sound, ViewGeometry(drawn.sample_rate))
     frames, scores = find_instants(sight)
     half = MIDDLE // 2
-    inside = (frames >= half) & (frames < len(drawn.sound) - half)
+    first, last = within or (0, len(drawn.sound))
+    inside = (frames >= max(half, first)) & (frames < min(len(drawn.sound) - half, last))
     frames, scores = frames[inside], scores[inside]
     labels, families, tails = label_instants(frames, drawn)
-    chosen = _choose(rng, labels, scores, settings.most)
+    chosen = _choose(rng, labels, scores, most)
     frames = frames[chosen]
     level = local_level(sight, frames)
     index = frames[:, None] + np.arange(-half, half)
@@ -234,17 +253,31 @@ def _choose(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WornExcerpt:
-    """Worn music with its truth, all of shape (frames, 2) but for a mono `sound`."""
+    """Worn music with its truth, all of shape (frames, 2) but for a mono `sound`.
+
+    Parameters
+    ----------
+    sound, damage : ndarray
+    cores : ndarray of bool
+        Where the music is lost.
+    laid : Worn
+    marks : tuple of (Click, int)
+        Each click that has a core, with its index into `FAMILIES` or -1.
+    sample_rate : int
+    source, mode : str
+    unclear : ndarray of bool, shape (frames,), optional
+        Where damage without a core is neither damage nor music to learn from.
+    """
 
     sound: FloatArray
     damage: FloatArray
     cores: NDArray[np.bool_]
     laid: Worn
-    wear: Wear | None
-    bank: Bank | None
+    marks: tuple[tuple[Click, int], ...]
     sample_rate: int
     source: str
     mode: str
+    unclear: NDArray[np.bool_] | None = None
 
 
 def draw_worn(
@@ -287,8 +320,7 @@ def draw_worn(
         damage=damage,
         cores=cores,
         laid=laid,
-        wear=drawn,
-        bank=bank,
+        marks=_marks(laid, drawn, bank),
         sample_rate=rate,
         source=source,
         mode=mode,
@@ -341,31 +373,39 @@ def label_instants(
     labels = np.zeros((count, 2), dtype=np.int8)
     families = np.full((count, 2), -1, dtype=np.int8)
     tails = np.zeros((count, 2), dtype=np.float16)
-    if drawn.wear is None:
-        return labels, families, tails
     mono = drawn.laid.worn.shape[1] == 1
-    found = [(item.damage, item.click) for item in drawn.laid.laid if item.click is not None]
+    if drawn.unclear is not None and count:
+        labels[drawn.unclear[frames]] = -1
     # Beside a core, under its tail, and in the other channel: nobody can tell.
-    for _, click in found:
+    for click, _ in drawn.marks:
         low, high = np.searchsorted(frames, [click.start - _NEAR, click.tail + _NEAR])
         labels[low:high] = -1
-    for number, click in found:
+    for click, family in drawn.marks:
         low, high = np.searchsorted(frames, [click.start - _WIDENED, click.stop + _WIDENED])
         channels = slice(0, 2) if mono else slice(click.channel, click.channel + 1)
         labels[low:high, channels] = 1
-        families[low:high, channels] = _family(drawn, number)
+        families[low:high, channels] = family
         tail_ms = 1000.0 * (click.tail - click.stop) / drawn.sample_rate
         tails[low:high, channels] = math.log1p(tail_ms)
     return labels, families, tails
 
 
-def _family(drawn: WornExcerpt, number: int) -> int:
+def _marks(laid: Worn, wear: Wear | None, bank: Bank | None) -> tuple[tuple[Click, int], ...]:
+    """Return what was laid and has a core, with its family."""
+    if wear is None:
+        return ()
+    return tuple(
+        (item.click, _family(wear.damages[item.damage], bank))
+        for item in laid.laid
+        if item.click is not None
+    )
+
+
+def _family(damage: Damage, bank: Bank | None) -> int:
     """Return the index of a damage's family; -1 where it is none of those told apart."""
-    assert drawn.wear is not None
-    damage = drawn.wear.damages[number]
     name = damage.family.value
-    if damage.family is Family.REAL and drawn.bank is not None:
-        click = drawn.bank.clicks[damage.bank_index]
+    if damage.family is Family.REAL and bank is not None:
+        click = bank.clicks[damage.bank_index]
         name = "ring" if click.ring_hz > 0 and click.ring_decay_s > 0.005 else click.kind.value
         name = "pop" if damage.kind is Kind.POP and name != "ring" else name
     return FAMILIES.index(name) if name in FAMILIES else -1

@@ -28,7 +28,7 @@ def fold(network: SurfaceNetwork) -> SurfaceNetwork:
     It gives the same answers as `network` does in evaluation, up to rounding. A network that is
     folded already comes back as a copy.
     """
-    folded = copy.deepcopy(network).eval().cpu()
+    folded: SurfaceNetwork = copy.deepcopy(network).eval().cpu()
     for layers in [item for item in folded.modules() if isinstance(item, nn.Sequential)]:
         for index, layer in enumerate(layers):
             if not isinstance(layer, nn.BatchNorm1d):
@@ -44,13 +44,13 @@ def fold(network: SurfaceNetwork) -> SurfaceNetwork:
     return folded
 
 
-@torch.no_grad()
 def _into_following(norm: Any, linear: Any) -> None:
     """Put a batch norm into the linear layer behind it."""
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    offset = norm.bias - norm.running_mean * scale
-    linear.bias += linear.weight @ offset
-    linear.weight *= scale
+    with torch.no_grad():
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        offset = norm.bias - norm.running_mean * scale
+        linear.bias += linear.weight @ offset
+        linear.weight *= scale
 
 
 def read_network(path: Path) -> SurfaceNetwork:

@@ -60,6 +60,10 @@ class Pool:
         source = self._names.setdefault(examples.source, len(self._names))
         self._source[start : start + self.most] = source
 
+    def count_damaged(self) -> int:
+        """Return how many examples of damage there are."""
+        return int(np.count_nonzero(self._kind >= 0))
+
     def draw(self, rng: np.random.Generator, batch: int) -> dict[str, Tensor]:
         """Return half damage, even over the families, and half music, even over the sources.
 
