@@ -15,6 +15,7 @@ from declick.align.paths import Path, find_paths
 from declick.align.refine import refine
 from declick.align.verify import confidence_of, null_of
 from declick.align.walk import Walker
+from declick.clicks import FloatArray
 from declick.errors import NotSameRecordingError
 from declick.read import Recording
 from declick.settings import AlignSettings
@@ -24,8 +25,11 @@ Progress = Callable[[str, float], None]
 # Matches of the features whose waveforms are looked at.
 _CANDIDATES: Final = 6
 # Mean correlation of the waveforms around a match, from which on it is one.
-_REAL: Final = 0.10
+_REAL: Final = 0.12
 _PLAIN: Final = 0.2
+# One stretch must hold for so long, or for half of what they could have in common: single notes
+# of another performance fit by chance.
+_FIRM_S: Final = 8.0
 _SILENT_DB: Final = -90.0
 
 
@@ -119,14 +123,21 @@ def _mapped(
     settings: AlignSettings,
     progress: Progress,
 ) -> Alignment:
-    place_a, place_b, confidence, null_db = [], [], [], []
+    place_a: list[FloatArray] = []
+    place_b: list[FloatArray] = []
+    confidence: list[FloatArray] = []
+    null_db: list[FloatArray] = []
     for number, path in enumerate(paths):
         progress("refine", number / len(paths))
         curve = refine(heard_a.sound, heard_b.sound, path.place_a, path.place_b)
-        place_a.append(curve.place_a)
-        place_b.append(curve.place_b)
-        confidence.append(confidence_of(curve))
-        null_db.append(null_of(curve))
+        # Where sound was cut, the stretches before and after it may touch.
+        after = curve.place_a > (place_a[-1][-1] if place_a else -np.inf)
+        if after.sum() < 2:
+            continue
+        place_a.append(curve.place_a[after])
+        place_b.append(curve.place_b[after])
+        confidence.append(confidence_of(curve)[after])
+        null_db.append(null_of(curve)[after])
     if not paths:
         raise NotSameRecordingError(
             f"{a.name} and {b.name}: these are not the same recording; they only have a few "
@@ -146,11 +157,13 @@ def _mapped(
         swapped=swapped,
         residual_db=np.concatenate(null_db),
     )
-    held = sum(stop - start for start, stop in alignment.stretches()) / a.sample_rate
-    if held < settings.least_overlap_s:
+    held = [(stop - start) / a.sample_rate for start, stop in alignment.stretches()]
+    longest = max(held, default=0.0)
+    common = (places_a[-1] - places_a[0]) / RATE
+    if longest < max(settings.least_overlap_s, min(_FIRM_S, 0.5 * common)):
         raise NotSameRecordingError(
             f"{a.name} and {b.name}: these are not the same recording; they agree for no more "
-            f"than {held:.1f} s"
+            f"than {longest:.1f} s at a time"
         )
     progress("refine", 1.0)
     return alignment

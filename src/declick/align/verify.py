@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from declick.align.listen import RATE
+from declick.align.model import HOLDS
 from declick.align.refine import HOP, Curve
 from declick.clicks import FloatArray
 
 # What is looked at around each anchor.
 _WINDOW_S: Final = 1.0
 # Share of the energy that both have in common: nothing is sure below the first, all from the second
-# on. Half of it is -3 dB.
-_NOTHING, _ALL = 0.2, 0.8
+# on. Half way, what is left is -6 dB.
+_NOTHING, _ALL = 0.55, 0.95
+# No turntable is off its mean speed by more: where the delay runs away, notes of another
+# performance were matched one by one.
+_RUNAWAY: Final = 0.025
+_BESIDE_S: Final = 0.3
+# What holds for less than this by itself was a chance.
+_SHORTEST_S: Final = 1.5
 # A gap that is bridged where the map goes on behind it: any, and one in which A is quiet.
 _BRIDGE_S: Final = 3.0
 _QUIET_BRIDGE_S: Final = 20.0
@@ -28,6 +37,15 @@ def confidence_of(curve: Curve) -> FloatArray:
     signal, residual = _around(curve.signal), _around(curve.residual)
     common = np.where(signal > 0, 1.0 - residual / np.maximum(signal, 1e-30), 0.0)
     sure = np.clip((common - _NOTHING) / (_ALL - _NOTHING), 0.0, 1.0)
+    speed = np.diff(curve.place_b) / np.diff(curve.place_a)
+    off = np.abs(speed / np.median(speed) - 1.0) > _RUNAWAY
+    # In a pause the delay means nothing.
+    known = _around(curve.signal, 0.1) > _loud(signal)
+    off = np.append(off, off[-1]) & known
+    sure[maximum_filter1d(off, 2 * _anchors(_BESIDE_S) + 1)] = 0.0
+    for start, stop in _runs(sure >= HOLDS):
+        if stop - start < _anchors(_SHORTEST_S):
+            sure[start:stop] = np.minimum(sure[start:stop], 0.9 * HOLDS)
     return _bridged(sure, signal)
 
 
@@ -38,22 +56,36 @@ def null_of(curve: Curve) -> FloatArray:
     return null
 
 
+def _anchors(seconds: float) -> int:
+    return max(1, round(seconds * RATE / HOP))
+
+
 def _around(values: FloatArray, seconds: float = _WINDOW_S) -> FloatArray:
-    mean: FloatArray = uniform_filter1d(values, max(1, round(seconds * RATE / HOP)), mode="nearest")
+    mean: FloatArray = uniform_filter1d(values, _anchors(seconds), mode="nearest")
     return np.maximum(mean, 0.0)
 
 
+def _loud(signal: FloatArray) -> float:
+    """Return the energy under which A is quiet."""
+    level: float = float(np.quantile(signal, 0.9)) * 10.0 ** (0.1 * _QUIET_DB)
+    return level
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [(int(i), int(k)) for i, k in zip(edges[::2], edges[1::2], strict=True)]
+
+
 def _bridged(sure: FloatArray, signal: FloatArray) -> FloatArray:
-    """Hold on to the map in short gaps and in pauses."""
+    """Hold on to the map in short gaps and in pauses, between longer stretches that hold."""
     sure = sure.copy()
-    loud = float(np.quantile(signal, 0.9)) * 10 ** (0.1 * _QUIET_DB)
-    holds = np.concatenate([[True], sure >= 0.5, [True]])
-    edges = np.flatnonzero(np.diff(holds.astype(np.int8)))
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        if start == 0 or stop == len(sure):
-            continue
-        length_s = (stop - start) * HOP / RATE
+    loud = _loud(signal)
+    runs = _runs(sure >= HOLDS)
+    for (begin, start), (stop, end) in pairwise(runs):
+        length = stop - start
         quiet = bool((signal[start:stop] < loud).mean() > 0.8)
-        if length_s <= (_QUIET_BRIDGE_S if quiet else _BRIDGE_S):
+        longest = _anchors(_QUIET_BRIDGE_S if quiet else _BRIDGE_S)
+        firm = min(start - begin, end - stop) >= min(length, _anchors(4.0))
+        if length <= longest and firm:
             sure[start:stop] = np.maximum(sure[start:stop], _BRIDGED)
     return sure
