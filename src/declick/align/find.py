@@ -23,7 +23,7 @@ from declick.settings import AlignSettings
 Progress = Callable[[str, float], None]
 
 # Matches of the features whose waveforms are looked at.
-_CANDIDATES: Final = 6
+_CANDIDATES: Final = 4
 # Mean correlation of the waveforms around a match, from which on it is one.
 _REAL: Final = 0.12
 _PLAIN: Final = 0.2

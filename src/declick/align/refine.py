@@ -33,7 +33,7 @@ _MARGIN: Final = 256
 _TAPS: Final = 16
 _PHASES: Final = 2048
 # Taps on each side of the filter that makes B sound like A.
-_REACH: Final = 24
+_REACH: Final = 48
 _LOW_HZ: Final = 180.0
 # Of the sample rate; and the taps on each side of the filter for the band.
 _HIGHEST: Final = 0.425
@@ -122,8 +122,8 @@ def _improved(a: Float32Array, b: Float32Array, curve: Curve, taps: FloatArray) 
     falling = 1.0 - rising
     for first, last, wanted, theirs in _pieces(a, b, curve):
         played = np.convolve(theirs, taps, "same")
-        gain = _local(wanted * played) / (_local(played * played) + 1e-20)
-        played = played * np.clip(gain, 0.05, 20.0)
+        gain = _local(wanted * played) / (_local(played * played) + 1e-16)
+        played = played * np.clip(gain, 0.0, 20.0)
         error = wanted - played
         level = uniform_filter1d(np.sqrt(np.abs(error)), 2205) ** 2 + 1e-9
         weight = 1.0 / (1.0 + (error / (_TOLERANCE * level)) ** 2) ** 2
@@ -230,7 +230,8 @@ def read_at(sound: Float32Array, place: FloatArray) -> FloatArray:
 def _local(values: FloatArray) -> FloatArray:
     """Return the mean around each sample, half a second wide."""
     mean: FloatArray = uniform_filter1d(values, RATE // 2, mode="nearest")
-    return mean
+    # A running sum of squares ends a little below 0 in silence.
+    return np.maximum(mean, 0.0) if values.min() >= 0 else mean
 
 
 # --- the filter between them --------------------------------------------------------------------
@@ -243,13 +244,14 @@ def _matching(a: Float32Array, b: Float32Array, curve: Curve) -> FloatArray:
     # A minute, spread over the whole, says enough.
     every = max(1, len(curve.place_a) // _PIECE // 6)
     for _, _, wanted, played in _pieces(a, b, curve, every):
-        gain = np.sqrt(_local(wanted**2) / (_local(played**2) + 1e-20))
+        gain = np.sqrt(_local(wanted**2) / (_local(played**2) + 1e-16))
         error = wanted - np.clip(gain, 0.05, 20.0) * played
         level = uniform_filter1d(np.sqrt(np.abs(error)), 2205) ** 2 + 1e-9
         weight = 1.0 / (1.0 + (error / (_TOLERANCE * level)) ** 2) ** 2
-        # Every third sample says enough, and loud places must not outweigh all others.
-        rows = slice(_MARGIN, len(wanted) - _MARGIN, 3)
-        weight = np.sqrt(weight / (_local(wanted**2) + 1e-20))[rows]
+        # Every fifth sample says enough, and loud places must not outweigh all others.
+        rows = slice(_MARGIN, len(wanted) - _MARGIN, 5)
+        loud = _local(wanted**2)
+        weight = np.sqrt(weight / (loud + 0.01 * loud.max() + 1e-16))[rows]
         views = np.lib.stride_tricks.sliding_window_view(np.pad(played, _REACH), size)[rows, ::-1]
         weighted = views * weight[:, None]
         normal += weighted.T @ weighted
