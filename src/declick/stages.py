@@ -140,7 +140,8 @@ def detect(
     spans = _with_returning(_spans(recording, settings, workers, progress), rate)
     fused = fuse_spans(spans, sample_rate=rate, frames=recording.frames)
     clicks = [_click_of(span) for span in fused]
-    clicks = disjoint_clicks(_settled(recording, clicks, workers, progress))
+    if not make_detector(settings, rate).finds_whole_cores:
+        clicks = disjoint_clicks(_settled(recording, clicks, workers, progress))
     chain = Chain()
     if settings.find_tails and clicks:
         chain = estimate_chain(recording.read, clicks, sample_rate=rate, apply=workers.map)

@@ -304,6 +304,9 @@ class ArDetector:
         By default the one that ships with the package.
     """
 
+    finds_whole_cores: Final = False
+    """It finds the corners of a push, between which the sound is smooth."""
+
     def __init__(self, sample_rate: float, model: ConfidenceModels | None = None) -> None:
         self.geometry = Geometry(sample_rate)
         self.model = model or load_confidence()

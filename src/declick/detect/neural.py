@@ -45,6 +45,9 @@ BATCH: Final = 16
 # An instant is music without being looked at where the classical model's log odds of damage are
 # below this: about a third of what stands out of music, and 0.5 % of damage.
 PLAUSIBLE: Final = -7.0
+# Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's
+# whole interpolation, a sound one that is lost costs little.
+LEAST_CORE: Final = -2.0
 # How far from an instant its core may begin or end, in frames, to be its own.
 _OWN = 48
 
@@ -146,6 +149,8 @@ class NeuralDetector:
     ReadError
         See `load_weights`; also where it does not hear the sample rate.
     """
+
+    finds_whole_cores: Final = True
 
     def __init__(self, sample_rate: float, weights: Path) -> None:
         if not hears(sample_rate):
@@ -291,12 +296,12 @@ def _paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> NDAr
 def own_cores(log_odds: FloatArray) -> list[tuple[int, int]]:
     """Return the runs of lost samples that are the instant's own.
 
-    Those near the middle, where the instant is; where no sample there is likely lost, what is
-    half as likely as the likeliest.
+    Those near the middle, where the instant is; where no sample there is lost, what is half as
+    likely as the likeliest.
     """
     middle = MIDDLE // 2
     near = slice(middle - _OWN, middle + _OWN + 1)
-    least = min(0.0, float(log_odds[near].max()) - 0.7)
+    least = min(LEAST_CORE, float(log_odds[near].max()) - 0.7)
     lost = np.pad(log_odds >= least, 1)
     edges = np.flatnonzero(lost[1:] != lost[:-1])
     return [
