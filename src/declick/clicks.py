@@ -87,12 +87,15 @@ class Repair:
     gain_db : float
         Expected gain over leaving the sound alone, in dB, by the evidence beside the click; NaN
         where nothing could be estimated (a forced method, samples given by the user).
+    copies : tuple of int
+        The other copies of the record that were used, counted from 1.
     """
 
     click: Click
     samples: FloatArray = field(repr=False)
     method: str
     gain_db: float = float("nan")
+    copies: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         expected = self.click.tail - self.click.start

@@ -25,12 +25,22 @@ class Handle:
     name: str
     stamp: tuple[int, int]
 
+    @classmethod
+    def of(cls, recording: Recording) -> Handle:
+        """Return the handle of a recording that has a location."""
+        return cls(recording.location or "", recording.name, recording.stamp)
+
+    def open(self) -> Recording:
+        """Return the recording; fails where the file is no longer the same."""
+        return _opened(self)
+
     def read(self, start: int, stop: int) -> FloatArray:
         """Read as `Recording.read` does; also fails where the file is no longer the same."""
-        return _opened(self).read(start, stop)
+        return self.open().read(start, stop)
 
 
-@lru_cache(maxsize=2)
+# The recording, and a few copies of it.
+@lru_cache(maxsize=6)
 def _opened(handle: Handle) -> Recording:
     recording = Recording.open(handle.location, name=handle.name)
     if recording.stamp != handle.stamp:
@@ -62,8 +72,7 @@ class Excerpt:
     def __getstate__(self) -> dict[str, Any]:
         state = dict(vars(self))
         if isinstance(self.source, Recording):
-            recording = self.source
-            state["source"] = Handle(recording.location or "", recording.name, recording.stamp)
+            state["source"] = Handle.of(self.source)
         return state
 
     @classmethod

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from declick import __version__
 from declick.clicks import Click, FloatArray, Repair
+from declick.copies.facts import check_fit, count_used, describe_copy, notices_of
+from declick.copies.lay import lay_along
+from declick.copies.walls import find_walls
 from declick.dsp.chain import Chain, estimate_chain
+from declick.errors import SettingsError
 from declick.formats import as_path, output_format, removed_format
 from declick.labels import write_labels
+from declick.merging import Examination, examine, repair_beside
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.draw import redraw
+from declick.repair.transfer import OTHER_WALL
 from declick.report import ReportWriter, Source, utc_now
 from declick.settings import Settings
 from declick.stages import Detection, Progress, detect, ignore_progress, repair
 from declick.targets import check_targets
 from declick.totals import Tally, Totals
 from declick.write import Written, write_restored
+
+if TYPE_CHECKING:
+    from declick.align import Alignment
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,6 +49,8 @@ class Restoration:
     notices : tuple of str
         One line for each thing that the user should know.
     report : Path or None
+    copies : tuple of dict
+        What is to be said of other copies, as in the report.
     """
 
     written: Written
@@ -46,6 +58,7 @@ class Restoration:
     totals: Totals
     notices: tuple[str, ...]
     report: Path | None = None
+    copies: tuple[dict[str, Any], ...] = ()
 
     @property
     def samples(self) -> FloatArray | None:
@@ -58,6 +71,8 @@ def restore(
     output: Path | str | BinaryIO | None = None,
     *,
     settings: Settings = Settings(),
+    seconds: Sequence[Second] = (),
+    mono_record: bool | None = None,
     removed: Path | None = None,
     report: Path | None = None,
     labels: Path | None = None,
@@ -73,6 +88,10 @@ def restore(
     output : Path, str, binary file or None
         "-" is standard output; None returns the samples.
     settings : Settings
+    seconds : sequence of Second
+        Other copies of the record, to mend it from.
+    mono_record : bool, optional
+        Whether the channels are the two walls of one mono groove; by default that is found out.
     removed : Path, optional
         Gets what was taken out: output + removed is the source.
     report : Path, optional
@@ -94,6 +113,8 @@ def restore(
     ------
     ReadError, WriteError
         With one line that says what is wrong; nothing is left behind.
+    NotSameRecordingError
+        Where one of `seconds` is something else.
 
     Examples
     --------
@@ -101,20 +122,105 @@ def restore(
     ...     restore(rip, Path("rip.declicked.flac"), jobs=2).totals.repaired
     """
     others = report, labels
-    check_outputs(recording, output, removed=removed, others=others, overwrite=overwrite)
-    with Workers(jobs) as workers:
+    sources = tuple(second.recording.path for second in seconds)
+    check_outputs(
+        recording, output, removed=removed, others=others, sources=sources, overwrite=overwrite
+    )
+    with Workers(jobs) as workers, ExitStack() as stack:
+        walls = None
+        if not seconds and mono_record is not False:
+            walls = find_walls(recording, asked=bool(mono_record))
+        # What does not belong together is refused before any work.
+        maps = [second.find_map(recording, progress) for second in seconds]
         detection = detect(recording, settings.detect, workers=workers, progress=progress)
-        repairs = repair(
+        if not seconds and walls is None:
+            repairs = repair(
+                recording,
+                detection.clicks,
+                settings.repair,
+                chain=detection.chain,
+                workers=workers,
+                progress=progress,
+            )
+            return _write(
+                recording, repairs, detection, output, settings, removed, report, overwrite, labels
+            )
+        copies = [walls] if walls is not None else []
+        for number, (second, found) in enumerate(zip(seconds, maps, strict=True), start=1):
+            laid = lay_along(recording, second.recording, found, number=number, workers=workers)
+            copies.append(stack.enter_context(laid))
+        known = examine(
             recording,
             detection.clicks,
+            copies,
+            settings.detect,
+            workers=workers,
+            progress=progress,
+        )
+        for copy, residual_db in zip(known.copies, known.residual_db, strict=True):
+            if copy.number:
+                check_fit(copy, residual_db)
+        detection = replace(detection, clicks=known.clicks)
+        repairs = repair_beside(
+            recording,
+            known.clicks,
+            known.copies,
             settings.repair,
             chain=detection.chain,
             workers=workers,
             progress=progress,
         )
         return _write(
-            recording, repairs, detection, output, settings, removed, report, overwrite, labels
+            recording,
+            repairs,
+            detection,
+            output,
+            settings,
+            removed,
+            report,
+            overwrite,
+            labels,
+            known=known,
         )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Second:
+    """Another copy of the record.
+
+    Parameters
+    ----------
+    recording : Recording
+    alignment : Alignment, optional
+        From the recording to be restored to this one; by default it is found.
+    """
+
+    recording: Recording
+    alignment: Alignment | None = None
+
+    def find_map(self, recording: Recording, progress: Progress) -> Alignment:
+        """Return the map from a recording to this one.
+
+        Raises
+        ------
+        NotSameRecordingError
+            Where they are not the same.
+        SettingsError
+            Where the map that was given is one of other recordings.
+        """
+        if self.alignment is None:
+            # Loaded here: what most runs do not need would slow their start.
+            from declick.align import align
+
+            return align(recording, self.recording, progress=progress)
+        found = self.alignment
+        rates = (found.sample_rate_a, found.sample_rate_b, found.channels)
+        if rates != (recording.sample_rate, self.recording.sample_rate, recording.channels):
+            raise SettingsError(
+                f"the map given for {self.recording.name} is one of other recordings; make it "
+                f"with 'declick align {recording.name} {self.recording.name} -o map.json'"
+            )
+        return found
 
 
 def mend(
@@ -225,6 +331,8 @@ def _write(
     report: Path | None,
     overwrite: bool,
     labels: Path | None = None,
+    *,
+    known: Examination | None = None,
 ) -> Restoration:
     """Write the repairs over the source, with report and labels: all of them or none."""
     remembered: list[Repair] = []
@@ -238,9 +346,13 @@ def _write(
 
     tally = Tally(recording.sample_rate)
     notices: list[str] = [recording.notice] if recording.notice else []
+    facts: list[dict[str, Any]] = []
 
     def write_companions(written: Written) -> None:
         notices.extend(written.notices)
+        if known is not None:
+            facts.extend(_facts_of(recording, known, remembered))
+            notices.extend(notices_of(facts, recording.duration_s))
         energies = [value if np.isfinite(value) else None for value in written.removed_db.tolist()]
         for item, energy in zip(remembered, energies, strict=True):
             tally.add(item, removed_db=energy)
@@ -261,6 +373,7 @@ def _write(
             writer.chain = detection.chain.as_dict()
             writer.rotation_s = detection.rotation.period_s if detection.rotation else None
             writer.notices = notices
+            writer.copies = facts
             for item, energy in zip(remembered, energies, strict=True):
                 writer.add(item, removed_db=energy)
 
@@ -279,4 +392,23 @@ def _write(
         totals=tally.totals(),
         notices=tuple(notices),
         report=report,
+        copies=tuple(facts),
     )
+
+
+def _facts_of(
+    recording: Recording, known: Examination, repairs: Sequence[Repair]
+) -> list[dict[str, Any]]:
+    """Return what the report says of the copies."""
+    used = count_used(item.copies for item in repairs)
+    walls = sum(item.method == OTHER_WALL for item in repairs)
+    return [
+        describe_copy(
+            copy,
+            residual_db,
+            known.hop,
+            sample_rate=recording.sample_rate,
+            used=used[copy.number] if copy.number else walls,
+        )
+        for copy, residual_db in zip(known.copies, known.residual_db, strict=True)
+    ]

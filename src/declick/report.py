@@ -71,6 +71,8 @@ class Entry:
         Whether the sound was changed.
     gain_db, removed_db : float or None
         Expected gain of the repair; energy taken out (`energy_db`); None where not known.
+    copies : tuple of int
+        The other copies of the record that were used.
     """
 
     number: int
@@ -79,6 +81,7 @@ class Entry:
     made: bool
     gain_db: float | None = None
     removed_db: float | None = None
+    copies: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,7 @@ class Report:
     entries: tuple[Entry, ...] = field(repr=False)
     totals: Totals
     notices: tuple[str, ...]
+    copies: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def clicks(self) -> list[Click]:
@@ -157,6 +161,8 @@ class ReportWriter:
     rotation_s : float or None
         Revolution period, seconds.
     notices : list of str
+    copies : list of dict
+        What is to be said of other copies of the record; left out where there are none.
 
     Raises
     ------
@@ -184,6 +190,7 @@ class ReportWriter:
         self.chain: dict[str, Any] = {}
         self.rotation_s: float | None = None
         self.notices: list[str] = []
+        self.copies: list[dict[str, Any]] = []
         self._path = Path(path)
         self._settings = settings
         self._output, self._removed, self._created = output, removed, created
@@ -243,6 +250,7 @@ class ReportWriter:
             made=repair.made,
             gain_db=_rounded(repair.gain_db, 2),
             removed_db=_rounded(removed_db, 2),
+            copies=repair.copies,
         )
         comma = ",\n" if self._tally.clicks > 1 else ""
         line = _one_line(_entry_values(entry, self.source.sample_rate))
@@ -272,6 +280,8 @@ class ReportWriter:
         }
         if self._created is None:
             del header["created"]
+        if self.copies:
+            header["copies"] = _plain(self.copies)
         footer = {"totals": asdict(self.totals()), "notices": list(self.notices)}
         file.write(_many_lines(header).removesuffix("\n}") + ',\n  "clicks": [\n')
         self._lines.seek(0)
@@ -352,6 +362,7 @@ def _report_of(values: dict[str, Any]) -> Report:
         entries=tuple(entries),
         totals=Totals(**{name: totals[name] for name in Totals.__dataclass_fields__}),
         notices=tuple(values["notices"]),
+        copies=tuple(values.get("copies", ())),
     )
 
 
@@ -372,7 +383,7 @@ def _entry_values(entry: Entry, sample_rate: int) -> dict[str, Any]:
         "made": entry.made,
         "gain_db": entry.gain_db,
         "removed_db": entry.removed_db,
-    }
+    } | ({"copies": list(entry.copies)} if entry.copies else {})
 
 
 def _entry_of(value: dict[str, Any]) -> Entry:
@@ -386,6 +397,7 @@ def _entry_of(value: dict[str, Any]) -> Entry:
         made=value["made"],
         gain_db=value["gain_db"],
         removed_db=value["removed_db"],
+        copies=tuple(value.get("copies", ())),
     )
 
 

@@ -18,6 +18,8 @@ from declick.stages import Progress, ignore_progress
 # Share of the whole time that each stage takes on an ordinary side. Writing goes on while repairs
 # are made.
 _STAGES = {"detect": 0.35, "measure": 0.25, "repair": 0.4}
+# ... and beside another copy.
+_COPY_STAGES = {"align": 0.3, "compare": 0.9}
 _LAYOUT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
 _NAME = 32
 
@@ -47,7 +49,8 @@ def progress_bar(
 ) -> Iterator[Progress]:
     """Show one bar with the time left over all stages; nothing unless a terminal looks on."""
     short = _shortened(name)
-    with _bar(short, sum(_STAGES[stage] for stage in stages), quiet) as bar:
+    lengths = _STAGES | _COPY_STAGES
+    with _bar(short, sum(lengths[stage] for stage in stages), quiet) as bar:
         if bar is None:
             yield ignore_progress
             return
@@ -56,7 +59,7 @@ def progress_bar(
             if stage not in stages:
                 return
             before = stages[: stages.index(stage)]
-            done = sum(_STAGES[name] for name in before) + share * _STAGES[stage]
+            done = sum(lengths[name] for name in before) + share * lengths[stage]
             bar.set_description(f"{short}: {stage}", refresh=False)
             bar.update(max(0.0, min(bar.total or 0.0, done) - bar.n))
 

@@ -22,7 +22,7 @@ from declick.cli.detecting import run_detect
 from declick.cli.flags import add_settings
 from declick.cli.lines import one_line
 from declick.cli.mending import run_repair
-from declick.cli.restoring import run_restore
+from declick.cli.restoring import add_copies, run_restore
 from declick.cli.undoing import run_undo
 from declick.cli.viewing import run_inspect
 
@@ -135,6 +135,7 @@ def _add_restore(commands: _Commands[Parser]) -> None:
     )
     add_common(parser)
     add_jobs(parser)
+    add_copies(parser)
     add_settings(parser, "detect", "repair")
     parser.set_defaults(run=run_restore)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from declick.cli.console import files_bar, print_json, progress_bar
 from declick.cli.flags import settings_of
@@ -20,10 +21,45 @@ from declick.cli.names import (
 )
 from declick.cli.opening import jobs_for, open_source, open_target
 from declick.cli.results import describe, show_result, summary
-from declick.errors import DeclickError, SettingsError, WriteError
+from declick.errors import DeclickError, ReadError, SettingsError, WriteError
 from declick.parallel import Workers
-from declick.pipeline import check_outputs, restore
+from declick.pipeline import Second, check_outputs, restore
 from declick.settings import Settings
+
+if TYPE_CHECKING:
+    from declick.align import Alignment
+
+_MERGING = ("align", "detect", "measure", "compare", "repair")
+
+
+def add_copies(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for other copies of the record."""
+    section = parser.add_argument_group(
+        "other copies of the record", "docs/copies.md tells how they are used."
+    )
+    section.add_argument(
+        "--second",
+        action="append",
+        default=[],
+        metavar="B",
+        help="another copy of the record, another rip, or its CD: what IN has lost is taken from "
+        "there; may be given several times",
+    )
+    section.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="JSON",
+        help="the map that 'declick align IN B -o JSON' wrote, to save the search; one for each "
+        "--second, in the same order",
+    )
+    section.add_argument(
+        "--mono-record",
+        action=argparse.BooleanOptionalAction,
+        help="IN is a mono record digitized in stereo: the walls of its groove mend each other "
+        "(default: found out)",
+    )
 
 
 def run_restore(options: argparse.Namespace) -> int:
@@ -61,21 +97,34 @@ def _restore_one(
         if options.json:
             print_json({"source": path, "output": output, "status": "skipped"})
         return 0
-    with open_source(path) as recording:
+    _check_seconds(path, options)
+    with ExitStack() as stack:
+        recording = stack.enter_context(open_source(path))
+        seconds = [
+            Second(recording=stack.enter_context(open_source(name)), alignment=found)
+            for name, found in zip(options.second, _maps(options), strict=True)
+        ]
         target = open_target(output)
         check_outputs(
             recording,
             target,
             removed=options.removed,
             others=(report, options.labels),
-            sources=(options.settings,),
+            sources=(
+                options.settings,
+                *options.map,
+                *(second.recording.path for second in seconds),
+            ),
             overwrite=options.overwrite,
         )
-        with progress_bar(recording.name, quiet=options.quiet) as progress:
+        stages = {"stages": _MERGING} if seconds else {}
+        with progress_bar(recording.name, quiet=options.quiet, **stages) as progress:
             done = restore(
                 recording,
                 target,
                 settings=settings,
+                seconds=seconds,
+                mono_record=options.mono_record,
                 removed=options.removed,
                 report=report,
                 labels=options.labels,
@@ -87,6 +136,36 @@ def _restore_one(
     return 0
 
 
+def _check_seconds(path: str, options: argparse.Namespace) -> None:
+    """Say before the work what cannot be meant."""
+    if options.second and options.mono_record:
+        raise SettingsError("--second and --mono-record are not used together; give one")
+    if options.map and len(options.map) != len(options.second):
+        raise SettingsError(
+            f"{len(options.map)} --map for {len(options.second)} --second; give one for each, in "
+            "the same order"
+        )
+    if [path, *options.second].count("-") > 1:
+        raise SettingsError("standard input is one recording; name files for the others")
+
+
+def _maps(options: argparse.Namespace) -> list[Alignment | None]:
+    """Return the maps that were given, or that none were."""
+    if not options.map:
+        return [None] * len(options.second)
+    from declick.align import Alignment
+
+    maps: list[Alignment | None] = []
+    for path in options.map:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a text file"
+            raise ReadError(f"{path}: cannot be read ({reason}); check the name") from None
+        maps.append(Alignment.from_json(text, str(path)))
+    return maps
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Task:
     """One recording of many."""
@@ -96,6 +175,7 @@ class _Task:
     settings: Settings
     overwrite: bool
     report: Path | None
+    mono_record: bool | None = None
     jobs: int = 1
 
 
@@ -143,6 +223,8 @@ def _plan(
     for name in ("removed", "report", "labels"):
         if getattr(options, name) is not None:
             raise SettingsError(f"--{name} names one file; restore the recordings one by one")
+    if options.second or options.map:
+        raise SettingsError("--second is another copy of one recording; restore them one by one")
     if "-" in paths or output == "-":
         raise SettingsError("standard input and output are for one recording; give -o FOLDER")
     folder = None if output is None else Path(output)
@@ -164,6 +246,7 @@ def _plan(
                 settings=settings,
                 overwrite=options.overwrite,
                 report=report,
+                mono_record=options.mono_record,
             )
         )
     return tasks, skipped
@@ -180,6 +263,7 @@ def _restore_in_worker(task: _Task) -> dict[str, Any]:
                 recording,
                 task.target,
                 settings=task.settings,
+                mono_record=task.mono_record,
                 report=task.report,
                 overwrite=task.overwrite,
                 jobs=jobs_for(recording, task.jobs),

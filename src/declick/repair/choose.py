@@ -17,6 +17,7 @@ from declick.repair.passage import LONG_CORE_S, Passage
 from declick.repair.smooth import fill_by_smoothing, fill_by_spline
 from declick.repair.spectrum import fill_by_spectrum
 from declick.repair.stereo import LEAST_COHERENCE, fill_from_channel
+from declick.repair.transfer import Offer, fill_from_transfers
 from declick.settings import RepairSettings
 
 if TYPE_CHECKING:
@@ -89,16 +90,18 @@ def repair_passage(
             cleaned[channel] = _without_tails(passage, channel, chain)
         return cleaned[channel]
 
-    repairs: dict[Click, Repair] = {}
-    for channel in sorted({click.channel for click in passage.own}):
-        own = [click for click in passage.own if click.channel == channel]
+    offers = fill_from_transfers(passage) if settings.method == "auto" else {}
+    repairs = {click: offer.repair(click) for click, offer in offers.items() if offer.plain}
+    rest = [click for click in passage.own if click not in repairs]
+    for channel in sorted({click.channel for click in rest}):
+        own = [click for click in rest if click.channel == channel]
         fills = _fill_cores(passage, channel, own, clean, settings.method)
         lo = passage.sound[0]
         mended = clean(channel).copy()
         for fill in fills:
             mended[lo + fill.run[0] : lo + fill.run[1]] = fill.samples
         for click in own:
-            repairs[click] = _decide(passage, click, mended, fills, settings)
+            repairs[click] = _decide(passage, click, mended, fills, settings, offers.get(click))
     return [repairs[click] for click in passage.own]
 
 
@@ -272,6 +275,7 @@ def _decide(
     mended: FloatArray,
     fills: Sequence[_Fill],
     settings: RepairSettings,
+    offer: Offer | None = None,
 ) -> Repair:
     """Make the repair, or leave the click alone where that is expected to be no worse."""
     left = Repair(click, np.zeros(0), "left")
@@ -283,6 +287,8 @@ def _decide(
     samples = mended[span].copy()
     changed = float(np.sum((observed - samples) ** 2))
     inside = [f for f in fills if f.run[0] + lo < click.stop and click.start < f.run[1] + lo]
+    if not inside and offer is not None:
+        return offer.repair(click)
     if not inside:
         return left if changed == 0.0 else Repair(click, samples, "tail")
     fill = inside[0]
@@ -299,6 +305,8 @@ def _decide(
             gain_db >= LEAST_GAIN_DB
             and fill.surprise_db((observed - samples)[core]) >= LEAST_SURPRISE_DB
         )
+    if offer is not None:
+        return offer.beside(Repair(click, samples, fill.method, gain_db), error)
     if settings.keep_weak and not certain:
         return Repair(click, np.zeros(0), "left", gain_db)
     return Repair(click, samples, fill.method, gain_db)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from declick.clicks import Click
 from declick.repair.ar import farthest_look, model_sizes
+from declick.repair.transfer import Transfer
 from declick.settings import RepairSettings
 
 FloatArray = NDArray[np.float64]
@@ -64,6 +65,8 @@ class Passage:
         Every click that overlaps the passage on any channel, ascending.
     own : tuple of Click
         Those to be repaired now, ascending; all of them are in `clicks` too.
+    transfers : tuple of Transfer
+        Other copies of the record, frame for frame beside `samples`.
     """
 
     start: int
@@ -72,6 +75,7 @@ class Passage:
     valid: tuple[int, int]
     clicks: tuple[Click, ...]
     own: tuple[Click, ...]
+    transfers: tuple[Transfer, ...] = ()
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 2:

@@ -1,0 +1,250 @@
+"""Lay a copy along the recording: from then on, a frame of one is the same instant of the other."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from declick.clicks import FloatArray
+from declick.errors import ReadError
+from declick.excerpt import Excerpt, Handle
+from declick.parallel import Workers
+from declick.read import Recording
+
+if TYPE_CHECKING:
+    from declick.align import Alignment
+
+Run = tuple[int, int]
+Span = tuple[int, int, int]
+
+_BLOCK: Final = 1 << 17
+# Between two stretches of one map that are nearer, it holds too: a second was lost.
+BRIDGE_S: Final = 3.0
+# From so near to an end of the recording it goes on to it.
+EDGE_S: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Copy:
+    """Another copy of a recording, on its time line.
+
+    Parameters
+    ----------
+    sound : Recording
+        As long as the recording, with as many channels.
+    number : int
+        Counted from 1; 0 is the other wall of a mono groove.
+    name : str
+    held : tuple of (start, stop)
+        Where it is the same music, in frames of the recording.
+    unsound : tuple of (start, stop, channel)
+        Where it is damaged itself.
+    crossed : bool
+        Whether each channel stands beside the other one: the two walls of a groove.
+    alignment : Alignment or None
+        None where it was on the time line before.
+    """
+
+    sound: Recording
+    number: int
+    name: str
+    held: tuple[Run, ...]
+    unsound: tuple[Span, ...] = field(default=(), repr=False)
+    crossed: bool = False
+    alignment: Alignment | None = field(default=None, repr=False)
+
+    def cut(self, start: int, stop: int) -> Part:
+        """Take frames ``[start, stop)``, on their way to a worker."""
+        return Part(
+            sound=Excerpt.cut(self.sound, start, stop),
+            number=self.number,
+            held=tuple((a, b) for a, b in self.held if b > start and a < stop),
+            unsound=spans_within(self.unsound, start, stop),
+            crossed=self.crossed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """A part of a copy, for a worker."""
+
+    sound: Excerpt
+    number: int
+    held: tuple[Run, ...]
+    unsound: tuple[Span, ...]
+    crossed: bool
+
+    def read(self) -> FloatArray:
+        """Return the sound, shape (frames, channels)."""
+        samples = self.sound.read()
+        return samples[:, ::-1] if self.crossed else samples
+
+    def absent(self) -> NDArray[np.bool_]:
+        """Return where it is not the same music, or not there, shape (frames,)."""
+        start, stop = self.sound.start, self.sound.stop
+        mask = np.ones(stop - start, dtype=bool)
+        for low, high in self.held:
+            mask[max(low - start, 0) : max(high - start, 0)] = False
+        return mask
+
+    def lost(self) -> NDArray[np.bool_]:
+        """Return where it tells nothing: damaged, or not the same music, per channel."""
+        start = self.sound.start
+        mask = np.repeat(self.absent()[:, np.newaxis], self.sound.channels, axis=1)
+        for low, high, channel in self.unsound:
+            mask[max(low - start, 0) : max(high - start, 0), channel] = True
+        return mask
+
+
+def spans_within(spans: tuple[Span, ...], start: int, stop: int) -> tuple[Span, ...]:
+    """Return the spans that reach into ``[start, stop)``."""
+    return tuple(span for span in spans if span[1] > start and span[0] < stop)
+
+
+@contextmanager
+def lay_along(
+    recording: Recording,
+    other: Recording,
+    alignment: Alignment,
+    *,
+    number: int,
+    workers: Workers | None = None,
+) -> Iterator[Copy]:
+    """Resample a copy along its map, into a temporary file that goes with the context.
+
+    Parameters
+    ----------
+    recording, other : Recording
+    alignment : Alignment
+        From the first to the second.
+    number : int
+        Which copy it is, from 1 on.
+    workers : Workers, optional
+
+    Yields
+    ------
+    Copy
+
+    Raises
+    ------
+    ReadError
+        Where it cannot be read, or there is no room for it.
+    """
+    descriptor, name = tempfile.mkstemp(prefix="declick-copy-", suffix=".rf64")
+    os.close(descriptor)
+    path = Path(name)
+    try:
+        _render(recording, other, alignment, path, workers or Workers(1))
+        with Recording.open(path, name=other.name) as sound:
+            yield Copy(
+                sound=sound,
+                number=number,
+                name=other.name,
+                held=_held(recording, other, alignment),
+                alignment=alignment,
+            )
+    finally:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _render(
+    recording: Recording, other: Recording, alignment: Alignment, path: Path, workers: Workers
+) -> None:
+    pieces = (
+        _Piece(other, alignment, start, min(start + _BLOCK, recording.frames))
+        for start in range(0, recording.frames, _BLOCK)
+    )
+    # What only this process has cannot be read by another.
+    apply: Any = workers.map if other.location is not None else map
+    try:
+        with soundfile.SoundFile(
+            path,
+            "w",
+            samplerate=recording.sample_rate,
+            channels=recording.channels,
+            format="RF64",
+            subtype="FLOAT",
+        ) as file:
+            for samples in apply(_resample, pieces):
+                file.write(samples)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise ReadError(
+            f"{other.name}: cannot be kept in {tempfile.gettempdir()} while it is worked on "
+            f"({error}); set TMPDIR to a directory with more space"
+        ) from None
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """Frames of the recording for which a copy is to be resampled."""
+
+    other: Recording | Handle
+    alignment: Alignment
+    start: int
+    stop: int
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(vars(self))
+        if isinstance(self.other, Recording):
+            state["other"] = Handle.of(self.other)
+        return state
+
+
+def _resample(piece: _Piece) -> NDArray[np.float32]:
+    # Loaded here: what most runs do not need would slow their start.
+    from declick.align import resample_along
+
+    other = piece.other if isinstance(piece.other, Recording) else piece.other.open()
+    samples = resample_along(other, piece.alignment, piece.start, piece.stop)
+    return samples.astype(np.float32)
+
+
+def _held(recording: Recording, other: Recording, alignment: Alignment) -> tuple[Run, ...]:
+    """Return where the map holds, over short holes in which it goes on as before."""
+    bridge = round(BRIDGE_S * recording.sample_rate)
+    whole = partial(_goes_on, alignment)
+    held: list[Run] = []
+    for start, stop in alignment.stretches():
+        start, stop = max(start, 0), min(stop, recording.frames)
+        if start >= stop:
+            continue
+        if held and start - held[-1][1] <= bridge and whole(held[-1][1] - 1, start):
+            held[-1] = held[-1][0], stop
+        else:
+            held.append((start, stop))
+    # The last anchor lies before the last frame; so far the map goes on straight.
+    edge = round(EDGE_S * recording.sample_rate)
+    if held and held[0][0] <= edge:
+        held[0] = 0, held[0][1]
+    if held and held[-1][1] >= recording.frames - edge:
+        held[-1] = held[-1][0], recording.frames
+    return tuple(_inside(held, other, alignment))
+
+
+def _goes_on(alignment: Alignment, last: int, first: int) -> bool:
+    """Return whether the map passes a hole at its usual speed."""
+    before, after = (float(x) for x in alignment.where(np.array([float(last), float(first)])))
+    length = (first - last) * alignment.ratio
+    return abs(after - before - length) < 0.02 * length + 1.0
+
+
+def _inside(held: list[Run], other: Recording, alignment: Alignment) -> Iterator[Run]:
+    """Cut what lies outside the copy off the stretches."""
+    for start, stop in held:
+        step = max(1, min(256, (stop - start) // 4))
+        frames = np.arange(start, stop + step, step, dtype=np.float64)
+        place = alignment.where(frames)
+        good = frames[(place >= 0) & (place <= other.frames - 1)]
+        if good.size >= 2:
+            yield int(good[0]), min(int(good[-1]) + 1, stop)

@@ -1,0 +1,107 @@
+"""A mono record played in stereo: the two walls of its groove are two copies of one music."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from declick.copies.guide import follow, reach
+from declick.copies.lay import Copy
+from declick.errors import SettingsError
+from declick.read import Recording
+
+# Places that are listened to, each so long.
+PROBES: Final = 16
+PROBE_S: Final = 1.2
+# Taken for mono by itself: one channel matched to the other leaves less than this, in dB ...
+MONO_DB: Final = -20.0
+# ... at this share of the places where there is music.
+MONO_SHARE: Final = 0.85
+# Asked for, this much is enough at half of them.
+ASKED_DB: Final = -10.0
+# Less than this is not music, and tells nothing; channels that differ by less are one.
+_QUIET: Final = 10**-2.5
+_SAME: Final = 1e-4
+
+
+def find_walls(recording: Recording, *, asked: bool = False) -> Copy | None:
+    """Return the other walls as a copy, None where the channels are not two views of one music.
+
+    Parameters
+    ----------
+    recording : Recording
+    asked : bool
+        Whether the user says that it is a mono record.
+
+    Raises
+    ------
+    SettingsError
+        Where the user says so, and it cannot be.
+    """
+    if recording.channels != 2:
+        if asked:
+            raise SettingsError(
+                f"{recording.name}: has {recording.channels} channel(s); --mono-record is for a "
+                "mono record that was digitized in stereo"
+            )
+        return None
+    left = [value for place in _places(recording) for value in _residual_db(recording, place)]
+    known = np.array(left)
+    if asked and (not known.size or np.median(known) > ASKED_DB):
+        how = f"{np.median(known):.0f} dB are left" if known.size else "nothing is left to compare"
+        raise SettingsError(
+            f"{recording.name}: the channels hold different music ({how} of one without the "
+            "other), or the very same; restore it without --mono-record"
+        )
+    if not asked and (known.size < 3 or np.quantile(known, MONO_SHARE) > MONO_DB):
+        return None
+    return Copy(
+        sound=recording,
+        number=0,
+        name="the other wall",
+        held=((0, recording.frames),),
+        crossed=True,
+    )
+
+
+def _places(recording: Recording) -> list[int]:
+    length = round(PROBE_S * recording.sample_rate)
+    count = max(1, min(PROBES, recording.frames // max(length, 1)))
+    step = max(recording.frames - length, 0) / max(count - 1, 1)
+    return [round(index * step) for index in range(count)]
+
+
+def _residual_db(recording: Recording, start: int) -> list[float]:
+    """Return what one channel leaves of the other at a place; nothing where that tells nothing."""
+    rate = recording.sample_rate
+    beside = reach(rate)
+    length = min(round(PROBE_S * rate), recording.frames)
+    sound = recording.read(start - beside, start + length + beside)
+    inner = sound[beside : beside + length]
+    level = float(np.sqrt(np.mean(inner**2)))
+    apart = float(np.sqrt(np.mean((inner[:, 0] - inner[:, 1]) ** 2)))
+    if level < _QUIET or apart < _SAME * level:
+        return []
+    outside = np.zeros(len(sound), dtype=bool)
+    outside[: max(beside - start, 0)] = True
+    outside[max(recording.frames - start + beside, 0) :] = True
+    target, other = (np.ascontiguousarray(sound[:, channel]) for channel in (0, 1))
+    guide = follow(
+        target,
+        other,
+        outside,
+        outside,
+        start=start - beside,
+        span=(beside, beside + length),
+        sample_rate=rate,
+    )
+    if not guide.held.any():
+        return []
+    # The median over short cells: clicks of either wall do not count.
+    cell = max(1, round(0.01 * rate))
+    count = length // cell
+    parts = [part[: count * cell].reshape(count, cell) for part in (target[beside:], guide.samples)]
+    left, full = (np.sum(part**2, axis=1) for part in (parts[0] - parts[1], parts[1]))
+    loud = full > 0.1 * np.mean(full)
+    return [float(10.0 * np.log10(np.median(left[loud] / full[loud]) + 1e-12))]
