@@ -117,12 +117,13 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--clean", type=Path, required=True, help="a folder of clean music")
     parser.add_argument("--music", type=Path, help="the base corpus, for --music of the command")
+    parser.add_argument("--elsewhere", type=int, default=28, help="pieces of other music")
     parser.add_argument("--output", type=Path, default=Path("results/tune.json"))
     options = parser.parse_args()
     from declick.cli import main as declick
 
     theirs, others = split_music(options.clean)
-    elsewhere = make_elsewhere(others[:28])
+    elsewhere = make_elsewhere(others[: options.elsewhere])
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -213,6 +213,27 @@ def read_labels(
     return disjoint_clicks(clicks)
 
 
+def read_regions(path: str | Path) -> list[tuple[float, float, str]]:
+    """Read a label track as it stands: start and end in seconds, and the text of each label.
+
+    Raises
+    ------
+    LabelError
+        With the line, where it cannot be understood, or if it is empty.
+    """
+    path = Path(path)
+    regions = []
+    for line_number, line in enumerate(_lines_of(path), start=1):
+        if line.strip() and not line.startswith("\\"):
+            start_s, stop_s, words = _fields(line, f"{path}:{line_number}")
+            if start_s < 0 or stop_s < start_s:
+                raise LabelError(f"{path}:{line_number}: the label ends before it starts")
+            regions.append((start_s, stop_s, " ".join(words)))
+    if not regions:
+        raise LabelError(f"{path}: there are no labels in it; export the label track again")
+    return regions
+
+
 def _lines_of(path: Path) -> list[str]:
     """Return the lines of the file, in the encodings and with the line ends that editors save."""
     try:

@@ -12,8 +12,10 @@ from pathlib import Path
 from declick.cli.console import print_json, print_text, progress_bar
 from declick.cli.flags import settings_of
 from declick.cli.lines import say
+from declick.cli.listening import run_listen
 from declick.cli.opening import jobs_for, open_source
 from declick.cli.results import count_clicks
+from declick.detect.taught import is_taught
 from declick.errors import SettingsError
 from declick.labels import write_labels
 from declick.parallel import Workers
@@ -28,6 +30,9 @@ def run_detect(options: argparse.Namespace) -> int:
     started = time.monotonic()
     settings = settings_of(options)
     output = _choose_output(options)
+    weights = Path(settings.detect.weights)
+    if settings.detect.weights and is_taught(weights):
+        return run_listen(options, weights, output)
     with open_source(options.path) as recording:
         if output not in (None, "-"):
             sources = (recording.path, options.settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -192,4 +193,21 @@ def _tune(options: argparse.Namespace) -> int:
 
 
 def _teach(options: argparse.Namespace) -> int:
-    raise SettingsError("--labels: not yet")
+    from declick.train.taught import TeachSettings, teach_sounds
+
+    if not options.paths or options.music:
+        raise SettingsError("give the RECORDING of each --labels; --music has no use here")
+    output, tell = _check_target(options), _teller(options)
+    settings = TeachSettings()
+    if options.steps:
+        settings = replace(settings, steps=options.steps)
+    found = teach_sounds(
+        options.paths, options.labels, output, settings, threads=options.threads, say=tell
+    )
+    for name, counts in found.items():
+        tell(
+            f"{name}: of labels that it had not seen, {counts.hits} found, {counts.missed} missed, "
+            f"{counts.false} false (F1 {counts.f1:.2f})"
+        )
+    tell(f"  -> {output}")
+    return 0

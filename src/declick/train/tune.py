@@ -18,8 +18,11 @@ import torch
 
 from declick.clicks import FloatArray
 from declick.damage.bank import Bank
+from declick.damage.differences import bank_differences, find_differences
+from declick.damage.pairs import Pairing
 from declick.detect.views import Views
 from declick.errors import ReadError, SettingsError
+from declick.read import Recording
 from declick.train.examples import (
     Examples,
     ExampleSettings,
@@ -36,6 +39,9 @@ from declick.train.pool import Pool
 
 # Fewer pairs than this are not parted whole: the end of each is held out.
 _FEW: Final = 4
+# Differences up to this long are clips of clicks; so many of a pair are enough.
+_CLIP_S: Final = 0.12
+_CLIPS: Final = 150
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +71,10 @@ class TuneSettings:
     """
 
     seed: int = 1
-    steps: int = 400
+    steps: int = 200
     batch: int = 64
     rate: float = 3e-4
-    own_share: float = 0.5
+    own_share: float = 0.4
     average: float = 0.98
     held_out: float = 0.25
     piece_s: float = 4.0
@@ -170,9 +176,28 @@ def gather(
     examples = replace(examples or ExampleSettings(), seed=settings.seed)
     known = Pool(settings.excerpts, examples.most, place)
     source = music or PairMusic(pairs)
+    theirs = bank_of(pairs)
+    laid = replace(examples, modes={"clean": 0.25, "real": 0.75}, level_db=(-6.0, 0.0))
     for number in range(settings.excerpts):
-        known.add(number, draw_examples(number, source, bank, examples))
+        # Every other excerpt has the user's clicks, where they have not been heard before.
+        own_turn = number % 2 == 0 and bool(theirs.clicks)
+        which, how = (theirs, laid) if own_turn else (bank, examples)
+        known.add(number, draw_examples(number, source, which, how))
     return Lessons(own=own, known=known)
+
+
+def bank_of(pairs: Sequence[WornExcerpt]) -> Bank:
+    """Return the clicks by which pairs differ, to lay them elsewhere."""
+    bank = Bank()
+    for pair in pairs:
+        rate = pair.sample_rate
+        before = Recording.from_array(pair.sound, rate)
+        after = Recording.from_array(pair.laid.clean, rate)
+        pairing = Pairing(gains=(1.0,) * before.channels, untouched=True)
+        found, _ = find_differences(before, after, pairing)
+        short = [item for item in found if item.stop - item.start <= _CLIP_S * rate]
+        bank = bank.joined(bank_differences(before, after, pairing, short[:_CLIPS])[0])
+    return bank
 
 
 def tune(

@@ -1,0 +1,518 @@
+"""Teach a small network any short sound, from an Audacity label track.
+
+It looks at band levels, compares them with their mean over a second to each side, and says for
+each column whether the sound begins there. Labels set by hand are never quite at the onset: half
+way through, each moves to where the network hears it, if that is near.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from declick.detect.taught import (
+    BANDS,
+    NORM,
+    REACH,
+    SCHEMA,
+    Columns,
+    TaughtKind,
+    band_powers,
+    hop_of,
+    load_taught,
+    pick_peaks,
+    to_levels,
+)
+from declick.errors import LabelError, WriteError
+from declick.labels import read_regions
+from declick.read import Recording
+from declick.train.loop import Say
+
+UNNAMED: Final = "sound"
+"""What labels without a text are called."""
+COLLAR_S: Final = 0.05
+"""An onset that is found so near to a label is right."""
+TOLERANCE: Final = 2e-3
+# Columns of an excerpt that is learned from, beside what it needs to each side.
+_EXCERPT: Final = 128
+# Half the width of the target around an onset, in columns.
+_WIDTH: Final = 1.7
+_LONGEST_S: Final = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeachSettings:
+    """How to teach.
+
+    Parameters
+    ----------
+    seed : int
+    steps, batch : int
+        Steps, and the excerpts in each; half of them hold the sound.
+    width : int
+        Channels of the network.
+    rate : float
+        Greatest learning rate.
+    held_out : float
+        Share of the labels, at the end of each recording, that tells how good it is.
+    moved_s : float
+        How far a label may be off.
+    """
+
+    seed: int = 1
+    steps: int = 500
+    batch: int = 24
+    width: int = 40
+    rate: float = 3e-3
+    held_out: float = 0.25
+    moved_s: float = 0.06
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lesson:
+    """A recording with its labels.
+
+    Parameters
+    ----------
+    powers : ndarray of float32, shape (BANDS, columns)
+        With `REACH` columns of silence to each side.
+    onsets : tuple of ndarray of float64
+        For each kind, in columns of the recording.
+    hop_s : float
+        Seconds of a column.
+    """
+
+    powers: Columns
+    onsets: tuple[NDArray[np.float64], ...]
+    hop_s: float
+
+    @property
+    def columns(self) -> int:
+        """Columns of the recording."""
+        return int(self.powers.shape[1]) - 2 * REACH
+
+
+class TaughtNetwork(nn.Module):
+    """Four convolutions over time, on levels against their surroundings.
+
+    Parameters
+    ----------
+    kinds : int
+    width : int
+    """
+
+    def __init__(self, kinds: int, width: int) -> None:
+        super().__init__()
+        steps = [(2 * BANDS, 5, 1), (width, 5, 2), (width, 5, 4), (width, 3, 10)]
+        self.layers = nn.ModuleList(
+            nn.Conv1d(inside, width, kernel, dilation=dilation)
+            for inside, kernel, dilation in steps
+        )
+        self.answer = nn.Conv1d(width, kinds, 1)
+
+    def forward(self, levels: Tensor) -> Tensor:
+        """Return log odds (n, kinds, columns - 2 * REACH) for levels (n, BANDS, columns)."""
+        window = 2 * NORM + 1
+        inner = levels[..., NORM:-NORM]
+        around = functional.avg_pool1d(levels, window, stride=1)
+        over_band = inner - around
+        over_all = inner - around.mean(dim=1, keepdim=True)
+        x = torch.cat([over_band, over_all], dim=1)
+        for layer in self.layers:
+            x = torch.relu(layer(x))
+        # The convolutions reach 24 columns to each side: with `NORM` that is `REACH`.
+        said: Tensor = self.answer(x)
+        return said
+
+
+# --- lessons -------------------------------------------------------------------------------------
+
+
+def read_lessons(
+    recordings: Sequence[Path], labels: Sequence[Path]
+) -> tuple[list[Lesson], list[str], float]:
+    """Read recordings with their label tracks.
+
+    Returns
+    -------
+    lessons : list of Lesson
+    names : list of str
+        The texts of the labels, each a kind.
+    length_s : float
+        Median length of a label; 0 for points.
+
+    Raises
+    ------
+    LabelError
+        If a label track does not fit, or marks something long.
+    ReadError
+        If a recording cannot be read.
+    """
+    if len(recordings) != len(labels):
+        raise LabelError(
+            f"{len(recordings)} recordings and {len(labels)} label tracks: give one --labels for "
+            "each recording, in their order"
+        )
+    regions = [read_regions(path) for path in labels]
+    names = sorted({text or UNNAMED for found in regions for _, _, text in found})
+    lengths = [stop - start for found in regions for start, stop, _ in found]
+    lessons = []
+    for path, track, found in zip(recordings, labels, regions, strict=True):
+        with Recording.open(path) as recording:
+            hop = hop_of(recording.sample_rate)
+            hop_s = hop / recording.sample_rate
+            for start, stop, _ in found:
+                if stop - start > _LONGEST_S or start >= recording.duration_s:
+                    fault = "is longer than 2 s" if stop - start > _LONGEST_S else "lies behind it"
+                    raise LabelError(f"{track}: the label at {start:.3f} s of {path} {fault}")
+            columns = -(-recording.frames // hop)
+            lessons.append(
+                Lesson(
+                    powers=band_powers(recording, -REACH, columns + REACH),
+                    onsets=tuple(
+                        np.array([s / hop_s for s, _, text in found if (text or UNNAMED) == name])
+                        for name in names
+                    ),
+                    hop_s=hop_s,
+                )
+            )
+    return lessons, names, float(np.median(lengths))
+
+
+def part_lesson(lesson: Lesson, held_out: float) -> tuple[Lesson, Lesson]:
+    """Return the beginning, to learn from, and the end, with so large a share of the labels."""
+    every = np.sort(np.concatenate(lesson.onsets))
+    count = round(len(every) * held_out)
+    edge = lesson.columns
+    if 0 < count < len(every):
+        edge = round(0.5 * (every[-count - 1] + every[-count]))
+    return _part(lesson, 0, edge), _part(lesson, edge, lesson.columns)
+
+
+def _part(lesson: Lesson, first: int, last: int) -> Lesson:
+    return Lesson(
+        powers=lesson.powers[:, first : last + 2 * REACH],
+        onsets=tuple(o[(o >= first) & (o < last)] - first for o in lesson.onsets),
+        hop_s=lesson.hop_s,
+    )
+
+
+# --- learning ------------------------------------------------------------------------------------
+
+
+def teach(
+    lessons: Sequence[Lesson], kinds: int, settings: TeachSettings, *, say: Say = print
+) -> TaughtNetwork:
+    """Return a network that has learned the sounds of the lessons.
+
+    Parameters
+    ----------
+    lessons : sequence of Lesson
+    kinds : int
+    settings : TeachSettings
+    say : callable
+        Told how it goes.
+    """
+    begun = time.monotonic()
+    torch.manual_seed(settings.seed)
+    network = TaughtNetwork(kinds, settings.width)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.rate, total_steps=settings.steps
+    )
+    lessons = list(lessons)
+    for step in range(settings.steps):
+        if step in (settings.steps // 3, 2 * settings.steps // 3):
+            lessons = [_moved(network, lesson, settings.moved_s) for lesson in lessons]
+        rng = np.random.default_rng([settings.seed, step])
+        levels, targets = _draw(rng, lessons, kinds, settings.batch)
+        said = network(torch.from_numpy(levels))
+        wanted = torch.from_numpy(targets)
+        loss = functional.binary_cross_entropy_with_logits(
+            said, wanted, weight=1.0 + 4.0 * wanted, reduction="sum"
+        ) / max(1.0, float(wanted.sum()))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if (step + 1) % 100 == 0 or step + 1 == settings.steps:
+            taken = time.monotonic() - begun
+            say(f"step {step + 1} of {settings.steps}, {taken:.0f} s: {float(loss.detach()):.3f}")
+    network.eval()
+    return network
+
+
+def _draw(
+    rng: np.random.Generator, lessons: Sequence[Lesson], kinds: int, batch: int
+) -> tuple[Columns, NDArray[np.float32]]:
+    """Return levels and targets of excerpts, every other one around the sound."""
+    size = _EXCERPT + 2 * REACH
+    levels = np.zeros((batch, BANDS, size), dtype=np.float32)
+    targets = np.zeros((batch, kinds, _EXCERPT), dtype=np.float32)
+    every = [
+        (number, float(onset))
+        for number, lesson in enumerate(lessons)
+        for onsets in lesson.onsets
+        for onset in onsets
+    ]
+    shares = np.array([lesson.columns for lesson in lessons], dtype=np.float64)
+    shares /= shares.sum()
+    for row in range(batch):
+        number, start = int(rng.choice(len(lessons), p=shares)), None
+        if row % 2 == 0:
+            number, onset = every[int(rng.integers(len(every)))]
+            start = round(onset) - int(rng.integers(8, _EXCERPT - 8))
+        powers, target = _excerpt(rng, lessons[number], start, size)
+        # Laid over something else, and played back through something else.
+        if rng.uniform() < 0.5:
+            other = int(rng.choice(len(lessons), p=shares))
+            more, further = _excerpt(rng, lessons[other], None, size)
+            gain = 10.0 ** rng.uniform(-2.0, 0.3)
+            powers = powers + gain * more
+            # A faint one that was laid over is neither there nor not: it is not asked for.
+            target = np.maximum(target, further if gain > 0.3 else 0.0 * further)
+        tilt = np.interp(np.arange(BANDS), np.linspace(0, BANDS - 1, 4), rng.normal(0.0, 0.15, 4))
+        level = to_levels(powers) + (tilt[:, None] + rng.uniform(-0.5, 0.3)).astype(np.float32)
+        levels[row], targets[row] = level, target
+    return levels, targets
+
+
+def _excerpt(
+    rng: np.random.Generator, lesson: Lesson, start: int | None, size: int
+) -> tuple[Columns, NDArray[np.float32]]:
+    """Return powers and targets of an excerpt; one at random where no start is given."""
+    last = max(0, lesson.columns - _EXCERPT)
+    begin = int(rng.integers(last + 1)) if start is None else min(max(start, 0), last)
+    powers = np.zeros((BANDS, size), dtype=np.float32)
+    piece = lesson.powers[:, begin : begin + size]
+    powers[:, : piece.shape[1]] = piece
+    column = np.arange(_EXCERPT)
+    target = np.zeros((len(lesson.onsets), _EXCERPT), dtype=np.float32)
+    for kind, onsets in enumerate(lesson.onsets):
+        for onset in onsets[(onsets > begin - 8) & (onsets < begin + _EXCERPT + 8)]:
+            bell = np.exp(-0.5 * ((column - (onset - begin)) / _WIDTH) ** 2)
+            target[kind] = np.maximum(target[kind], bell)
+    return powers, target
+
+
+def log_odds_of(network: TaughtNetwork, lesson: Lesson) -> NDArray[np.float32]:
+    """Return what the network says of each column, shape (kinds, columns)."""
+    with torch.no_grad():
+        said = network(torch.from_numpy(to_levels(lesson.powers))[None])[0]
+    return np.asarray(said.numpy())
+
+
+def _moved(network: TaughtNetwork, lesson: Lesson, moved_s: float) -> Lesson:
+    """Return the lesson with each label where the network hears the onset near it."""
+    said = log_odds_of(network, lesson)
+    reach = round(moved_s / lesson.hop_s)
+    onsets = []
+    for row, marked in zip(said, lesson.onsets, strict=True):
+        moved = []
+        for onset in marked:
+            low = max(0, round(onset) - reach)
+            piece = row[low : round(onset) + reach + 1]
+            # What is nearer is likelier.
+            distance = (low + np.arange(piece.size) - onset) / max(1, reach)
+            sure = piece - 1.5 * distance**2
+            moved.append(float(low + int(np.argmax(sure))) if piece.size else float(onset))
+        onsets.append(np.array(moved))
+    return Lesson(powers=lesson.powers, onsets=tuple(onsets), hop_s=lesson.hop_s)
+
+
+# --- how good it is ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Onsets that were found, that were missed, and that are none."""
+
+    hits: int = 0
+    missed: int = 0
+    false: int = 0
+
+    @property
+    def f1(self) -> float:
+        """Twice the hits over all that was there and all that was found; 1 where nothing was."""
+        every = 2 * self.hits + self.missed + self.false
+        return 2 * self.hits / every if every else 1.0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            hits=self.hits + other.hits,
+            missed=self.missed + other.missed,
+            false=self.false + other.false,
+        )
+
+
+def count_onsets(true: Sequence[float], found: Sequence[float], collar: float) -> Counts:
+    """Match onsets with those found, in their order, each at most once."""
+    left, hits = sorted(found), 0
+    for onset in sorted(true):
+        while left and left[0] < onset - collar:
+            left.pop(0)
+        if left and left[0] <= onset + collar:
+            left.pop(0)
+            hits += 1
+    return Counts(hits=hits, missed=len(true) - hits, false=len(found) - hits)
+
+
+def _best(
+    network: TaughtNetwork, lessons: Sequence[Lesson], kind: int, apart_s: float
+) -> tuple[float, Counts]:
+    """Return the log odds that find a kind best, and how well."""
+    said = [log_odds_of(network, lesson)[kind] for lesson in lessons]
+    results = []
+    for least in np.arange(-4.0, 4.01, 0.25):
+        counts = Counts()
+        for row, lesson in zip(said, lessons, strict=True):
+            found = pick_peaks(row, least, max(1, round(apart_s / lesson.hop_s)))
+            counts += count_onsets(lesson.onsets[kind].tolist(), found, COLLAR_S / lesson.hop_s)
+        results.append((float(least), counts))
+    top = max(counts.f1 for _, counts in results)
+    good = [item for item in results if item[1].f1 >= top - 1e-9]
+    # The middle of all that are equally good.
+    return good[len(good) // 2]
+
+
+def teach_sounds(
+    recordings: Sequence[Path],
+    labels: Sequence[Path],
+    output: Path,
+    settings: TeachSettings,
+    *,
+    threads: int = 1,
+    say: Say = print,
+) -> dict[str, Counts]:
+    """Teach the sounds of label tracks, and write the weights with their card.
+
+    It learns twice: from the first labels, to see how well it finds the others and from which
+    confidence on; then from all.
+
+    Parameters
+    ----------
+    recordings, labels : sequence of Path
+        As many of each.
+    output : Path
+        The ONNX file.
+    settings : TeachSettings
+    threads : int
+    say : callable
+        Told how it goes.
+
+    Returns
+    -------
+    dict of str to Counts
+        How well each sound was found in what it had not learned from.
+
+    Raises
+    ------
+    LabelError
+        If there are too few labels, or they do not fit.
+    """
+    torch.set_num_threads(threads)
+    lessons, names, length_s = read_lessons(recordings, labels)
+    totals = {
+        name: sum(len(lesson.onsets[k]) for lesson in lessons) for k, name in enumerate(names)
+    }
+    few = [name for name, count in totals.items() if count < 8]
+    if few:
+        raise LabelError(
+            f"{labels[0]}: marks {few[0]!r} {totals[few[0]]} times; it takes 8 to learn "
+            "anything and 30 to 60 to learn it well"
+        )
+    say(", ".join(f"{count} of {name!r}" for name, count in totals.items()))
+    gaps = np.concatenate(
+        [np.diff(np.sort(o)) * lesson.hop_s for lesson in lessons for o in lesson.onsets]
+    )
+    apart_s = float(np.clip(0.5 * np.min(gaps, initial=0.4), 0.03, 0.15))
+    parts = [part_lesson(lesson, settings.held_out) for lesson in lessons]
+    first = teach([part for part, _ in parts], len(names), settings, say=say)
+    held = [part for _, part in parts]
+    best = [_best(first, held, k, apart_s) for k in range(len(names))]
+    say("now from all of it")
+    network = teach(lessons, len(names), settings, say=say)
+    kinds = [
+        TaughtKind(name=name, least=round(least, 2), length_s=round(length_s, 4))
+        for name, (least, _) in zip(names, best, strict=True)
+    ]
+    found = {name: counts for name, (_, counts) in zip(names, best, strict=True)}
+    card = {
+        "labels": totals,
+        "held_out": {
+            name: {**asdict(counts), "f1": round(counts.f1, 3)} for name, counts in found.items()
+        },
+    }
+    export_taught(network, output, kinds, apart_s, card=card)
+    return found
+
+
+def export_taught(
+    network: TaughtNetwork,
+    path: Path,
+    kinds: Sequence[TaughtKind],
+    apart_s: float,
+    *,
+    card: dict[str, Any] | None = None,
+) -> None:
+    """Write a taught network to `path` (.onnx) and its card beside it (.json).
+
+    Raises
+    ------
+    WriteError
+        If its answers differ from torch.
+    """
+    network = network.eval().cpu()
+    generator = torch.Generator().manual_seed(1)
+    given = torch.randn((1, BANDS, 2 * REACH + 64), generator=generator)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pending = path.with_suffix(".part.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (given,),
+            str(pending),
+            input_names=["levels"],
+            output_names=["log_odds"],
+            dynamic_axes={"levels": {2: "columns"}, "log_odds": {2: "answers"}},
+            dynamo=False,
+            opset_version=17,
+        )
+    model = pending.read_bytes()
+    values = {
+        "schema": SCHEMA,
+        "sha256": hashlib.sha256(model).hexdigest(),
+        "kinds": [asdict(kind) for kind in kinds],
+        "apart_s": round(apart_s, 4),
+        **(card or {}),
+    }
+    pending_card = pending.with_suffix(".json")
+    pending_card.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    try:
+        session = load_taught(pending).session
+        other = torch.randn((1, BANDS, 2 * REACH + 200), generator=generator)
+        with torch.no_grad():
+            expected = network(other).numpy()
+        answer = session.run(None, {"levels": other.numpy()})[0]
+        if not np.max(np.abs(answer - expected) / (1.0 + np.abs(expected))) <= TOLERANCE:
+            raise WriteError(f"{path}: ONNX and torch differ; nothing was written")
+        load_taught.cache_clear()
+        pending.replace(path)
+        pending_card.replace(path.with_suffix(".json"))
+    finally:
+        pending.unlink(missing_ok=True)
+        pending_card.unlink(missing_ok=True)
