@@ -77,7 +77,7 @@ def run_align(options: argparse.Namespace) -> int:
     if options.output is not None:
         _write(options.output, found)
     if options.picture is not None:
-        draw_alignment(options.picture, found, title=title)
+        draw_alignment(options.picture, found, duration_s=length_s, title=title)
     say(f"in {time.monotonic() - started:.1f} s", quiet=options.quiet)
     for path in targets:
         say(f"  -> {path}", quiet=options.quiet)

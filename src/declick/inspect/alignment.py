@@ -14,13 +14,17 @@ from declick.inspect import figure as look
 _GREEN = "#00A878"
 
 
-def draw_alignment(path: str | Path, alignment: Alignment, *, title: str = "") -> Path:
+def draw_alignment(
+    path: str | Path, alignment: Alignment, *, duration_s: float | None = None, title: str = ""
+) -> Path:
     """Draw a time map (PNG).
 
     Parameters
     ----------
     path : str or Path
     alignment : Alignment
+    duration_s : float, optional
+        Of A; to the end of the map where not given.
     title : str
 
     Returns
@@ -47,7 +51,7 @@ def draw_alignment(path: str | Path, alignment: Alignment, *, title: str = "") -
     )
     axes = [figure.add_subplot(grid[row]) for row in range(4)]
     rate_a, rate_b = alignment.sample_rate_a, alignment.sample_rate_b
-    duration_s = alignment.frames_a[-1] / rate_a
+    duration_s = duration_s or float(alignment.frames_a[-1] / rate_a)
     time_s = alignment.frames_a / rate_a
     holds = alignment.confidence >= HOLDS
     line = alignment.frames_a * alignment.ratio
