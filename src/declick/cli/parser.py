@@ -22,6 +22,7 @@ from declick.cli.detecting import run_detect
 from declick.cli.flags import add_settings
 from declick.cli.lines import one_line
 from declick.cli.mending import run_repair
+from declick.cli.pairing import add_pairs
 from declick.cli.restoring import add_copies, run_restore
 from declick.cli.undoing import run_undo
 from declick.cli.viewing import run_inspect
@@ -106,6 +107,7 @@ def _add_workshop(commands: _Commands[Parser]) -> None:
     add_damage(commands)
     add_harvest(commands)
     add_bench(commands)
+    add_pairs(commands)
     add_train(commands)
 
 

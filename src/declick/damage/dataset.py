@@ -201,7 +201,7 @@ def make_pairs(
                 )
     if not pairs:
         raise SettingsError("all the music is silent, and damage is laid relative to its level")
-    _write_metadata(folder / METADATA, pairs)
+    write_metadata(folder / METADATA, pairs)
     return pairs
 
 
@@ -287,14 +287,14 @@ def _write(
     paths = [f"{name}/{label}{end}" for name, end in zip(_FOLDERS, endings, strict=True)]
     targets = [folder / path for path in paths]
     check_targets(targets, sources=sources, overwrite=overwrite)
-    _write_flac(targets[0], laid.worn, rate)
-    _write_flac(targets[1], laid.clean, rate)
+    write_flac(targets[0], laid.worn, rate)
+    write_flac(targets[1], laid.clean, rate)
     write_labels(targets[2], laid.clicks, rate, channels=laid.worn.shape[1])
     save_wear(targets[3], drawn, origin=origin)
     return paths
 
 
-def _write_flac(path: Path, sound: FloatArray, rate: int) -> None:
+def write_flac(path: Path, sound: FloatArray, rate: int) -> None:
     """Write sound at 24 bit; it gets its name once it is whole."""
     steps = np.clip(np.rint(sound * _STEPS), -_STEPS, _STEPS - 1.0).astype(np.int32) << 8
     partial = path.with_name(f".{path.name}.part")
@@ -308,9 +308,10 @@ def _write_flac(path: Path, sound: FloatArray, rate: int) -> None:
         raise WriteError(f"{path}: cannot be written ({error}); make room there") from None
 
 
-def _write_metadata(path: Path, pairs: Sequence[Pair]) -> None:
+def write_metadata(path: Path, pairs: Sequence[Pair]) -> None:
+    """Write the list of pairs, with all that the first one's class has."""
     text = io.StringIO()
-    rows = csv.DictWriter(text, [item.name for item in fields(Pair)], lineterminator="\n")
+    rows = csv.DictWriter(text, [item.name for item in fields(pairs[0])], lineterminator="\n")
     rows.writeheader()
     rows.writerows(asdict(pair) for pair in pairs)
     with renamed_when_done(path, "the list of pairs") as file:

@@ -188,7 +188,7 @@ def band_powers(recording: Recording, first: int, last: int) -> Columns:
     for channel in range(samples.shape[1]):
         spectrum = scipy.fft.rfft(windows[:, channel] * taper, axis=-1)
         powers += weights @ (spectrum.real**2 + spectrum.imag**2).T
-    return (powers / samples.shape[1]).astype(np.float32)
+    return np.asarray(powers / samples.shape[1], dtype=np.float32)
 
 
 def to_levels(powers: Columns) -> Columns:
@@ -205,7 +205,8 @@ def log_odds(recording: Recording, weights: TaughtWeights) -> Iterator[Columns]:
     for first in range(0, columns, TILE):
         powers = band_powers(recording, first - REACH, first + TILE + REACH)
         answer = weights.session.run(None, {"levels": to_levels(powers)[None]})[0][0]
-        yield np.asarray(answer, dtype=np.float32)[:, : columns - first]
+        said: Columns = np.asarray(answer, dtype=np.float32)
+        yield said[:, : columns - first]
 
 
 def listen(recording: Recording, weights: TaughtWeights) -> list[Heard]:

@@ -165,7 +165,7 @@ def read_pair(pair: Paired) -> WornExcerpt:
             raise ReadError(
                 f"{pair.before}: is of {rate} Hz, and the network hears 40 to 54 kHz; resample both"
             )
-        sound, clean = _both(pair, before, after)
+        sound, clean = read_sides(pair, before, after)
         sound, clean = sound[:, :2], clean[:, :2]
         clicks = None
         if pair.labels is not None:
@@ -181,8 +181,14 @@ def read_pair(pair: Paired) -> WornExcerpt:
     return as_excerpt(sound, clean, clicks, rate, name=pair.name)
 
 
-def _both(pair: Paired, before: Recording, after: Recording) -> tuple[FloatArray, FloatArray]:
-    """Return the frames that both hold, at the level of the first."""
+def read_sides(pair: Paired, before: Recording, after: Recording) -> tuple[FloatArray, FloatArray]:
+    """Return the frames that both sides of a pair hold, at the level of the first.
+
+    Raises
+    ------
+    ReadError
+        If the second is not the first one mended.
+    """
     if pair.aligned:
         if (before.frames, before.channels) != (after.frames, after.channels):
             raise ReadError(

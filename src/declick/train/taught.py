@@ -47,6 +47,9 @@ COLLAR_S: Final = 0.05
 TOLERANCE: Final = 2e-3
 # Columns of an excerpt that is learned from, beside what it needs to each side.
 _EXCERPT: Final = 128
+# Factors of the 2 * NORM + 1 columns that a level is compared with.
+_NEAR: Final = 15
+_FAR: Final = (2 * NORM + 1) // _NEAR
 # Half the width of the target around an onset, in columns.
 _WIDTH: Final = 1.7
 _LONGEST_S: Final = 2.0
@@ -72,7 +75,7 @@ class TeachSettings:
     """
 
     seed: int = 1
-    steps: int = 500
+    steps: int = 300
     batch: int = 24
     width: int = 40
     rate: float = 3e-3
@@ -121,12 +124,14 @@ class TaughtNetwork(nn.Module):
             for inside, kernel, dilation in steps
         )
         self.answer = nn.Conv1d(width, kinds, 1)
+        self.register_buffer("far", torch.full((BANDS, 1, _FAR), 1.0 / _FAR))
 
     def forward(self, levels: Tensor) -> Tensor:
         """Return log odds (n, kinds, columns - 2 * REACH) for levels (n, BANDS, columns)."""
-        window = 2 * NORM + 1
         inner = levels[..., NORM:-NORM]
-        around = functional.avg_pool1d(levels, window, stride=1)
+        # A mean of means: a tenth of the work of one over the whole window.
+        around = functional.avg_pool1d(levels, _NEAR, stride=1)
+        around = functional.conv1d(around, self.far, dilation=_NEAR, groups=BANDS)
         over_band = inner - around
         over_all = inner - around.mean(dim=1, keepdim=True)
         x = torch.cat([over_band, over_all], dim=1)
