@@ -13,7 +13,7 @@ from declick.align.listen import RATE, SUM, Heard, listen
 from declick.align.model import Alignment
 from declick.align.paths import Path, find_paths
 from declick.align.refine import refine
-from declick.align.verify import confidence_of, null_of
+from declick.align.verify import confidence_of, longest_held_s, null_of
 from declick.align.walk import Walker
 from declick.clicks import FloatArray
 from declick.errors import NotSameRecordingError
@@ -30,6 +30,8 @@ _PLAIN: Final = 0.2
 # One stretch must hold for so long, or for half of what they could have in common: single notes
 # of another performance fit by chance.
 _FIRM_S: Final = 8.0
+# And what lies elsewhere than the longest path, behind a cut, for so long.
+_ELSEWHERE_S: Final = 5.0
 _SILENT_DB: Final = -90.0
 
 
@@ -127,6 +129,7 @@ def _mapped(
     place_b: list[FloatArray] = []
     confidence: list[FloatArray] = []
     null_db: list[FloatArray] = []
+    main = max(paths, key=lambda path: len(path.place_a), default=None)
     for number, path in enumerate(paths):
         progress("refine", number / len(paths))
         curve = refine(heard_a.sound, heard_b.sound, path.place_a, path.place_b)
@@ -134,25 +137,29 @@ def _mapped(
         after = curve.place_a > (place_a[-1][-1] if place_a else -np.inf)
         if after.sum() < 2:
             continue
+        sure = confidence_of(curve)[after]
+        # A phrase that comes again fits at a second place, for a while.
+        if path is not main and longest_held_s(sure) < _ELSEWHERE_S:
+            continue
         place_a.append(curve.place_a[after])
         place_b.append(curve.place_b[after])
-        confidence.append(confidence_of(curve)[after])
+        confidence.append(sure)
         null_db.append(null_of(curve)[after])
-    if not paths:
+    if not place_a:
         raise NotSameRecordingError(
             f"{a.name} and {b.name}: these are not the same recording; they only have a few "
             "moments in common"
         )
     scale_a, scale_b = a.sample_rate / RATE, b.sample_rate / RATE
     places_a, places_b = np.concatenate(place_a), np.concatenate(place_b)
-    sure = np.concatenate(confidence)
-    gain, swapped = find_gains(a, b, places_a, places_b, sure)
+    confidences = np.concatenate(confidence)
+    gain, swapped = find_gains(a, b, places_a, places_b, confidences)
     alignment = Alignment(
         sample_rate_a=float(a.sample_rate),
         sample_rate_b=float(b.sample_rate),
         frames_a=places_a * scale_a,
         frames_b=places_b * scale_b,
-        confidence=sure,
+        confidence=confidences,
         gain=gain,
         swapped=swapped,
         residual_db=np.concatenate(null_db),

@@ -69,7 +69,9 @@ def summarize(alignment: Alignment) -> Summary:
     rate = alignment.sample_rate_a
     holds = alignment.confidence >= HOLDS
     stretches = tuple((start / rate, stop / rate) for start, stop in alignment.stretches())
-    first = alignment.frames_a[holds][:1] if holds.any() else alignment.frames_a[:1]
+    # Where sound was cut, the longest stretch tells.
+    longest = max(alignment.stretches(), key=lambda pair: pair[1] - pair[0], default=(0, 1))
+    first = np.array([float(longest[0])])
     begins = float(alignment.where(first)[0] - first[0] * alignment.ratio)
     _, deviation, step_s = deviations(alignment)
     wow, turn_hz = _wow(deviation, step_s)
@@ -103,7 +105,9 @@ def deviations(alignment: Alignment, step_s: float = 0.02) -> tuple[FloatArray, 
     rate = alignment.sample_rate_a
     frames = np.arange(alignment.frames_a[0], alignment.frames_a[-1], step_s * rate)
     deviation = alignment.speed_at(frames) / alignment.ratio - 1.0
-    sure = np.interp(frames, alignment.frames_a, alignment.confidence) >= HOLDS
+    sure = np.zeros(len(frames), dtype=bool)
+    for start, stop in alignment.stretches():
+        sure |= (frames >= start) & (frames < stop)
     return frames / rate, np.where(sure, deviation, np.nan), step_s
 
 

@@ -49,6 +49,11 @@ def confidence_of(curve: Curve) -> FloatArray:
     return _bridged(sure, signal)
 
 
+def longest_held_s(confidence: FloatArray) -> float:
+    """Return the seconds of the longest stretch that holds."""
+    return max((stop - start for start, stop in _runs(confidence >= HOLDS)), default=0) * HOP / RATE
+
+
 def null_of(curve: Curve) -> FloatArray:
     """Return how much of A is left around each anchor, in dB."""
     signal, residual = _around(curve.signal, 0.25), _around(curve.residual, 0.25)
