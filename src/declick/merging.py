@@ -31,7 +31,7 @@ from declick.stretches import Stretch, stretches_of_plans
 _TILE_HOPS: Final = 128
 # Music longer than this is not lost to a needle; other differences longer than this are no clicks.
 LONGEST_LOSS_S: Final = 2.5
-LONGEST_OTHER_MS: Final = 300.0
+LONGEST_OTHER_MS: Final = 1500.0
 # Damage up to this length, found by the copies alone, may be interpolated.
 SHORT_MS: Final = 1.0
 # A copy that leaves more than this of the music does not tell what the music is, in power.

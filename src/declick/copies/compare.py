@@ -44,10 +44,14 @@ UPPER, LOWER = 0.72, 0.28
 # A dropout holds less than this share of what the other copy has, in power, and so much less ...
 DROPOUT: Final = 0.1
 GONE_DB: Final = 8.0
-# ... than what is beside it; music itself rises and falls by less than this.
-ORDINARY_DB: Final = 6.0
-# ... and so much of the difference is outside of what a detector has found.
-UNEXPLAINED: Final = 0.3
+# ... than what is beside it: whitened, or, where it is long enough, as it is.
+DIP_DB: Final = 6.0
+PLAIN_DIP_DB: Final = 10.0
+# So much of the difference must be outside of what a detector has found.
+UNEXPLAINED: Final = 0.25
+# What differs for this long may be a needle's skip; where it jumps and lands there are clicks.
+SKIP_MS: Final = 50.0
+LANDING_MS: Final = 8.0
 # From this length on the level of the sound itself tells, where no detector has found a click.
 LONG_MS: Final = 3.0
 # So far beside the end of a copy there is nothing to compare.
@@ -337,6 +341,8 @@ def _judge(
     frames = slice(low, high)
     usable = [other for other in rivals if other.guide.held[frames].all()]
     side, is_lost = _by_energy(view, place, sample_rate)
+    if side is Side.UNKNOWN and high - low > SKIP_MS * 1e-3 * sample_rate:
+        side, is_lost = _by_landing(view, place, sample_rate)
     if usable:
         # Two copies that say the same against the recording outvote it, and the other way round.
         own = view.difference[frames]
@@ -377,27 +383,54 @@ def _by_energy(view: _View, place: Run, sample_rate: float) -> tuple[Side, bool]
         return Side.UNKNOWN, False
     share = float(np.dot(difference, white[0, inside])) / energy
     long = high - low > LONG_MS * 1e-3 * sample_rate
-    if long and LOWER < share < UPPER:
+    if long:
+        # What is slow is not seen in whitened sound: both must say the same.
         plain = pair[:, low - lo : high - lo]
-        energy = float(np.sum((plain[0] - plain[1]) ** 2))
-        share = float(np.dot(plain[0] - plain[1], plain[0])) / max(energy, 1e-30)
+        apart = plain[0] - plain[1]
+        slow = float(np.dot(apart, plain[0]) / max(float(np.dot(apart, apart)), 1e-30))
+        if LOWER < share < UPPER:
+            share = slow
+        elif (share > 0.5) != (slow > 0.5):
+            return Side.UNKNOWN, False
     if LOWER < share < UPPER:
         return Side.UNKNOWN, False
     # The one in which the difference is, and the one that may have lost its sound.
     full, empty = (0, 1) if share > 0.5 else (1, 0)
     span = low - lo, high - lo
     levels = [_levels(sound, span, beside) for sound in (white, pair)]
-    inner, sides = levels[1 if long else 0]
-    gone = inner[full] - inner[empty] > GONE_DB
-    dip, rise = min(sides) - inner[empty], inner[full] - max(sides)
-    # What is there instead must be music, and no click by its detector.
-    lost = (
-        gone
-        and _unexplained(pair, view.known[full][lo:hi], span) > UNEXPLAINED
-        and (long or dip > max(rise, ORDINARY_DB))
+    gone = max(inner[full] - inner[empty] for inner, _ in levels) > GONE_DB
+    dips = [min(sides) - inner[empty] for inner, sides in levels]
+    # Whitened, music hardly falls by so much; in the sound itself it does, but then the difference
+    # sounds like music, too, and not like a click.
+    silent = dips[0] > DIP_DB or (
+        long and dips[1] > PLAIN_DIP_DB and _sharpness_db(white, pair, span, beside) < DIP_DB
     )
+    explained = 1.0 - _unexplained(pair, view.known[full][lo:hi], span)
+    lost = gone and silent and explained < 1.0 - UNEXPLAINED
     damaged = empty if lost else full
     return (Side.RECORDING, Side.COPY)[damaged], lost
+
+
+def _sharpness_db(white: FloatArray, pair: FloatArray, span: Run, beside: int) -> float:
+    """Return how much less predictable a difference is than the copy beside it."""
+    low, high = span
+    sides = np.r_[max(low - beside, 0) : low, high : min(high + beside, pair.shape[1])]
+    powers = [
+        (float(np.sum((sound[0] - sound[1])[low:high] ** 2)), float(np.sum(sound[1, sides] ** 2)))
+        for sound in (white, pair)
+    ]
+    (sharp, sharp_beside), (loud, loud_beside) = np.maximum(powers, 1e-20)
+    return 10.0 * float(np.log10(sharp / loud) - np.log10(sharp_beside / loud_beside))
+
+
+def _by_landing(view: _View, place: Run, sample_rate: float) -> tuple[Side, bool]:
+    """Ask which of two is damaged at the ends of a place: a needle that jumps, or lands, clicks."""
+    near = round(LANDING_MS * 1e-3 * sample_rate)
+    ends = [slice(max(end - near, 0), end + near) for end in place]
+    clicks = [any(known[end].any() for end in ends) for known in view.known]
+    if clicks[0] == clicks[1]:
+        return Side.UNKNOWN, False
+    return (Side.RECORDING, True) if clicks[0] else (Side.COPY, True)
 
 
 def _unexplained(pair: FloatArray, known: BoolArray, span: Run) -> float:

@@ -45,6 +45,11 @@ ROUGH_S: Final = 0.004
 LEAST_SHARE: Final = 0.4
 """Less sound than this share of the window fits nothing: the nearest filter is taken."""
 
+GAP_RESIDUAL: Final = 10**-1.2
+GAP_RISE: Final = 10.0
+"""Where more than this is left of the music, and this many times as much as somewhere before and
+somewhere behind, the music is lost, and the filter of its neighbourhood is the right one."""
+
 LOADING: Final = 1e-5
 """White noise added to the copy's model, relative to its power."""
 
@@ -118,7 +123,7 @@ def follow(
         )
         for cell in range(first, last + 1)
     ]
-    filled = _nearest(cells)
+    filled = _nearest(_without_gaps(cells))
     samples, residual = np.zeros(high - low), np.ones(high - low)
     held = np.zeros(high - low, dtype=bool)
     fade = 0.5 - 0.5 * np.cos(np.pi * (np.arange(hop) + 0.5) / hop)
@@ -213,6 +218,17 @@ def _apply(sound: FloatArray, taps: FloatArray, span: Run, sample_rate: float) -
     size = fft.next_fast_len(part.size, real=True)
     product = fft.irfft(fft.rfft(part, size) * fft.rfft(taps, size), size)
     return np.asarray(product[taps.size - 1 : part.size])
+
+
+def _without_gaps(cells: Sequence[_Fit | None]) -> list[_Fit | None]:
+    """Drop the fits of places where the music is not the same, between others where it is."""
+    left = [np.inf if cell is None else cell.residual for cell in cells]
+    kept: list[_Fit | None] = []
+    for index, cell in enumerate(cells):
+        sides = min(left[:index], default=np.inf), min(left[index + 1 :], default=np.inf)
+        gap = left[index] > GAP_RESIDUAL and left[index] > GAP_RISE * max(sides)
+        kept.append(None if gap else cell)
+    return kept
 
 
 def _nearest(cells: Sequence[_Fit | None]) -> list[_Fit | None]:
