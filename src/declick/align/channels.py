@@ -58,11 +58,11 @@ def find_wiring(a: Recording, b: Recording, match: Match) -> Wiring:
     expected += match.time_b * RATE - middle_b - (match.time_a * RATE - middle_a) * match.ratio
     best = Wiring(score=-1.0)
     for mix_a in (SUM, DIFFERENCE) if sound_a.shape[1] > 1 else (SUM,):
-        mine = limited(mix(sound_a, mix_a)).astype(np.float32)
+        mine = mix(sound_a, mix_a).astype(np.float32)
         # A difference of equal channels is nothing but noise.
         share_a = _share(sound_a, mix_a)
         for mix_b in (SUM, DIFFERENCE) if sound_b.shape[1] > 1 else (SUM,):
-            theirs = limited(mix(sound_b, mix_b)).astype(np.float32)
+            theirs = mix(sound_b, mix_b).astype(np.float32)
             weight = min(1.0, 4 * share_a, 4 * _share(sound_b, mix_b)) ** 0.5
             scores = correlations(mine, theirs, places, expected, match.ratio)
             for sign in (1.0, -1.0):

@@ -10,7 +10,7 @@ from scipy.linalg import solveh_banded
 from scipy.ndimage import uniform_filter1d
 
 from declick.align.coarse import Match, find_piece
-from declick.align.listen import RATE, Float32Array, Heard, limited
+from declick.align.listen import RATE, Heard
 from declick.align.refine import HOP as ANCHOR_HOP
 from declick.align.track import HOP, WINDOW, Track, track
 from declick.align.walk import Walker
@@ -65,7 +65,6 @@ class _Finder:
     def __init__(self, a: Heard, b: Heard, ratio: float) -> None:
         self.a, self.b, self.ratio = a, b, ratio
         self.walker = Walker(a, b, ratio)
-        self.limited = _limited(a), _limited(b)
         self.places = np.arange(WINDOW // 2, max(WINDOW, len(a.sound)), HOP, dtype=np.float64)
         self.owner = np.full(len(self.places), -1)
         self.best = np.full(len(self.places), _TOGETHER)
@@ -81,7 +80,7 @@ class _Finder:
         if len(inside) < _FEWEST:
             return
         part = slice(int(inside[0]), int(inside[-1]) + 1)
-        found = track(*self.limited, self.places[part], expected[part], self.ratio)
+        found = track(self.a.sound, self.b.sound, self.places[part], expected[part], self.ratio)
         score, place_b = np.zeros(len(self.places)), expected
         score[part], place_b[part] = found.score, found.place_b
         mean = uniform_filter1d(score, max(1, round(_MEAN_S * RATE / HOP)))
@@ -128,17 +127,6 @@ class _Finder:
             )
             for run in runs
         ]
-
-
-def _limited(heard: Heard) -> Float32Array:
-    # In pieces with a margin, as wide as the local level looks: half an hour takes little memory.
-    piece, margin = 1 << 20, 2048
-    held = np.empty_like(heard.sound)
-    for start in range(0, len(held), piece):
-        low = max(0, start - margin)
-        part = limited(heard.sound[low : start + piece + margin].astype(np.float64))
-        held[start : start + piece] = part[start - low :][:piece]
-    return held
 
 
 def _path(found: Track, here: slice, a: Heard, b: Heard, ratio: float) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, rfft
 
-from declick.align.listen import RATE, Float32Array
+from declick.align.listen import RATE, Float32Array, limited
 from declick.align.walk import vertex
 from declick.clicks import FloatArray
 
@@ -23,6 +23,8 @@ HOP: Final = 1024
 _REACH: Final = 880
 _EVERY: Final = 2
 _SIZE: Final = 4096
+# Sound beside a piece, for the local level.
+_BESIDE: Final = 2048
 # What speed can change the delay from one window to the next, in steps of lags.
 _JUMP: Final = 8
 _STIFF: Final = 0.002
@@ -60,7 +62,7 @@ def track(
     Parameters
     ----------
     a, b : ndarray of float32
-        Working channels, limited, of the same polarity.
+        Working channels, of the same polarity.
     place_a : ndarray, shape (n,)
         Middles of windows in A, `HOP` apart.
     expected : ndarray, shape (n,)
@@ -97,8 +99,9 @@ def correlations(
     for first in range(0, len(place_a), 64):
         here = slice(first, first + 64)
         rows = np.round(place_a[here]).astype(np.int64)[:, None] + np.arange(WINDOW) - WINDOW // 2
-        mine = _at(a, rows) * taper
-        theirs = _between(b, expected[here][:, None] + wide * ratio)
+        mine = _at(*_held(a, int(rows.min()), int(rows.max())), rows) * taper
+        places = expected[here][:, None] + wide * ratio
+        theirs = _between(*_held(b, int(places.min()), int(places.max()) + 1), places)
         x, y = rfft(mine, _SIZE, axis=1), rfft(theirs, _SIZE, axis=1)
         x, y = _whitened(x) * band, _whitened(y) * band
         cross = irfft(y * x.conj(), _SIZE, axis=1)[:, : 2 * _REACH + 1 : _EVERY]
@@ -114,19 +117,26 @@ def _whitened(spectrum: NDArray[np.complex64]) -> NDArray[np.complex64]:
     return white
 
 
-def _at(
-    sound: Float32Array, index: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-) -> Float32Array:
+def _held(sound: Float32Array, low: int, high: int) -> tuple[Float32Array, int]:
+    """Return a piece of sound with its clicks held back, and where it begins."""
+    low, high = max(0, low - _BESIDE), min(len(sound), high + _BESIDE)
+    if low >= high:
+        return np.zeros(1, dtype=np.float32), 0
+    return limited(sound[low:high].astype(np.float64)).astype(np.float32), low
+
+
+def _at(sound: Float32Array, start: int, place: NDArray[np.int64]) -> Float32Array:
+    index = place - start
     inside = (index >= 0) & (index < len(sound))
     found: Float32Array = np.where(inside, sound[np.clip(index, 0, len(sound) - 1)], 0.0)
     return found.astype(np.float32)
 
 
-def _between(sound: Float32Array, place: FloatArray) -> Float32Array:
+def _between(sound: Float32Array, start: int, place: FloatArray) -> Float32Array:
     """Read between samples, by a cubic: enough for the low band that is compared."""
     base = np.floor(place).astype(np.int64)
     t = (place - base).astype(np.float32)
-    p0, p1, p2, p3 = (_at(sound, base + k) for k in (-1, 0, 1, 2))
+    p0, p1, p2, p3 = (_at(sound, start, base + k) for k in (-1, 0, 1, 2))
     read: Float32Array = p1 + 0.5 * t * (
         p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0))
     )
