@@ -83,7 +83,7 @@ def make(
         what = np.interp(np.arange(0, len(what) - 1, speed), np.arange(len(what)), what)
         start = round(at * RATE)
         piece = what[: min(frames - start, RATE)]
-        sound[start : start + len(piece)] += piece * level * 10 ** (rng.uniform(6.0, 18.0) / 20)
+        sound[start : start + len(piece)] += piece * level * 10 ** (rng.uniform(10.0, 22.0) / 20)
 
     times = np.arange(1.0, seconds - 1.5, APART_S)
     times = times + rng.uniform(-0.4, 0.4, times.size) * APART_S
@@ -94,6 +94,31 @@ def make(
         if np.min(np.abs(times - time_s)) > 0.12:
             lay(others[int(rng.integers(len(others)))], time_s)
     return 0.5 * sound / np.abs(sound).max(), sorted(times.tolist())
+
+
+CURVE: Final = (10, 20, 40, 60)
+CURVED: Final = "rim"
+
+
+def draw_curve(points: dict[str, dict[str, float]], path: Path) -> None:
+    """Draw how well sounds are found against how many labels there were."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    for name, curve in points.items():
+        labels = [int(key) for key in curve]
+        axes.plot(labels, list(curve.values()), marker="o", label=name)
+    axes.axhline(0.9, color="0.6", linewidth=1, linestyle="--")
+    axes.set(xlabel="labels to learn from", ylabel="F1 in new recordings", ylim=(0, 1.02))
+    axes.set_xticks(CURVE)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def run(
@@ -107,22 +132,28 @@ def run(
     speech = [[read(path) for path in voices[k::2][:12]] for k in (0, 1)]
     rng = np.random.default_rng(5)
     sound, times = make(rng, speech[0], takes[0], others[0], LEARNED_S)
-    soundfile.write(folder / "learn.flac", sound, RATE, subtype="PCM_16")
     marks = np.array(times) + rng.normal(0.0, JITTER_S, len(times))
     lines = [f"{start:.6f}\t{start + LABEL_S:.6f}\t{name}\n" for start in marks]
-    (folder / "learn.txt").write_text("".join(lines))
-    begun = time.monotonic()
-    weights = folder / f"{name}.onnx"
-    settings = TeachSettings()
-    teach_sounds([folder / "learn.flac"], [folder / "learn.txt"], weights, settings)
-    seconds = time.monotonic() - begun
-    total, spent = Counts(), 0.0
-    for _ in range(TESTS):
-        sound, times = make(rng, speech[1], takes[1], others[1], TEST_S)
+    tests = [make(rng, speech[1], takes[1], others[1], TEST_S) for _ in range(TESTS)]
+    settings, curve = TeachSettings(), {}
+    for count in CURVE if name == CURVED else CURVE[-1:]:
+        # Only as much of the recording as so many labels take.
+        frames = len(sound) if count >= len(lines) else round((times[count] - 0.5) * RATE)
+        soundfile.write(folder / "learn.flac", sound[:frames], RATE, subtype="PCM_16")
+        (folder / "learn.txt").write_text("".join(lines[:count]))
         begun = time.monotonic()
-        heard = listen(Recording.from_array(sound, RATE), load_taught(weights))
-        spent += time.monotonic() - begun
-        total += count_onsets(times, [item.time_s for item in heard], COLLAR_S)
+        weights = folder / f"{name}-{count}.onnx"
+        given = [folder / "learn.flac"], [folder / "learn.txt"]
+        teach_sounds(*given, weights, settings, say=lambda line: None)
+        seconds = time.monotonic() - begun
+        total, spent = Counts(), 0.0
+        for test, truth in tests:
+            begun = time.monotonic()
+            heard = listen(Recording.from_array(test, RATE), load_taught(weights))
+            spent += time.monotonic() - begun
+            total += count_onsets(truth, [item.time_s for item in heard], COLLAR_S)
+        curve[str(count)] = round(total.f1, 3)
+        print(name, count, curve[str(count)], round(seconds), flush=True)
     card = json.loads(weights.with_suffix(".json").read_text())
     return {
         "labels": len(lines),
@@ -131,6 +162,7 @@ def run(
         "missed": total.missed,
         "false": total.false,
         "f1": round(total.f1, 3),
+        "f1_by_labels": curve,
         "held_out_f1": card["held_out"][name]["f1"],
         "taught_in_s": round(seconds, 1),
         "times_real_time": round(TESTS * TEST_S / spent),
@@ -143,6 +175,7 @@ def main() -> None:
     parser.add_argument("--voice-names", default="*", help="which files of it are speech")
     parser.add_argument("--kits", type=Path, required=True)
     parser.add_argument("--only", help="one of the sounds")
+    parser.add_argument("--picture", type=Path, default=Path("docs/pictures/learning-curve.png"))
     parser.add_argument("--output", type=Path, default=Path("results/teach.json"))
     options = parser.parse_args()
     voices = sorted(
@@ -166,6 +199,7 @@ def main() -> None:
         "sounds": results,
     }
     if options.only is None:
+        draw_curve({CURVED: results[CURVED]["f1_by_labels"]}, options.picture)
         options.output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 

@@ -79,7 +79,10 @@ def tally(probability: NDArray[np.float32], drawn: WornExcerpt, into: Tally) -> 
     core = np.pad(drawn.cores.any(axis=1), 1)
     collar = round(COLLAR_S * rate)
     edges = np.flatnonzero(core[1:] != core[:-1])
-    level = np.sqrt(scipy.ndimage.uniform_filter1d((drawn.laid.clean**2).mean(axis=1), 4410)) + 1e-5
+    level = (
+        np.sqrt(scipy.ndimage.uniform_filter1d((drawn.laid.clean**2).mean(axis=1), 4410).clip(0))
+        + 1e-5
+    )
     for first, last in zip(edges[::2], edges[1::2], strict=True):
         into.true.append(_log_odds(float(top[max(0, first - 44) : last + 44].max())))
         energy = np.sum(drawn.damage[first:last] ** 2) / (rate * 1e-3) / level[first] ** 2
@@ -131,7 +134,7 @@ def least_log_odds(tallies: Sequence[Tally], per_minute: float) -> float:
 
 
 def calibrate(
-    make: MakeDetector, music: Music, settings: ExampleSettings, *, excerpts: int = 40
+    make: MakeDetector, music: Music, settings: ExampleSettings, *, excerpts: int = 160
 ) -> float:
     """Return the offset at which a new network is as sure as the thresholds expect.
 

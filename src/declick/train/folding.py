@@ -69,6 +69,10 @@ def read_network(path: Path) -> SurfaceNetwork:
     except Exception as error:  # protobuf has errors of its own
         raise ReadError(f"{path}: cannot be read as ONNX ({error})") from None
     arrays = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
+    for node in model.graph.node:
+        # Equal arrays are kept once: biases that are all 0.
+        if node.op_type == "Identity" and node.input[0] in arrays:
+            arrays[node.output[0]] = arrays[node.input[0]]
     try:
         # What batch norms have been is the same for all numbers of blocks: none are left.
         network = fold(SurfaceNetwork(_settings_of(arrays)))

@@ -12,7 +12,7 @@ import json
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,19 +29,14 @@ from declick.detect.taught import (
     SCHEMA,
     Columns,
     TaughtKind,
-    band_powers,
-    hop_of,
     load_taught,
     pick_peaks,
     to_levels,
 )
 from declick.errors import LabelError, WriteError
-from declick.labels import read_regions
-from declick.read import Recording
+from declick.train.lessons import Lesson, fold_lessons, read_lessons
 from declick.train.loop import Say
 
-UNNAMED: Final = "sound"
-"""What labels without a text are called."""
 COLLAR_S: Final = 0.05
 """An onset that is found so near to a label is right."""
 TOLERANCE: Final = 2e-3
@@ -52,7 +47,6 @@ _NEAR: Final = 15
 _FAR: Final = (2 * NORM + 1) // _NEAR
 # Half the width of the target around an onset, in columns.
 _WIDTH: Final = 1.7
-_LONGEST_S: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +62,9 @@ class TeachSettings:
         Channels of the network.
     rate : float
         Greatest learning rate.
-    held_out : float
-        Share of the labels, at the end of each recording, that tells how good it is.
+    folds : int
+        Networks that learn, each from all but one part of every recording; that part tells how
+        good it is. Together they are what is written.
     moved_s : float
         How far a label may be off.
     """
@@ -79,32 +74,8 @@ class TeachSettings:
     batch: int = 24
     width: int = 40
     rate: float = 3e-3
-    held_out: float = 0.25
+    folds: int = 3
     moved_s: float = 0.06
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Lesson:
-    """A recording with its labels.
-
-    Parameters
-    ----------
-    powers : ndarray of float32, shape (BANDS, columns)
-        With `REACH` columns of silence to each side.
-    onsets : tuple of ndarray of float64
-        For each kind, in columns of the recording.
-    hop_s : float
-        Seconds of a column.
-    """
-
-    powers: Columns
-    onsets: tuple[NDArray[np.float64], ...]
-    hop_s: float
-
-    @property
-    def columns(self) -> int:
-        """Columns of the recording."""
-        return int(self.powers.shape[1]) - 2 * REACH
 
 
 class TaughtNetwork(nn.Module):
@@ -142,76 +113,17 @@ class TaughtNetwork(nn.Module):
         return said
 
 
-# --- lessons -------------------------------------------------------------------------------------
+class Together(nn.Module):
+    """Networks whose log odds are averaged."""
 
+    def __init__(self, networks: Sequence[TaughtNetwork]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
 
-def read_lessons(
-    recordings: Sequence[Path], labels: Sequence[Path]
-) -> tuple[list[Lesson], list[str], float]:
-    """Read recordings with their label tracks.
-
-    Returns
-    -------
-    lessons : list of Lesson
-    names : list of str
-        The texts of the labels, each a kind.
-    length_s : float
-        Median length of a label; 0 for points.
-
-    Raises
-    ------
-    LabelError
-        If a label track does not fit, or marks something long.
-    ReadError
-        If a recording cannot be read.
-    """
-    if len(recordings) != len(labels):
-        raise LabelError(
-            f"{len(recordings)} recordings and {len(labels)} label tracks: give one --labels for "
-            "each recording, in their order"
-        )
-    regions = [read_regions(path) for path in labels]
-    names = sorted({text or UNNAMED for found in regions for _, _, text in found})
-    lengths = [stop - start for found in regions for start, stop, _ in found]
-    lessons = []
-    for path, track, found in zip(recordings, labels, regions, strict=True):
-        with Recording.open(path) as recording:
-            hop = hop_of(recording.sample_rate)
-            hop_s = hop / recording.sample_rate
-            for start, stop, _ in found:
-                if stop - start > _LONGEST_S or start >= recording.duration_s:
-                    fault = "is longer than 2 s" if stop - start > _LONGEST_S else "lies behind it"
-                    raise LabelError(f"{track}: the label at {start:.3f} s of {path} {fault}")
-            columns = -(-recording.frames // hop)
-            lessons.append(
-                Lesson(
-                    powers=band_powers(recording, -REACH, columns + REACH),
-                    onsets=tuple(
-                        np.array([s / hop_s for s, _, text in found if (text or UNNAMED) == name])
-                        for name in names
-                    ),
-                    hop_s=hop_s,
-                )
-            )
-    return lessons, names, float(np.median(lengths))
-
-
-def part_lesson(lesson: Lesson, held_out: float) -> tuple[Lesson, Lesson]:
-    """Return the beginning, to learn from, and the end, with so large a share of the labels."""
-    every = np.sort(np.concatenate(lesson.onsets))
-    count = round(len(every) * held_out)
-    edge = lesson.columns
-    if 0 < count < len(every):
-        edge = round(0.5 * (every[-count - 1] + every[-count]))
-    return _part(lesson, 0, edge), _part(lesson, edge, lesson.columns)
-
-
-def _part(lesson: Lesson, first: int, last: int) -> Lesson:
-    return Lesson(
-        powers=lesson.powers[:, first : last + 2 * REACH],
-        onsets=tuple(o[(o >= first) & (o < last)] - first for o in lesson.onsets),
-        hop_s=lesson.hop_s,
-    )
+    def forward(self, levels: Tensor) -> Tensor:
+        """Return log odds (n, kinds, columns - 2 * REACH) for levels (n, BANDS, columns)."""
+        said: Tensor = torch.stack([network(levels) for network in self.networks]).mean(dim=0)
+        return said
 
 
 # --- learning ------------------------------------------------------------------------------------
@@ -290,9 +202,18 @@ def _draw(
             # A faint one that was laid over is neither there nor not: it is not asked for.
             target = np.maximum(target, further if gain > 0.3 else 0.0 * further)
         tilt = np.interp(np.arange(BANDS), np.linspace(0, BANDS - 1, 4), rng.normal(0.0, 0.15, 4))
+        powers = _shifted(powers, float(rng.uniform(-1.2, 1.2)))
         level = to_levels(powers) + (tilt[:, None] + rng.uniform(-0.5, 0.3)).astype(np.float32)
         levels[row], targets[row] = level, target
     return levels, targets
+
+
+def _shifted(powers: Columns, bands: float) -> Columns:
+    """Return powers moved up by so many bands: a take that sounds higher."""
+    place = np.clip(np.arange(BANDS) - bands, 0, BANDS - 1)
+    low = np.minimum(place.astype(int), BANDS - 2)
+    share = (place - low)[:, None].astype(np.float32)
+    return np.asarray(powers[low] * (1 - share) + powers[low + 1] * share)
 
 
 def _excerpt(
@@ -376,15 +297,20 @@ def count_onsets(true: Sequence[float], found: Sequence[float], collar: float) -
 
 
 def _best(
-    network: TaughtNetwork, lessons: Sequence[Lesson], kind: int, apart_s: float
+    said: Sequence[NDArray[np.float32]], lessons: Sequence[Lesson], kind: int, apart_s: float
 ) -> tuple[float, Counts]:
-    """Return the log odds that find a kind best, and how well."""
-    said = [log_odds_of(network, lesson)[kind] for lesson in lessons]
+    """Return the log odds that find a kind best, and how well.
+
+    Parameters
+    ----------
+    said : sequence of ndarray
+        Log odds of each lesson.
+    """
     results = []
     for least in np.arange(-4.0, 4.01, 0.25):
         counts = Counts()
-        for row, lesson in zip(said, lessons, strict=True):
-            found = pick_peaks(row, least, max(1, round(apart_s / lesson.hop_s)))
+        for rows, lesson in zip(said, lessons, strict=True):
+            found = pick_peaks(rows[kind], least, max(1, round(apart_s / lesson.hop_s)))
             counts += count_onsets(lesson.onsets[kind].tolist(), found, COLLAR_S / lesson.hop_s)
         results.append((float(least), counts))
     top = max(counts.f1 for _, counts in results)
@@ -404,8 +330,8 @@ def teach_sounds(
 ) -> dict[str, Counts]:
     """Teach the sounds of label tracks, and write the weights with their card.
 
-    It learns twice: from the first labels, to see how well it finds the others and from which
-    confidence on; then from all.
+    Several networks learn, each from all but one part of the recordings; the parts that they have
+    not heard tell how well the sounds are found, and from which confidence on.
 
     Parameters
     ----------
@@ -444,12 +370,15 @@ def teach_sounds(
         [np.diff(np.sort(o)) * lesson.hop_s for lesson in lessons for o in lesson.onsets]
     )
     apart_s = float(np.clip(0.5 * np.min(gaps, initial=0.4), 0.03, 0.15))
-    parts = [part_lesson(lesson, settings.held_out) for lesson in lessons]
-    first = teach([part for part, _ in parts], len(names), settings, say=say)
-    held = [part for _, part in parts]
-    best = [_best(first, held, k, apart_s) for k in range(len(names))]
-    say("now from all of it")
-    network = teach(lessons, len(names), settings, say=say)
+    said, held, networks = [], [], []
+    for number, (learned, rest) in enumerate(fold_lessons(lessons, settings.folds)):
+        say(f"part {number + 1} of {settings.folds} is held out")
+        own = replace(settings, seed=settings.seed + number)
+        network = teach(learned, len(names), own, say=say)
+        networks.append(network)
+        said += [log_odds_of(network, lesson) for lesson in rest]
+        held += rest
+    best = [_best(said, held, kind, apart_s) for kind in range(len(names))]
     kinds = [
         TaughtKind(name=name, least=round(least, 2), length_s=round(length_s, 4))
         for name, (least, _) in zip(names, best, strict=True)
@@ -461,12 +390,12 @@ def teach_sounds(
             name: {**asdict(counts), "f1": round(counts.f1, 3)} for name, counts in found.items()
         },
     }
-    export_taught(network, output, kinds, apart_s, card=card)
+    export_taught(Together(networks), output, kinds, apart_s, card=card)
     return found
 
 
 def export_taught(
-    network: TaughtNetwork,
+    network: nn.Module,
     path: Path,
     kinds: Sequence[TaughtKind],
     apart_s: float,

@@ -23,7 +23,7 @@ from declick.train.folding import fold, read_network
 from declick.train.judge import Judgement, judge, summarize
 from declick.train.loop import CHECKPOINT, Say, load_network
 from declick.train.network import SurfaceNetwork
-from declick.train.pairs import find_pairs, read_pair
+from declick.train.pairs import cut_excerpt, find_pairs, read_pair
 from declick.train.tune import PairMusic, TuneSettings, gather, part_pairs, tune
 
 # Clean excerpts that the new weights are made as sure on as the old ones were.
@@ -193,7 +193,7 @@ def tune_weights(
         before = judge(heard, old)
         network = tune(base.network, lessons, settings, say=say)
         export(network, new, slope=slope)
-        offset = _calibrated(old, new, clean, math.isnan(offset))
+        offset = _calibrated(old, new, [clean, PairMusic(held)], math.isnan(offset))
         export(network, new, slope=slope, offset=offset)
         after = judge(heard, new)
     done = Tuned(pairs=len(learned), held_out=len(held), before=before, after=after)
@@ -202,20 +202,26 @@ def tune_weights(
     return done
 
 
-def _calibrated(old: Path, new: Path, clean: Music, fresh: bool) -> float:
-    """Return the offset with which the new weights raise as many false alarms as the old ones."""
+def _calibrated(old: Path, new: Path, kinds: Sequence[Music], fresh: bool) -> float:
+    """Return the offset with which the new weights raise no more false alarms than the old ones.
+
+    Neither on what it knew nor on the user's own music: the lower offset counts.
+    """
     detectors = {name: _detector(path) for name, path in (("old", old), ("new", new))}
-    tallies = compare(
-        detectors, clean, None, ExampleSettings(), modes=["clean"], excerpts=_CALIBRATION,
-        split="train",
-    )  # fmt: skip
-    own, theirs = tallies["new"]["clean"], tallies["old"]["clean"]
-    minutes = sum(theirs.seconds) / 60.0
     least = default_log_odds()
-    false = float(np.count_nonzero(np.array(theirs.false) > least)) / minutes
-    # Fewer than this cannot be counted in so little music.
-    per_minute = CLEAN_FALSE if fresh else max(false, CLEAN_FALSE)
-    return least - least_log_odds([own], per_minute)
+    offsets = []
+    for clean in kinds:
+        tallies = compare(
+            detectors, clean, None, ExampleSettings(), modes=["clean"], excerpts=_CALIBRATION,
+            split="train",
+        )  # fmt: skip
+        own, theirs = tallies["new"]["clean"], tallies["old"]["clean"]
+        minutes = sum(theirs.seconds) / 60.0
+        false = float(np.count_nonzero(np.array(theirs.false) > least)) / minutes
+        # Fewer than this cannot be counted in so little music.
+        per_minute = CLEAN_FALSE if fresh else max(false, CLEAN_FALSE)
+        offsets.append(least - least_log_odds([own], per_minute))
+    return min(offsets)
 
 
 def _detector(path: Path) -> Any:
@@ -227,8 +233,6 @@ def _detector(path: Path) -> Any:
 
 def _shortened(item: WornExcerpt) -> WornExcerpt:
     """Return the beginning of a long recording."""
-    from declick.train.pairs import cut_excerpt
-
     longest = round(_LONGEST_TEST_S * item.sample_rate)
     return item if len(item.sound) <= longest else cut_excerpt(item, 0, longest)
 
