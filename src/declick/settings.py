@@ -60,9 +60,14 @@ class DetectSettings(_Checked):
         0.5, "0 takes only the plainest clicks, 1 takes all it can", low=0.0, high=1.0
     )
     detector: str = setting(
-        "ar", "what tells clicks from music: a linear model, or a network", choices=DETECTORS
+        "auto",
+        "what tells clicks from music: a network, a linear model, or the network wherever it hears "
+        "the sample rate",
+        choices=DETECTORS,
     )
-    weights: str = setting("", "the network of the neural detector, an .onnx file", expert=True)
+    weights: str = setting(
+        "", "a network other than the one that ships, an .onnx file", expert=True
+    )
     find_tails: bool = setting(True, "look for rings and thumps behind the clicks")
 
 

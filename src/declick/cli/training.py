@@ -131,6 +131,7 @@ def _check_target(options: argparse.Namespace) -> Path:
 
 def _train(options: argparse.Namespace) -> int:
     from declick.detect.neural import NeuralDetector
+    from declick.train.card import describe_run
     from declick.train.evaluate import calibrate
     from declick.train.export import export
     from declick.train.loop import Sources, train
@@ -153,7 +154,7 @@ def _train(options: argparse.Namespace) -> int:
         say=_teller(options),
     )
     if options.export:
-        card = {"recipe": recipe.name}
+        card = describe_run(options.output, sources, options.export.stem)
         export(network, options.export, card=card)
         music, _ = sources.open(settings.examples)
         detector = NeuralDetector(SAMPLE_RATE, options.export)

@@ -44,12 +44,14 @@ SHIPPED: Final = "surface-1.onnx"
 BATCH: Final = 16
 # An instant is music without being looked at where the classical model's log odds of damage are
 # below this: about a third of what stands out of music, and 0.5 % of damage.
-PLAUSIBLE: Final = -7.0
+PLAUSIBLE: Final = -5.0
 # Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's
 # whole interpolation, a sound one that is lost costs little.
-LEAST_CORE: Final = -2.0
+LEAST_CORE: Final = -2.5
 # How far from an instant its core may begin or end, in frames, to be its own.
 _OWN = 48
+# How near to an instant a surer one must know of lost samples, in frames, for both to count.
+_NEAR = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,8 +273,9 @@ def _paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> NDAr
     painted = np.zeros(samples.shape, dtype=np.float32)
     confidence = 1.0 / (1.0 + np.exp(-np.clip(found.log_odds, -40.0, 40.0)))
     rows, starts, stops, sure = [], [], [], []
-    for number, frame in enumerate(found.frames.tolist()):
-        for side in range(channels):
+    for side in range(channels):
+        for number in _not_explained(found, side):
+            frame = int(found.frames[number])
             if confidence[number, side] < 1e-4:
                 continue
             for first, last in own_cores(found.cores[number, side]):
@@ -291,6 +294,30 @@ def _paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> NDAr
     for index in np.argsort(level, kind="stable").tolist():
         painted[start[index] : stop[index], channel[index]] = level[index]
     return painted
+
+
+def _not_explained(found: Findings, side: int) -> list[int]:
+    """Return the instants of a channel that no surer one beside them takes for sound.
+
+    What rings behind a core stands out, too; seen from the core it is known that nothing is lost.
+    """
+    frames, half = found.frames, MIDDLE // 2
+    reach = half - _NEAR
+    sure = found.log_odds[:, side]
+    low = np.searchsorted(frames, frames - reach)
+    high = np.searchsorted(frames, frames + reach, side="right")
+    kept: list[int] = []
+    explained = np.zeros(len(frames), dtype=bool)
+    for number in np.argsort(-sure, kind="stable").tolist():
+        if explained[number]:
+            continue
+        kept.append(number)
+        for other in range(low[number], high[number]):
+            at = int(frames[other] - frames[number]) + half
+            lost = found.cores[number, side, at - _NEAR : at + _NEAR + 1].max() >= LEAST_CORE
+            if sure[other] < sure[number] and not lost:
+                explained[other] = True
+    return kept
 
 
 def own_cores(log_odds: FloatArray) -> list[tuple[int, int]]:

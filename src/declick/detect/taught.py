@@ -115,7 +115,7 @@ def load_taught(path: Path) -> TaughtWeights:
         import onnxruntime
     except ImportError:
         raise MissingExtraError(
-            "taught sounds need onnxruntime; pip install 'declick[neural]'"
+            "taught sounds need onnxruntime: pip install onnxruntime"
         ) from None
     try:
         model = path.read_bytes()
