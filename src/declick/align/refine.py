@@ -99,6 +99,8 @@ def refine(a: Float32Array, b: Float32Array, place_a: FloatArray, place_b: Float
             if fit:
                 taps = _matching(low_a, low_b, curve)
             curve = _improved(low_a, low_b, curve, taps)
+        # Gone before the next ones come: each is as large as half an hour of sound.
+        del low_a, low_b
     return curve
 
 
