@@ -388,10 +388,10 @@ def _by_energy(view: _View, place: Run, sample_rate: float) -> tuple[Side, bool]
         plain = pair[:, low - lo : high - lo]
         apart = plain[0] - plain[1]
         slow = float(np.dot(apart, plain[0]) / max(float(np.dot(apart, apart)), 1e-30))
-        if LOWER < share < UPPER:
-            share = slow
-        elif (share > 0.5) != (slow > 0.5):
-            return Side.UNKNOWN, False
+        if not LOWER < share < UPPER and (share > 0.5) != (slow > 0.5):
+            # Where the sound was cut off hard, the cuts are clicks of the one that lost it.
+            return _by_silence(pair, (low - lo, high - lo), beside, full=0 if slow > 0.5 else 1)
+        share = slow if LOWER < share < UPPER else share
     if LOWER < share < UPPER:
         return Side.UNKNOWN, False
     # The one in which the difference is, and the one that may have lost its sound.
@@ -421,6 +421,15 @@ def _sharpness_db(white: FloatArray, pair: FloatArray, span: Run, beside: int) -
     ]
     (sharp, sharp_beside), (loud, loud_beside) = np.maximum(powers, 1e-20)
     return 10.0 * float(np.log10(sharp / loud) - np.log10(sharp_beside / loud_beside))
+
+
+def _by_silence(pair: FloatArray, span: Run, beside: int, *, full: int) -> tuple[Side, bool]:
+    """Say which of two has lost its sound, if that is beyond doubt."""
+    inner, sides = _levels(pair, span, beside)
+    dip = min(sides) - inner[1 - full]
+    if dip < PLAIN_DIP_DB or inner[full] - inner[1 - full] < 2.0 * GONE_DB:
+        return Side.UNKNOWN, False
+    return (Side.RECORDING, Side.COPY)[1 - full], True
 
 
 def _by_landing(view: _View, place: Run, sample_rate: float) -> tuple[Side, bool]:

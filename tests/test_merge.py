@@ -1,0 +1,327 @@
+"""Other copies of a record: what A has lost comes from B, and nothing of B's damage comes along."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from declick.align import Alignment
+from declick.align.simulate import Turntable, second_copy
+from declick.clicks import Click, FloatArray, Kind
+from declick.copies.facts import check_fit, describe_copy, notices_of
+from declick.copies.lay import Copy, lay_along
+from declick.copies.walls import find_walls
+from declick.damage.apply import wear
+from declick.damage.draw import Family, WearSettings, draw_wear
+from declick.damage.piece import synthesize_piece
+from declick.errors import NotSameRecordingError, SettingsError
+from declick.pipeline import Restoration, Second, restore
+from declick.read import Recording
+from declick.report import read_report
+from declick.write import Written
+from runs import run
+
+RATE = 44100
+SECONDS = 6.0
+TURNTABLE = Turntable(speed=1.013, start_s=-0.5, wow=0.002, flutter=0.0003)
+OTHER = Turntable(speed=0.99, start_s=-0.2, wow=0.001, wow_phase=2.0)
+
+
+@cache
+def music() -> FloatArray:
+    """Return A without damage, with the noise of its groove."""
+    clean = synthesize_piece(SECONDS, sample_rate=RATE)
+    return clean + noise(1, clean)
+
+
+def noise(seed: int, sound: FloatArray) -> FloatArray:
+    level = 10 ** (-45 / 20) * np.sqrt((sound**2).mean())
+    added: FloatArray = level * np.random.default_rng(seed).standard_normal(sound.shape)
+    return added
+
+
+@cache
+def copy_of(turntable: Turntable = TURNTABLE, seed: int = 2, clicks_hz: float = 2.0) -> FloatArray:
+    """Return B: another turntable, its own noise and its own clicks."""
+    clean = synthesize_piece(SECONDS, sample_rate=RATE)
+    sound = second_copy(clean, RATE, turntable, (SECONDS + 0.6) / turntable.speed)
+    sound = 0.7 * sound + noise(seed, sound)
+    settings = WearSettings(rates_hz={Family.TICK: clicks_hz, Family.POP: 0.5}, bed=False)
+    rng = np.random.default_rng(seed)
+    return wear(sound, RATE, draw_wear(rng, len(sound) / RATE, settings)).worn
+
+
+def known_map(turntable: Turntable = TURNTABLE, frames: int | None = None) -> Alignment:
+    anchors = np.arange(0.0, (frames or len(music())) + 2205, 2205)
+    count = len(anchors)
+    return Alignment(
+        sample_rate_a=RATE,
+        sample_rate_b=RATE,
+        frames_a=anchors,
+        frames_b=turntable.where(anchors / RATE) * RATE,
+        confidence=np.ones(count),
+        gain=np.ones((count, 2)),
+        residual_db=np.full(count, -40.0),
+    )
+
+
+def merged(sound: FloatArray, *others: tuple[FloatArray, Alignment]) -> Restoration:
+    seconds = [
+        Second(recording=Recording.from_array(other, RATE), alignment=found)
+        for other, found in others or [(copy_of(), known_map())]
+    ]
+    return restore(Recording.from_array(sound, RATE), seconds=seconds)
+
+
+def samples_of(done: Restoration | Written) -> FloatArray:
+    assert done.samples is not None
+    return done.samples
+
+
+def gain_db(before: FloatArray, after: FloatArray, spans: list[tuple[int, int]]) -> float:
+    bad = sum(float(np.sum((before - music())[a:b] ** 2)) for a, b in spans)
+    left = sum(float(np.sum((after - music())[a:b] ** 2)) for a, b in spans)
+    return 10 * float(np.log10(bad / left))
+
+
+def with_dropouts() -> tuple[FloatArray, list[tuple[int, int]]]:
+    sound, spans = music().copy(), []
+    for at, milliseconds in ((1.0, 2), (1.7, 5), (2.6, 10), (3.4, 20), (4.3, 50)):
+        start, length = round(at * RATE), milliseconds * RATE // 1000
+        sound[start : start + length] = 0.0
+        spans.append((start, start + length))
+    return sound, spans
+
+
+def test_dropouts_come_back_and_the_rest_stays_bit_for_bit() -> None:
+    sound, spans = with_dropouts()
+    done = merged(sound)
+    after = samples_of(done)
+    assert gain_db(sound, after, spans) > 20.0
+    assert done.totals.by_kind["dropout"] >= 8
+    touched = np.zeros(sound.shape, dtype=bool)
+    for click in done.detection.clicks:
+        touched[click.start : click.tail, click.channel] = True
+    np.testing.assert_array_equal(after[~touched], sound[~touched])
+    assert touched.mean() < 0.03
+
+
+def test_a_needle_lifted_for_a_second_is_bridged() -> None:
+    sound = music().copy()
+    start = 2 * RATE
+    sound[start : start + RATE] = noise(5, sound)[start : start + RATE]
+    after = samples_of(merged(sound))
+    assert gain_db(sound, after, [(start, start + RATE)]) > 15.0
+
+
+def test_ticks_gain_more_than_from_one_copy_alone() -> None:
+    settings = WearSettings(rates_hz={Family.TICK: 4.0, Family.POP: 1.0}, bed=False)
+    laid = wear(music(), RATE, draw_wear(np.random.default_rng(3), SECONDS, settings))
+    spans = [(click.start, click.tail) for click in laid.clicks]
+    alone = samples_of(restore(Recording.from_array(laid.worn, RATE), mono_record=False))
+    assert gain_db(laid.worn, samples_of(merged(laid.worn)), spans) > 3.0 + gain_db(
+        laid.worn, alone, spans
+    )
+
+
+def test_damage_of_the_other_copy_does_not_come_along() -> None:
+    other = copy_of().copy()
+    other[3 * RATE : 3 * RATE + 900] = 0.0
+    other[4 * RATE : 4 * RATE + 300] += 0.3 * np.hanning(300)[:, None]
+    done = merged(music(), (other, known_map()))
+    difference = samples_of(done) - music()
+    assert np.sum(difference**2) < 1e-4 * np.sum(music() ** 2)
+    assert "dropout" not in done.totals.by_kind
+
+
+def test_a_fault_of_the_pressing_is_mended_from_the_copy_itself() -> None:
+    turntable = Turntable()
+    fault = np.zeros((40, 2))
+    fault[:] = (np.exp(-np.arange(40) / 8) * np.cos(2.0 * np.arange(40)))[:, None]
+    at = 3 * RATE
+    first, second = music().copy(), copy_of(turntable, 2, 0.0).copy()
+    first[at : at + 40] += fault
+    second[at : at + 40] += 0.7 * fault
+    done = merged(first, (second, known_map(turntable)))
+    hit = [click for click in done.detection.clicks if click.start < at + 40 and click.stop > at]
+    assert hit
+    assert "second copy" not in done.totals.by_method
+
+
+def test_three_copies_vote() -> None:
+    sound = music().copy()
+    at = round(2.5 * RATE)
+    # Half as loud is neither a click nor a dropout: two copies cannot tell who is wrong.
+    sound[at : at + 900] *= 0.5
+    done = merged(sound, (copy_of(), known_map()), (copy_of(OTHER, 7), known_map(OTHER)))
+    assert gain_db(sound, samples_of(done), [(at, at + 900)]) > 15.0
+
+
+def test_the_command_reports_and_can_be_undone(tmp_path: Path) -> None:
+    sound, _ = with_dropouts()
+    rip, other, table = tmp_path / "a.wav", tmp_path / "b.flac", tmp_path / "map.json"
+    soundfile.write(rip, sound, RATE, subtype="PCM_24")
+    soundfile.write(other, copy_of(), RATE, subtype="PCM_24")
+    table.write_text(known_map().to_json())
+    out, taken, labels = tmp_path / "out.wav", tmp_path / "taken.wav", tmp_path / "out.txt"
+    done = run("restore", rip, "-o", out, "--second", other, "--map", table, "--removed", taken,
+               "--labels", labels, "-j", "1")  # fmt: skip
+    assert done.status == 0, done.err
+    report = read_report(tmp_path / "out.json")
+    assert report.copies[0]["name"] == "b.flac"
+    assert report.copies[0]["residual_db"] < -25
+    used = [entry for entry in report.entries if entry.method == "second copy"]
+    assert report.copies[0]["repairs"] == len(used) > 5
+    assert all(entry.copies == (1,) for entry in used)
+    assert len(labels.read_text().splitlines()) >= len(report.entries)
+    back = tmp_path / "back.wav"
+    assert run("undo", out, "--by-method", "second copy", "-o", back).status == 0
+    restored, source = (soundfile.read(path)[0] for path in (back, rip))
+    for entry in used:
+        here = slice(entry.click.start, entry.click.tail), entry.click.channel
+        np.testing.assert_array_equal(restored[here], source[here])
+
+
+def test_another_piece_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    rip, other, out = tmp_path / "a.wav", tmp_path / "b.wav", tmp_path / "out.wav"
+    soundfile.write(rip, music(), RATE)
+    rng = np.random.default_rng(0)
+    soundfile.write(other, 0.1 * rng.standard_normal((5 * RATE, 2)), RATE)
+    done = run("restore", rip, "-o", out, "--second", other, "-j", "1")
+    assert done.status == 1
+    assert "b.wav" in done.fault
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "b.wav"]
+
+
+def test_a_map_that_matches_nothing_is_refused() -> None:
+    other = np.random.default_rng(0).standard_normal((len(music()), 2)) * 0.1
+    with pytest.raises(NotSameRecordingError, match="restore without it"):
+        merged(music(), (other, known_map(Turntable())))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--second", "b.wav", "--map", "m", "--map", "n"), "one for each"),
+        (("--second", "b.wav", "--mono-record"), "not used together"),
+        (("c.wav", "-o", "out", "--second", "b.wav"), "one by one"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.wav", "b.wav", "c.wav"):
+        soundfile.write(name, music()[:RATE], RATE)
+    done = run("restore", "a.wav", *arguments)
+    assert done.status == 1
+    assert words in done.fault
+
+
+def test_a_map_of_other_recordings_is_refused() -> None:
+    other = Recording.from_array(copy_of(), 48000)
+    with pytest.raises(SettingsError, match="other recordings"):
+        Second(recording=other, alignment=known_map()).find_map(
+            Recording.from_array(music(), RATE), lambda stage, share: None
+        )
+
+
+def test_a_copy_that_covers_a_part_is_used_there_alone() -> None:
+    sound, spans = with_dropouts()
+    found = known_map()
+    done = merged(sound, (copy_of()[: round(3.9 * RATE)], found))
+    after = samples_of(done)
+    assert gain_db(sound, after, spans[:3]) > 20.0
+    assert gain_db(sound, after, spans[4:]) < 1.0
+    assert any("is not there from 0:03" in notice for notice in done.notices)
+
+
+def test_walls_of_a_mono_record_mend_each_other() -> None:
+    mono = synthesize_piece(SECONDS, sample_rate=RATE).mean(axis=1)
+    sound = np.repeat(mono[:, None], 2, axis=1)
+    sound += noise(1, sound)
+    damaged = sound.copy()
+    damaged[2 * RATE : 2 * RATE + 441, 0] = 0.0
+    recording = Recording.from_array(damaged, RATE)
+    assert find_walls(recording) is not None
+    done = restore(recording)
+    after = samples_of(done)[2 * RATE : 2 * RATE + 441, 0]
+    error = np.sum((after - sound[2 * RATE : 2 * RATE + 441, 0]) ** 2)
+    assert error < 0.01 * np.sum(sound[2 * RATE : 2 * RATE + 441, 0] ** 2)
+    assert done.totals.by_method.get("other wall")
+    assert "mono record" in done.notices[0]
+    assert not restore(recording, mono_record=False).totals.by_method.get("other wall")
+
+
+def test_stereo_music_is_not_taken_for_a_mono_record() -> None:
+    recording = Recording.from_array(music(), RATE)
+    assert find_walls(recording) is None
+    with pytest.raises(SettingsError, match="without --mono-record"):
+        find_walls(Recording.from_array(np.random.default_rng(0).normal(size=(RATE, 2)), RATE),
+                   asked=True)  # fmt: skip
+
+
+def test_twice_the_same_channel_is_no_second_copy() -> None:
+    same = np.repeat(music()[:, :1], 2, axis=1)
+    assert find_walls(Recording.from_array(same, RATE)) is None
+
+
+def test_laying_along_leaves_no_file_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    first, second = (Recording.from_array(x, RATE) for x in (music(), copy_of()))
+    with lay_along(first, second, known_map(), number=1) as copy:
+        assert copy.sound.frames == first.frames
+        assert len(list(tmp_path.iterdir())) == 1
+        laid = copy.sound.read(2 * RATE, 4 * RATE) / 0.7
+    assert not list(tmp_path.iterdir())
+    left = np.median((laid - music()[2 * RATE : 4 * RATE]) ** 2)
+    assert left < 1e-3 * np.median(music()[2 * RATE : 4 * RATE] ** 2)
+
+
+def test_facts_name_the_parts_that_do_not_fit() -> None:
+    copy = Copy(
+        sound=Recording.from_array(music(), RATE), number=1, name="x/b.flac", held=((0, 40 * RATE),)
+    )
+    hop = RATE // 10
+    residual = np.full(400, -35.0)
+    residual[100:150] = -3.0
+    facts = describe_copy(copy, residual, hop, sample_rate=RATE, used=3)
+    assert facts["unfit_s"] == [[10.0, 15.0]]
+    assert notices_of([facts], 50.0) == [
+        "b.flac: is not there from 0:40 to 0:50: not used there",
+        "b.flac: does not fit from 0:10 to 0:15: not used there",
+    ]
+    check_fit(copy, residual)
+    with pytest.raises(NotSameRecordingError, match="another mastering"):
+        check_fit(copy, np.full(400, -8.0))
+    json.dumps(facts)
+
+
+@pytest.mark.slow
+def test_the_number_of_processes_does_not_matter(tmp_path: Path) -> None:
+    sound, _ = with_dropouts()
+    soundfile.write(tmp_path / "a.wav", np.tile(sound, (6, 1)), RATE, subtype="PCM_24")
+    soundfile.write(tmp_path / "b.wav", np.tile(music(), (6, 1)), RATE, subtype="FLOAT")
+    for jobs in ("1", "2"):
+        done = run("restore", tmp_path / "a.wav", "-o", tmp_path / f"{jobs}.wav", "--second",
+                   tmp_path / "b.wav", "-j", jobs)  # fmt: skip
+        assert done.status == 0, done.err
+    assert (tmp_path / "1.wav").read_bytes() == (tmp_path / "2.wav").read_bytes()
+
+
+def test_a_dropout_keeps_its_name() -> None:
+    sound, spans = with_dropouts()
+    start, stop = spans[3]
+    kinds = {
+        click.kind
+        for click in merged(sound).detection.clicks
+        if isinstance(click, Click) and click.start < stop and click.stop > start
+    }
+    assert kinds == {Kind.DROPOUT}
