@@ -112,6 +112,9 @@ def examine(
     for found, left in workers.map(_compare_tile, tiles()):
         differences += found
         residual.append(left)
+    if any(copy.crossed for copy in heard):
+        differences, clicks = _settle_walls(differences, clicks)
+        heard = [_with_own_damage(copy, clicks, settings, workers) for copy in heard]
     added, unsound = _sort_out(differences, len(heard), rate, recording.frames)
     heard = [
         replace(copy, unsound=tuple(sorted({*copy.unsound, *unsound[number]})))
@@ -229,6 +232,29 @@ def _with_own_damage(
         found = detect(copy.sound, settings, workers=workers).clicks
         spans = tuple((click.start, click.tail, click.channel) for click in found)
     return replace(copy, unsound=spans)
+
+
+def _settle_walls(
+    differences: Sequence[Difference], clicks: Sequence[Click]
+) -> tuple[list[Difference], list[Click]]:
+    """Where one wall has lost its sound, take back what was said of the other one there.
+
+    The cuts of a loss stand out of L-R, and look like clicks of either wall.
+    """
+    losses = [item for item in differences if item.lost and item.side is Side.RECORDING]
+
+    def stands(start: int, stop: int, channel: int) -> bool:
+        return not any(
+            loss.channel != channel and start < loss.stop and loss.start < stop for loss in losses
+        )
+
+    kept = [
+        item
+        if item.lost or stands(item.start, item.stop, item.channel)
+        else replace(item, side=Side.COPY)
+        for item in differences
+    ]
+    return kept, [c for c in clicks if stands(c.start, c.stop, c.channel)]
 
 
 def _sort_out(

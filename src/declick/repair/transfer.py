@@ -51,6 +51,10 @@ PATCHED: Final = 0.1
 SHORT_S: Final = 0.005
 """... where the core has at least this length."""
 
+LOSS_S: Final = 0.02
+LOSS_PATCHED: Final = 0.5
+"""A loss longer than this takes the copy with its own damage, up to this share."""
+
 MOST_HOLES: Final = 0.7
 """More of a gap must not be damaged in the copy."""
 
@@ -239,6 +243,10 @@ def patches(lost: NDArray[np.bool_], core: int, sample_rate: int) -> list[Run] |
     runs = list(zip(edges[::2], edges[1::2], strict=True))
     within = [(start, min(stop, core)) for start, stop in runs if start < core]
     longest = max((stop - start for start, stop in within), default=0)
+    if core > LOSS_S * sample_rate:
+        # Better the copy with its clicks than nothing: its ticks alone are mended.
+        few = np.count_nonzero(lost) <= LOSS_PATCHED * lost.size
+        return [run for run in runs if run[1] - run[0] <= PATCH_S * sample_rate] if few else None
     short = core < SHORT_S * sample_rate
     if within and (short or longest > PATCH_S * sample_rate):
         return None
