@@ -192,15 +192,18 @@ def main() -> None:
                     name, voices, kits, (learned_from, tested_on, alike), Path(folder)
                 )
             print(name, results[name], flush=True)
+    if options.only and options.output.exists():
+        # One sound measured anew: the others stay.
+        results = {**json.loads(options.output.read_text())["sounds"], **results}
     told = {
         "schema": "declick-teach-bench/1",
         "command": "python benchmarks/teach.py --voices DIR --kits DIR",
         "collar_s": COLLAR_S,
         "sounds": results,
     }
-    if options.only is None:
+    if CURVED in results:
         draw_curve({CURVED: results[CURVED]["f1_by_labels"]}, options.picture)
-        options.output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    options.output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
