@@ -30,6 +30,7 @@ from declick.detect.views import (
     is_native,
     local_level,
     see,
+    set_upright,
     view,
 )
 from declick.errors import MissingExtraError, ReadError
@@ -201,13 +202,16 @@ class NeuralDetector:
         for start in range(0, len(frames), BATCH):
             some = slice(start, start + BATCH)
             count = len(frames[some])
-            views = view(sight, frames[some], facts[some])
+            views, swapped, sign = set_upright(view(sight, frames[some], facts[some]))
             given = {
                 name: np.resize(rows, (BATCH, *rows.shape[1:]))
                 for name, rows in views._asdict().items()
             }
-            answer = self.weights.session.run(None, given)
-            answers.append([part[:count] for part in answer])
+            answer = [part[:count].copy() for part in self.weights.session.run(None, given)]
+            for part in answer:
+                part[swapped] = part[swapped][:, ::-1]
+            answer[-1] *= sign[:, None, None]
+            answers.append(answer)
         if not answers:
             return _nothing()
         events, families, tails, cores, damage = (

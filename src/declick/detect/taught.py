@@ -114,9 +114,7 @@ def load_taught(path: Path) -> TaughtWeights:
     try:
         import onnxruntime
     except ImportError:
-        raise MissingExtraError(
-            "taught sounds need onnxruntime: pip install onnxruntime"
-        ) from None
+        raise MissingExtraError("taught sounds need onnxruntime: pip install onnxruntime") from None
     try:
         model = path.read_bytes()
         card: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))

@@ -290,3 +290,38 @@ def describe_instants(sight: Sight, frames: IntArray) -> Float32Array:
             facts[:, STEREO_FEATURES] = 0.0
         described.append(np.nan_to_num(facts))
     return np.clip(np.concatenate(described, axis=1), -12.0, 12.0).astype(np.float32)
+
+
+def set_upright(views: Views) -> tuple[Views, NDArray[np.bool_], Float32Array]:
+    """Put the channel with the higher peak first, and that peak upward.
+
+    Which channel is left, and which way is up, means nothing to a click: so it cannot matter to
+    the answer either.
+
+    Returns
+    -------
+    views : Views
+    swapped : ndarray of bool, shape (n,)
+        Where left and right changed places.
+    sign : ndarray of float32, shape (n,)
+        -1 where the sound was turned upside down.
+    """
+    fine, slow, coarse, facts = (part.copy() for part in views)
+    near = slice(WINDOW // 2 - APART, WINDOW // 2 + APART)
+    height = np.abs(fine[:, 3:5, near]).max(axis=-1)
+    swapped = height[:, 1] > height[:, 0]
+    order = [1, 0, 2, 4, 3, 5, 7, 6, 8]
+    fine[swapped] = fine[swapped][:, order]
+    slow[swapped] = slow[swapped][:, order[:SLOW_ROWS]]
+    rows = [*range(COARSE_ROWS - 3), COARSE_ROWS - 2, COARSE_ROWS - 3, COARSE_ROWS - 1]
+    coarse[swapped] = coarse[swapped][:, rows]
+    facts[swapped] = np.roll(facts[swapped], FACTS // 2, axis=1)
+    first = fine[:, 3, near]
+    peak = np.abs(first).argmax(axis=-1)
+    sign = np.where(first[np.arange(len(first)), peak] < 0.0, -1.0, 1.0).astype(np.float32)
+    fine *= sign[:, None, None]
+    slow *= sign[:, None, None]
+    # R-L is L-R upside down.
+    fine[swapped, 2::3] *= -1.0
+    slow[swapped, 2::3] *= -1.0
+    return Views(fine, slow, coarse, facts), swapped, sign
