@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import tempfile
 import time
@@ -59,9 +60,7 @@ def read_music(path: Path) -> tuple[FloatArray, int]:
 
 def peculiar(damage: Damage) -> Damage:
     """Its stylus is wide and its arm is light: what is long elsewhere is longer, and softer."""
-    return replace(
-        damage, width_s=min(2.2 * damage.width_s, 0.02), level_db=damage.level_db - 5.0
-    )
+    return replace(damage, width_s=min(2.2 * damage.width_s, 0.02), level_db=damage.level_db - 5.0)
 
 
 def wear_peculiarly(music: FloatArray, rate: int, number: int) -> tuple[FloatArray, FloatArray]:
@@ -103,7 +102,10 @@ def make_elsewhere(music: list[Path]) -> dict[str, list[WornExcerpt]]:
 
 
 def plain(found: list[Judgement]) -> dict[str, Any]:
-    return {name: round(value, 3) for name, value in asdict(summarize(found)).items()}
+    return {
+        name: round(value, 3) if math.isfinite(value) else None
+        for name, value in asdict(summarize(found)).items()
+    }
 
 
 def split_music(folder: Path) -> tuple[list[Path], list[Path]]:
