@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import Click, FloatArray, Kind, Repair, disjoint_clicks
-from declick.copies.compare import Difference, Side, compare, tile_context
+from declick.copies.compare import Difference, compare, tile_context
 from declick.copies.guide import follow
 from declick.copies.guide import reach as guide_reach
+from declick.copies.judge import Side
 from declick.copies.lay import Copy, Part, Span, spans_within
 from declick.detect.ar import Geometry
 from declick.detect.spans import POP_MS
