@@ -7,13 +7,18 @@ PEERS_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/declick/peers
 PEERS_DEBIAN := ffmpeg audacity gwc xvfb openbox xdotool
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test lint peers clean
+.PHONY: demo test train-test lint peers clean
 
 demo: $(VENV)/demo-ready  ## a worn record restored before your eyes
 	$(BIN)/declick demo --overwrite -o demo
 
 test: $(VENV)/test-ready  ## the test suite
 	$(BIN)/python -m pytest
+
+train-test: $(VENV)/test-ready  ## what needs torch: tiny networks are trained, tuned, taught and exported
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet -e '.[train]'
+	$(BIN)/python -m pytest -m "slow or not slow" tests/test_train_network.py tests/test_train_taught.py tests/test_pairs_learn.py
 
 lint: $(VENV)/test-ready  ## style, types, import contracts
 	$(BIN)/ruff check .

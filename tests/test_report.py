@@ -218,4 +218,4 @@ def test_energy_times_and_versions() -> None:
     assert format_time(92.4999) == "1:32.500"
     assert format_time(59.9999) == "1:00.000"
     assert format_time(3723.5) == "1:02:03.500"
-    assert set(library_versions()) == {"libsndfile", "numpy", "scipy", "soundfile"}
+    assert set(library_versions()) == {"libsndfile", "numpy", "onnxruntime", "scipy", "soundfile"}

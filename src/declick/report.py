@@ -113,7 +113,7 @@ def library_versions() -> dict[str, str]:
     import soundfile
 
     found = {"libsndfile": str(soundfile.__libsndfile_version__)}
-    for name in ("numpy", "scipy", "soundfile"):
+    for name in ("numpy", "onnxruntime", "scipy", "soundfile"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
