@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -39,6 +40,7 @@ SHORT_MS: Final = 1.0
 MOST_RESIDUAL: Final = 10**-1.5
 # Sound beside a click for which a copy is matched.
 _BESIDE: Final = 4096
+_FAR: Final = 2**63
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -311,16 +313,20 @@ def _with_remedy(clicks: Sequence[Click], copies: Sequence[Copy], sample_rate: i
 
 
 def _united(found: Sequence[Click], added: Sequence[Click]) -> list[Click]:
-    """Return what the detector and the copies have found, each damage once."""
-    spans = sorted((click.channel, click.start, click.tail) for click in found)
-    news = [
-        click
-        for click in added
-        if not any(
-            channel == click.channel and start <= click.start and click.stop <= tail
-            for channel, start, tail in spans
-        )
-    ]
+    """Return what the detector and the copies have found, each damage once.
+
+    `found` is disjoint on each channel, so only the last span that begins before can hold another.
+    """
+    spans: dict[int, list[tuple[int, int]]] = {}
+    for click in sorted(found):
+        spans.setdefault(click.channel, []).append((click.start, click.tail))
+
+    def is_known(click: Click) -> bool:
+        own = spans.get(click.channel, [])
+        index = bisect_right(own, (click.start, _FAR)) - 1
+        return index >= 0 and click.stop <= own[index][1]
+
+    news = [click for click in added if not is_known(click)]
     return disjoint_clicks([*found, *news])
 
 

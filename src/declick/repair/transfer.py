@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from declick.clicks import Click, Repair
-from declick.repair.ar import ModelSize, Run, interpolate
+from declick.repair.ar import ModelSize, Run, interpolate, model_sizes
 from declick.repair.stereo import fill_roughly
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ SHORT_S: Final = 0.005
 
 LOSS_S: Final = 0.02
 LOSS_PATCHED: Final = 0.5
-"""A loss longer than this takes the copy with its own damage, up to this share."""
+LOSS_PATCH_S: Final = 0.03
+"""A loss longer than this takes the copy with its own damage, up to this share; of that, what is
+not longer than this is interpolated."""
 
 MOST_HOLES: Final = 0.7
 """More of a gap must not be damaged in the copy."""
@@ -181,14 +183,15 @@ def _offer(passage: Passage, transfer: Transfer, click: Click) -> Offer | None:
     damaged = patches(~transfer.sound[start:tail, channel], core, rate)
     if damaged is None:
         return None
-    holes = tuple(run for run in damaged if run[1] - run[0] > PATCH_S * rate)
+    patch_s = LOSS_PATCH_S if core > LOSS_S * rate else PATCH_S
+    holes = tuple(run for run in damaged if run[1] - run[0] > patch_s * rate)
     lo, hi = passage.sound
     reach = round(0.5 * JOIN_CONTEXT * rate / 44100) + round(END_S * rate)
     low, high = max(start - reach, lo), min(tail + reach, hi)
     guide = transfer.samples[low:high, channel]
     if damaged:
         runs = [(a + start - low, b + start - low) for a, b in damaged]
-        guide = fill_roughly(guide, runs)
+        guide = _patched(guide, runs, rate)
     difference = passage.samples[low:high, channel] - guide
     usable = transfer.sound[low:high, channel]
     missing = ~usable
@@ -244,9 +247,11 @@ def patches(lost: NDArray[np.bool_], core: int, sample_rate: int) -> list[Run] |
     within = [(start, min(stop, core)) for start, stop in runs if start < core]
     longest = max((stop - start for start, stop in within), default=0)
     if core > LOSS_S * sample_rate:
-        # Better the copy with its clicks than nothing: its ticks alone are mended.
+        # Better the copy with its clicks mended, as well as that can be done, than nothing.
         few = np.count_nonzero(lost) <= LOSS_PATCHED * lost.size
-        return [run for run in runs if run[1] - run[0] <= PATCH_S * sample_rate] if few else None
+        return (
+            [run for run in runs if run[1] - run[0] <= LOSS_PATCH_S * sample_rate] if few else None
+        )
     short = core < SHORT_S * sample_rate
     if within and (short or longest > PATCH_S * sample_rate):
         return None
@@ -254,6 +259,18 @@ def patches(lost: NDArray[np.bool_], core: int, sample_rate: int) -> list[Run] |
     if lost_core > PATCHED * core or np.count_nonzero(lost) > MOST_HOLES * lost.size:
         return None
     return runs
+
+
+def _patched(guide: FloatArray, runs: Sequence[Run], sample_rate: int) -> FloatArray:
+    """Return a copy's sound with its own damage interpolated."""
+    short = [run for run in runs if run[1] - run[0] <= PATCH_S * sample_rate]
+    result = fill_roughly(guide, runs)
+    for run in runs:
+        if run not in short:
+            sizes = model_sizes(run[1] - run[0], sample_rate)[:1]
+            filled = interpolate(guide, runs, [run], sizes=sizes, sample_rate=sample_rate)
+            result[slice(*run)] = filled.samples[slice(*run)]
+    return result
 
 
 def _energy_beside(guide: FloatArray, gap: Run) -> float:
