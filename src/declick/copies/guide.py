@@ -42,7 +42,7 @@ ORDER: Final = 2
 ROUGH_S: Final = 0.004
 """Known damage up to this length is filled roughly; longer is left out of the fit."""
 
-LEAST_SHARE: Final = 0.4
+LEAST_SHARE: Final = 0.65
 """Less sound than this share of the window fits nothing: the nearest filter is taken."""
 
 GAP_RESIDUAL: Final = 10**-1.2
