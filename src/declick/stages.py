@@ -200,7 +200,8 @@ def _spans(
     recording: Recording, settings: DetectSettings, workers: Workers, progress: Progress
 ) -> Iterator[tuple[list[Span], list[Span]]]:
     """Yield what the detector finds above the threshold, and what lies little below it, by tile."""
-    geometry = make_detector(settings, recording.sample_rate).geometry
+    detector = make_detector(settings, recording.sample_rate)
+    geometry = detector.geometry
     size = geometry.tile + 2 * geometry.context
     samples_at = _sample_places(recording.frames, geometry.tile)
 
@@ -218,7 +219,9 @@ def _spans(
     plain = sum(workers.map(_count_plain, probes))
     heard = sum(min(geometry.tile, recording.frames - start) for start in samples_at)
     heard_s = heard * recording.channels / recording.sample_rate
-    least = threshold(settings.sensitivity, plain_hz=plain / heard_s)
+    least = threshold(
+        settings.sensitivity, plain_hz=plain / heard_s, most_prior=detector.most_prior
+    )
 
     def tiles() -> Iterator[_Tile]:
         for start in range(0, recording.frames, geometry.tile):

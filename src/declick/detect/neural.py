@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from declick.clicks import FloatArray
 from declick.detect.ar import IntArray, digital_places
 from declick.detect.confidence import FEATURES, load_confidence
+from declick.detect.spans import MOST_PRIOR_OF_NETWORK
 from declick.detect.views import (
     MIDDLE,
     Float32Array,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     import onnxruntime
 
 SCHEMA: Final = "declick-weights/1"
+# Weights of a taught sound; see declick.detect.taught.
+TAUGHT: Final = "declick-taught/1"
 SHIPPED: Final = "surface-1.onnx"
 # Instants that the network looks at together: always as many, so that an answer does not depend
 # on what else there is to look at.
@@ -101,6 +104,10 @@ def load_weights(path: Path) -> Weights:
         card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ReadError(f"{path}: cannot be read with its card ({error}); export again") from None
+    if card.get("schema") == TAUGHT:
+        raise ReadError(
+            f"{path}: these weights label sounds and cannot restore; use them with 'declick detect'"
+        )
     if card.get("schema") != SCHEMA or card.get("sha256") != hashlib.sha256(model).hexdigest():
         raise ReadError(f"{path}: does not belong to the card beside it; export it again")
     options = onnxruntime.SessionOptions()
@@ -154,6 +161,7 @@ class NeuralDetector:
     """
 
     finds_whole_cores: Final = True
+    most_prior: Final = MOST_PRIOR_OF_NETWORK
 
     def __init__(self, sample_rate: float, weights: Path) -> None:
         if not hears(sample_rate):

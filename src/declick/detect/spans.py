@@ -20,6 +20,8 @@ CLEAN_HZ: Final = 0.5
 # ... plain meaning this confidence; more of them make the weaker ones likelier, up to this much.
 PLAIN: Final = 0.99
 MOST_PRIOR: Final = 3.5
+# ... or this much with the network, which tells more by itself.
+MOST_PRIOR_OF_NETWORK: Final = 1.5
 PRIOR_SLOPE: Final = 1.5
 # What coincides with a click of the other channel needs less, by so much in log odds.
 COMPANION: Final = 3.0
@@ -40,7 +42,9 @@ SCRATCH_WINDOW_MS: Final = 3.0
 SCRATCH_TURNS: Final = 2
 
 
-def threshold(sensitivity: float, *, plain_hz: float = 0.0) -> float:
+def threshold(
+    sensitivity: float, *, plain_hz: float = 0.0, most_prior: float = MOST_PRIOR
+) -> float:
     """Return the confidence that a click must have.
 
     Parameters
@@ -49,10 +53,12 @@ def threshold(sensitivity: float, *, plain_hz: float = 0.0) -> float:
         0..1; more takes more.
     plain_hz : float
         Plain clicks per second and channel of this record (`count_plain`).
+    most_prior : float
+        How much less a worn record needs at most, in log odds.
     """
     low, high = LOG_ODDS
     worn = PRIOR_SLOPE * float(np.log(max(plain_hz, 1e-9) / CLEAN_HZ))
-    prior = min(max(worn, 0.0), MOST_PRIOR)
+    prior = min(max(worn, 0.0), most_prior)
     return _odds(low + (high - low) * sensitivity - prior)
 
 
