@@ -271,7 +271,7 @@ def _sort_out(
         start, stop = max(item.start, 0), min(item.stop, frames)
         length = stop - start
         longest = LONGEST_LOSS_S if item.lost else LONGEST_OTHER_MS * 1e-3
-        if length <= 0:
+        if length <= 0 or item.side is Side.DETECTED:
             continue
         if item.side is not Side.RECORDING or length > longest * sample_rate:
             unsound[item.copy].append((start, stop, item.channel))

@@ -19,6 +19,8 @@ BoolArray = NDArray[np.bool_]
 
 # How sure the energy must be: it is in A with more than UPPER of the difference, in B below LOWER.
 UPPER, LOWER = 0.72, 0.28
+# Far beyond these the difference goes with the music: a bad match, and no damage.
+MOST_HIGH, MOST_LOW = 1.5, -0.5
 # A dropout holds less than this share of what the other copy has, in power, and so much less ...
 DROPOUT: Final = 0.1
 GONE_DB: Final = 8.0
@@ -37,11 +39,16 @@ BESIDE_MS: Final = 12.0
 
 
 class Side(StrEnum):
-    """Who is damaged: the recording, the copy, or nobody can tell."""
+    """Who is damaged: the recording, the copy, or nobody can tell.
+
+    DETECTED: by the difference nobody can tell, but a detector has found a click in the recording
+    alone.
+    """
 
     RECORDING = "recording"
     COPY = "copy"
     UNKNOWN = "unknown"
+    DETECTED = "detected"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +102,8 @@ def judge(view: View, rivals: Sequence[View], place: Run, sample_rate: float) ->
     side, is_lost = _by_energy(view, place, sample_rate)
     if side is Side.UNKNOWN and high - low > SKIP_MS * 1e-3 * sample_rate:
         side, is_lost = _by_landing(view, place, sample_rate)
+    if side is Side.UNKNOWN and view.known[0][frames].any() and not view.known[1][frames].any():
+        side = Side.DETECTED
     if usable:
         # Two copies that say the same against the recording outvote it, and the other way round.
         own = view.difference[frames]
@@ -142,10 +151,13 @@ def _by_energy(view: View, place: Run, sample_rate: float) -> tuple[Side, bool]:
     if unclear if not long else not unclear and (share > 0.5) != (slow > 0.5):
         # Where the sound was cut off hard, the cuts are clicks of the one that lost it.
         return _by_silence(pair, (low - lo, high - lo), beside, full=0 if slow > 0.5 else 1)
-    share = slow if unclear else share
-    if LOWER < share < UPPER:
+    if long:
+        share = slow if unclear else share
+        clear = not LOWER < slow < UPPER and MOST_LOW < slow < MOST_HIGH
+    else:
+        clear = True
+    if not clear or LOWER < share < UPPER or not MOST_LOW < share < MOST_HIGH:
         return Side.UNKNOWN, False
-    # The one in which the difference is, and the one that may have lost its sound.
     full, empty = (0, 1) if share > 0.5 else (1, 0)
     span = low - lo, high - lo
     levels = [_levels(sound, span, beside) for sound in (white, pair)]
