@@ -142,19 +142,19 @@ def main() -> None:
             raise SystemExit("the command failed")
         seconds = time.monotonic() - begun
         for label, weights in (("before", options.weights), ("after", tuned)):
+            by_set = {set_: judge(made, weights) for set_, made in elsewhere.items()}
             found[label] = {
                 "its records": plain(judge(held, weights)),
-                "elsewhere": plain(
-                    [item for made in elsewhere.values() for item in judge(made, weights)]
-                ),
-                "by set": {set_: plain(judge(made, weights)) for set_, made in elsewhere.items()},
+                "elsewhere": plain([item for made in by_set.values() for item in made]),
+                "by set": {set_: plain(made) for set_, made in by_set.items()},
             }
             print(label, found[label], flush=True)
         card = json.loads(tuned.with_suffix(".json").read_text())
     result = {
         "schema": "declick-tune-bench/1",
         "command": "python benchmarks/tune.py --weights WEIGHTS.onnx --clean DIR"
-        + (" --music CORPUS" if options.music else ""),
+        + (" --music CORPUS" if options.music else "")
+        + f" --elsewhere {options.elsewhere}",
         "weights": options.weights.stem,
         "corpus": bool(options.music),
         "pairs": PAIRS - HELD_OUT,

@@ -15,6 +15,7 @@ import soundfile
 
 from declick.cli import main
 from declick.clicks import FloatArray
+from declick.detect.neural import load_weights
 from declick.detect.taught import is_taught, listen, load_taught, pick_peaks
 from declick.errors import LabelError, ReadError
 from declick.read import Recording
@@ -81,6 +82,11 @@ def test_taught_weights_without_their_card_are_refused(taught: Path, tmp_path: P
     (tmp_path / "w.json").write_text(taught.with_suffix(".json").read_text())
     with pytest.raises(ReadError, match="card"):
         load_taught(tmp_path / "w.onnx")
+
+
+def test_a_taught_sound_cannot_restore(taught: Path) -> None:
+    with pytest.raises(ReadError, match="label sounds and cannot restore"):
+        load_weights(taught)
 
 
 def test_too_few_labels_are_refused(tmp_path: Path) -> None:

@@ -21,13 +21,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
+from declick.detect.neural import TAUGHT
 from declick.errors import MissingExtraError, ReadError
 from declick.read import Recording
 
 if TYPE_CHECKING:
     import onnxruntime
 
-SCHEMA: Final = "declick-taught/1"
+SCHEMA: Final = TAUGHT
 HOP_S: Final = 256 / 44100
 WINDOW_S: Final = 1024 / 44100
 BANDS: Final = 48
