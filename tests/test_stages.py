@@ -213,3 +213,21 @@ def test_restore_starts_without_what_it_seldom_needs() -> None:
     )
     slow = {"scipy.signal", "scipy.ndimage", "scipy.stats", "scipy.interpolate", "scipy.optimize"}
     assert slow.isdisjoint(loaded.stdout.split())
+
+
+def test_the_same_sound_in_both_channels_gets_the_same_repairs() -> None:
+    both = np.repeat(worn_piece()[1][:, :1], 2, axis=1)
+    clicks, repairs = run(both)
+    left, right = ([c for c in clicks if c.channel == k] for k in (0, 1))
+    assert left
+    assert [(c.start, c.stop, c.tail) for c in left] == [(c.start, c.stop, c.tail) for c in right]
+    mended = laid(both, repairs)
+    assert np.array_equal(mended[:, 0], mended[:, 1])
+
+
+def test_a_silent_channel_is_no_second_opinion() -> None:
+    alone = worn_piece()[1][:, :1]
+    clicks, _ = run(np.concatenate([np.zeros_like(alone), alone], axis=1))
+    mono, _ = run(alone)
+    assert [(c.start, c.stop) for c in clicks] == [(c.start, c.stop) for c in mono]
+    assert all(click.channel == 1 for click in clicks)

@@ -67,6 +67,8 @@ def _prepare_worker() -> None:
     """Leave Ctrl-C to the parent, BLAS to one thread, and never outlive the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threadpool_limits(limits=1, user_api="blas")
     # Taking an interpreter with so many libraries apart would keep the user waiting.
     Finalize(None, os._exit, args=(0,), exitpriority=-200)
@@ -132,11 +134,11 @@ class Workers:
         if self._pool is None:
             before = {name: os.environ.get(name) for name in _WORKER_ENVIRONMENT}
             os.environ.update(_WORKER_ENVIRONMENT)
-            # A Ctrl-C while they start must not reach them, who would print a traceback each.
+            # Neither they nor we may be stopped while they start: they would print a traceback.
             mask = getattr(signal, "pthread_sigmask", None)
             if mask:
                 resource_tracker.ensure_running()  # its start would lift the block half-way
-            blocked = mask(signal.SIG_BLOCK, {signal.SIGINT}) if mask else None
+            blocked = mask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM}) if mask else None
             try:
                 self._pool = ProcessPoolExecutor(
                     self.jobs, mp_context=get_context("spawn"), initializer=_prepare_worker

@@ -70,6 +70,11 @@ class DetectSettings(_Checked):
     )
     find_tails: bool = setting(True, "look for rings and thumps behind the clicks")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.detector == "ar" and self.weights:
+            raise SettingsError("the detector 'ar' takes no weights: leave one of the two out")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RepairSettings(_Checked):

@@ -175,17 +175,17 @@ class Alignment:
     # --- keeping it -------------------------------------------------------------------------
 
     def to_json(self) -> str:
-        """Return the map as JSON, positions to a ten-thousandth of a frame."""
+        """Return the map as JSON, to the last digit."""
         values = {
             "schema": SCHEMA,
             "sample_rate_a": self.sample_rate_a,
             "sample_rate_b": self.sample_rate_b,
             "swapped": self.swapped,
-            "frames_a": _rounded(self.frames_a, 4),
-            "frames_b": _rounded(self.frames_b, 4),
-            "confidence": _rounded(self.confidence, 3),
-            "gain": [_rounded(row, 5) for row in self.gain],
-            "residual_db": _rounded(self.residual_db, 2),
+            "frames_a": self.frames_a.tolist(),
+            "frames_b": self.frames_b.tolist(),
+            "confidence": self.confidence.tolist(),
+            "gain": [row.tolist() for row in self.gain],
+            "residual_db": self.residual_db.tolist(),
         }
         return json.dumps(values, separators=(",", ":")) + "\n"
 
@@ -219,7 +219,3 @@ class Alignment:
             raise ReadError(
                 f"{name}: is not a time map; make one with 'declick align -o'"
             ) from None
-
-
-def _rounded(values: FloatArray, digits: int) -> list[float]:
-    return [round(float(value), digits) for value in values]

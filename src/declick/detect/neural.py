@@ -99,21 +99,34 @@ def load_weights(path: Path) -> Weights:
         raise MissingExtraError(
             "the neural detector needs onnxruntime: pip install onnxruntime, or use --detector ar"
         ) from None
+    if not path.is_file():
+        raise ReadError(f"{path}: there is no such file; check the name")
+    beside = path.with_suffix(".json")
     try:
         model = path.read_bytes()
-        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        card = json.loads(beside.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ReadError(f"{beside}: is missing; weights need their card beside them") from None
     except (OSError, ValueError) as error:
-        raise ReadError(f"{path}: cannot be read with its card ({error}); export again") from None
+        raise ReadError(f"{beside}: cannot be read ({error}); export again") from None
+    if not isinstance(card, dict):
+        raise ReadError(f"{beside}: is no card of weights; export again")
     if card.get("schema") == TAUGHT:
         raise ReadError(
             f"{path}: these weights label sounds and cannot restore; use them with 'declick detect'"
         )
     if card.get("schema") != SCHEMA or card.get("sha256") != hashlib.sha256(model).hexdigest():
         raise ReadError(f"{path}: does not belong to the card beside it; export it again")
+    scale = card.get("slope"), card.get("offset")
+    if not all(isinstance(value, int | float) and np.isfinite(value) for value in scale):
+        raise ReadError(f"{beside}: has no slope and offset; export again")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a dozen kinds and no base for them
+        raise ReadError(f"{path}: is no network that runs ({error}); export again") from None
     return Weights(session, float(card["slope"]), float(card["offset"]), card)
 
 
@@ -194,12 +207,23 @@ class NeuralDetector:
         probability = np.zeros(samples.shape, dtype=np.float32)
         for first in range(0, samples.shape[1], 2):
             pair = samples[:, first : first + 2]
-            if np.any(pair[context:-context] != pair[context]):
-                native = ViewGeometry(self.geometry.sample_rate / self.factor)
-                sight = see(_decimated(pair, self.factor), native)
-                found = self.look(sight, _inside(sight))
-                probability[:, first : first + 2] = _paint(pair, found, self.geometry)
+            told = probability[:, first : first + 2]
+            live = [k for k in range(pair.shape[1]) if np.any(pair[:, k])]
+            if len(live) == 2 and not np.array_equal(pair[:, 0], pair[:, 1]):
+                told[:] = self._hear(pair)
+            elif live:
+                # What is not there, or there twice, is no second opinion.
+                told[:, live] = self._hear(pair[:, live[:1]])
         return probability[context:-context]
+
+    def _hear(self, pair: FloatArray) -> NDArray[np.float32]:
+        """Return the probability of damage in one or two channels of a tile with its context."""
+        context = self.geometry.context
+        if not np.any(pair[context:-context] != pair[context]):
+            return np.zeros(pair.shape, dtype=np.float32)
+        native = ViewGeometry(self.geometry.sample_rate / self.factor)
+        sight = see(_decimated(pair, self.factor), native)
+        return _paint(pair, self.look(sight, _inside(sight)), self.geometry)
 
     def look(self, sight: Sight, frames: IntArray) -> Findings:
         """Return what the network says of those of some instants that may be damage."""
