@@ -29,9 +29,15 @@ DIP_DB: Final = 6.0
 PLAIN_DIP_DB: Final = 10.0
 # So much of the difference must be outside of what a detector has found.
 UNEXPLAINED: Final = 0.25
+# Where clicks of the copy take no more of a place than this, they are left out of its judgement.
+MOST_KNOWN: Final = 0.6
 # What differs for this long may be a needle's skip; where it jumps and lands there are clicks.
 SKIP_MS: Final = 50.0
 LANDING_MS: Final = 8.0
+# ... unless so much of it, in stretches of this length, is as alike as this: it is music of both.
+MOST_ALIKE: Final = 0.15
+ALIKE_MS: Final = 10.0
+ALIKE: Final = 0.9
 # From this length on the level of the sound itself tells, where no detector has found a click.
 LONG_MS: Final = 3.0
 # Surroundings of a place, for its level.
@@ -137,6 +143,7 @@ def _by_energy(view: View, place: Run, sample_rate: float) -> tuple[Side, bool]:
     correlation = sum(autocorrelation(row * taper, order) for row in around)
     filter_ = prediction_filter(np.asarray(correlation))[0]
     white = np.stack([np.convolve(row, filter_)[: hi - lo] for row in pair])
+    _without_known(pair, white, view.known[1][lo:hi], (low - lo, high - lo), order)
     inside = slice(low - lo, min(high + order // 2, hi) - lo)
     difference = white[0, inside] - white[1, inside]
     energy = float(np.dot(difference, difference))
@@ -174,6 +181,20 @@ def _by_energy(view: View, place: Run, sample_rate: float) -> tuple[Side, bool]:
     return (Side.RECORDING, Side.COPY)[damaged], lost
 
 
+def _without_known(
+    pair: FloatArray, white: FloatArray, known: BoolArray, place: Run, order: int
+) -> None:
+    """Make both alike where the copy has a click of its own, if that is not most of a place."""
+    low, high = place
+    own = known[low:high]
+    if not own.any() or own.mean() > MOST_KNOWN:
+        return
+    for sounds, reach in ((pair, 0), (white, order)):
+        wide = np.convolve(own, np.ones(reach + 1), "full")[: own.size] > 0
+        sounds[0, low:high][wide] = 0.0
+        sounds[1, low:high][wide] = 0.0
+
+
 def _sharpness_db(white: FloatArray, pair: FloatArray, span: Run, beside: int) -> float:
     """Return how much less predictable a difference is than the copy beside it."""
     low, high = span
@@ -195,8 +216,23 @@ def _by_silence(pair: FloatArray, span: Run, beside: int, *, full: int) -> tuple
     return (Side.RECORDING, Side.COPY)[1 - full], True
 
 
+def _share_alike(view: View, place: Run, cell: int) -> float:
+    """Return the share of a place, cell by cell, where both have the same music all the same."""
+    low, high = place
+    count = (high - low) // cell
+    first, second = (
+        sound[low : low + count * cell].reshape(count, cell)
+        for sound in (view.target, view.guide.samples)
+    )
+    product = np.sum(first * second, axis=1)
+    powers = np.sum(first**2, axis=1) * np.sum(second**2, axis=1)
+    return float(np.mean(product > ALIKE * np.sqrt(powers)))
+
+
 def _by_landing(view: View, place: Run, sample_rate: float) -> tuple[Side, bool]:
     """Ask which of two is damaged at the ends of a place: a needle that jumps, or lands, clicks."""
+    if _share_alike(view, place, round(ALIKE_MS * 1e-3 * sample_rate)) > MOST_ALIKE:
+        return Side.UNKNOWN, False
     near = round(LANDING_MS * 1e-3 * sample_rate)
     ends = [slice(max(end - near, 0), end + near) for end in place]
     clicks = [any(known[end].any() for end in ends) for known in view.known]
