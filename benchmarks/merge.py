@@ -104,6 +104,7 @@ def gains(before: FloatArray, after: FloatArray, clean: FloatArray, spans: Spans
     return {
         "gain_db": round(10 * float(np.log10(bad / max(left, 1e-20))), 2),
         "median_event_db": round(float(np.median(events)), 2) if events else None,
+        "mended": int(np.sum(np.array(events) > 10.0)),
         "worse": int(np.sum(np.array(events) < -1.0)),
         "events": len(events),
         "off_target_db": round(10 * float(np.log10(off + 1e-12)), 1),
@@ -189,7 +190,7 @@ def main() -> None:
             result[f"{damage}_{name}"] = {
                 key: round(float(np.median([r[key] for r in own if r[key] is not None])), 2)
                 for key in ("gain_db", "median_event_db", "off_target_db")
-            } | {"worse": sum(row["worse"] for row in own), "events": sum(r["events"] for r in own)}
+            } | {key: sum(row[key] for row in own) for key in ("mended", "worse", "events")}
             print(damage, name, result[f"{damage}_{name}"])
     if not chosen.no_refusals:
         result["refusals"] = count_false_merges(paths, chosen.seconds)
