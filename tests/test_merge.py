@@ -51,7 +51,8 @@ def copy_of(turntable: Turntable = TURNTABLE, seed: int = 2, clicks_hz: float = 
     clean = synthesize_piece(SECONDS, sample_rate=RATE)
     sound = second_copy(clean, RATE, turntable, (SECONDS + 0.6) / turntable.speed)
     sound = 0.7 * sound + noise(seed, sound)
-    settings = WearSettings(rates_hz={Family.TICK: clicks_hz, Family.POP: 0.25 * clicks_hz}, bed=False)
+    rates = {Family.TICK: clicks_hz, Family.POP: 0.25 * clicks_hz}
+    settings = WearSettings(rates_hz=rates, bed=False)
     rng = np.random.default_rng(seed)
     return wear(sound, RATE, draw_wear(rng, len(sound) / RATE, settings)).worn
 

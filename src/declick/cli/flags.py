@@ -44,7 +44,7 @@ def add_settings(parser: argparse.ArgumentParser, *groups: str) -> None:
                 type=type(item.default),
                 choices=item.metadata["choices"],
                 metavar=None if item.metadata["choices"] else item.name.split("_")[-1].upper(),
-                help=f"{text} ({reach}default: {item.default})",
+                help=f"{text} ({reach}default: {item.default if item.default != '' else 'none'})",
                 **common,
             )
     parser.add_argument(

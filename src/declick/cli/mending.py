@@ -11,6 +11,7 @@ from typing import Any
 
 from declick.cli.console import progress_bar
 from declick.cli.flags import settings_of
+from declick.cli.lines import say
 from declick.cli.names import choose_output, choose_report
 from declick.cli.opening import open_source, open_target
 from declick.cli.results import show_result
@@ -22,6 +23,7 @@ from declick.labels import read_labels
 from declick.pipeline import check_outputs, mend
 from declick.read import Recording
 from declick.repair.draw import find_drawn
+from declick.repair.transfer import OTHER_WALL, SECOND_COPY
 from declick.report import UNDONE, Report, read_report
 
 # Fewer clicks are mended before other processes are up.
@@ -105,6 +107,13 @@ def _marked(recording: Recording, drawn: Recording | None, options: argparse.Nam
                 "give the report of this one"
             )
         clicks = sorted(entry.click for entry in report.entries if entry.method != UNDONE)
+        borrowed = sum(entry.method in (SECOND_COPY, OTHER_WALL) for entry in report.entries)
+        if borrowed:
+            say(
+                f"declick: {options.like}: {borrowed} of its clicks were mended from another copy "
+                "or groove wall; here they are mended alone. To repeat the run, restore again",
+                quiet=options.quiet,
+            )
         chain = _chain_of(report, str(options.like))
         return _Marked(clicks=clicks, chain=chain, settings=report.settings)
     assert drawn is not None

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from declick.align import Alignment, align, resample_along
 from declick.clicks import Click, FloatArray, disjoint_clicks
-from declick.copies.compare import Difference, Side, compare, tile_context
+from declick.copies.compare import Difference, compare, tile_context
 from declick.copies.guide import follow
+from declick.copies.judge import Side
 from declick.damage.dataset import METADATA, Pair, write_flac, write_metadata
 from declick.detect.ar import Geometry
 from declick.errors import ReadError, WriteError
