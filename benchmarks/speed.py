@@ -126,11 +126,12 @@ def long_side(path: Path, minutes: float) -> None:
             file.write(wear(noisy, rate, draw_wear(rng, seconds, ticks)).worn)
 
 
-def save(path: Path, rounds: int, rows: dict[str, Any]) -> None:
+def save(path: Path, rounds: int, only: str | None, rows: dict[str, Any]) -> None:
     """Write what was measured so far."""
+    chosen = f' --only "{only}"' if only else ""
     results = {
         "schema": "declick-speed/1",
-        "command": f"python benchmarks/speed.py --clean DIR --rounds {rounds}",
+        "command": f"python benchmarks/speed.py --clean DIR --rounds {rounds}{chosen}",
         "declick": __version__,
         "cores": available_cores(),
         "rows": rows,
@@ -144,6 +145,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--long-minutes", type=float, default=120.0, help="0 leaves it out")
+    parser.add_argument("--only", choices=list(WEAR), help="one of the two sides")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parents[1] / "results/speed.json"
     )
@@ -155,13 +157,15 @@ def main() -> None:
         clean = clean_side(arguments.clean, frames)
         rng = np.random.default_rng(0)
         for label, rates in WEAR.items():
+            if arguments.only not in (None, label):
+                continue
             side = folder / "side.wav"
             drawn = draw_wear(rng, frames / RATE, WearSettings(rates_hz=rates))
             worn = wear(clean, RATE, drawn).worn
             soundfile.write(side, worn, RATE, subtype="PCM_16")
             rows[label] = measure(side, folder, arguments.rounds, frames / RATE)
             print(label, rows[label], flush=True)
-            save(arguments.out, arguments.rounds, rows)
+            save(arguments.out, arguments.rounds, arguments.only, rows)
         del clean, worn
         if arguments.long_minutes:
             side = folder / "long.rf64"
@@ -172,7 +176,7 @@ def main() -> None:
             label = f"{arguments.long_minutes:g} minutes of 24 bit, 192 kHz"
             rows[label] = {"seconds": round(elapsed, 1), "memory_mb": round(peak)}
             print(label, rows[label], flush=True)
-            save(arguments.out, arguments.rounds, rows)
+            save(arguments.out, arguments.rounds, arguments.only, rows)
 
 
 if __name__ == "__main__":
