@@ -67,8 +67,6 @@ def _prepare_worker() -> None:
     """Leave Ctrl-C to the parent, BLAS to one thread, and never outlive the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threadpool_limits(limits=1, user_api="blas")
     # Taking an interpreter with so many libraries apart would keep the user waiting.
     Finalize(None, os._exit, args=(0,), exitpriority=-200)
@@ -80,6 +78,24 @@ def _follow_parent() -> None:
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put off what would stop us until workers have all that they are started with."""
+    caught: list[int] = []
+    previous: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for one in (signal.SIGINT, signal.SIGTERM):
+            if callable(signal.getsignal(one)):
+                previous[one] = signal.signal(one, lambda number, _: caught.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if caught:
+            signal.raise_signal(caught[0])
 
 
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
@@ -134,17 +150,18 @@ class Workers:
         if self._pool is None:
             before = {name: os.environ.get(name) for name in _WORKER_ENVIRONMENT}
             os.environ.update(_WORKER_ENVIRONMENT)
-            # Neither they nor we may be stopped while they start: they would print a traceback.
+            # A Ctrl-C while they start must not reach them, who would print a traceback each.
             mask = getattr(signal, "pthread_sigmask", None)
             if mask:
                 resource_tracker.ensure_running()  # its start would lift the block half-way
-            blocked = mask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM}) if mask else None
+            blocked = mask(signal.SIG_BLOCK, {signal.SIGINT}) if mask else None
             try:
-                self._pool = ProcessPoolExecutor(
-                    self.jobs, mp_context=get_context("spawn"), initializer=_prepare_worker
-                )
-                for _ in range(self.jobs):
-                    self._pool.submit(int)
+                with _undisturbed():
+                    self._pool = ProcessPoolExecutor(
+                        self.jobs, mp_context=get_context("spawn"), initializer=_prepare_worker
+                    )
+                    for _ in range(self.jobs):
+                        self._pool.submit(int)
             finally:
                 if mask:
                     mask(signal.SIG_SETMASK, blocked)
