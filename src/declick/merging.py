@@ -23,10 +23,10 @@ from declick.excerpt import Excerpt
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.choose import repair_passage
-from declick.repair.passage import Passage, plan_passages
+from declick.repair.passage import plan_passages
 from declick.repair.transfer import Transfer, patches
 from declick.settings import DetectSettings, RepairSettings
-from declick.stages import Progress, detect, ignore_progress
+from declick.stages import Progress, counted, detect, ignore_progress, passage_of
 from declick.stretches import Stretch, stretches_of_plans
 
 # Hops of a tile that is compared at once, at 44.1 kHz.
@@ -176,12 +176,7 @@ def repair_beside(
                 lost=spans_within(own, low, high),
             )
 
-    done = 0
-    for repairs in workers.map(_mend_beside, tasks()):
-        yield from repairs
-        done += len(repairs)
-        progress("repair", done / len(clicks))
-    progress("repair", 1.0)
+    yield from counted(workers.map(_mend_beside, tasks()), len(clicks), progress)
 
 
 # --- comparing -----------------------------------------------------------------------------------
@@ -346,18 +341,12 @@ class _Beside:
 def _mend_beside(task: _Beside) -> list[Repair]:
     """Mend the plans of a stretch (in a worker)."""
     stretch = task.stretch
-    sound = stretch.sound
     transfers = [_transfer(task, part) for part in task.parts]
     repairs: list[Repair] = []
     for plan in stretch.plans:
         here = slice(plan.start - stretch.start, plan.stop - stretch.start)
-        passage = Passage(
-            start=plan.start,
-            sample_rate=stretch.sample_rate,
-            samples=sound[here],
-            valid=(0, stretch.frames),
-            clicks=tuple(c for c in stretch.clicks if c.tail > plan.start and c.start < plan.stop),
-            own=plan.own,
+        passage = replace(
+            passage_of(stretch, plan),
             transfers=tuple(
                 replace(
                     transfer,

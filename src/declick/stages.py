@@ -32,7 +32,7 @@ from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.choose import repair_passage
 from declick.repair.cores import find_companions, settle_cores
-from declick.repair.passage import Passage, plan_passages
+from declick.repair.passage import Passage, PassagePlan, plan_passages
 from declick.rotation import Rotation, find_rotation
 from declick.settings import DetectSettings, RepairSettings
 from declick.stretches import Stretch, stretches_of_clicks, stretches_of_plans
@@ -184,11 +184,16 @@ def repair(
     workers = workers or Workers(1)
     plans = plan_passages(clicks, sample_rate=recording.sample_rate, settings=settings)
     stretches = stretches_of_plans(recording, plans, clicks, settings=settings, chain=chain)
+    yield from counted(workers.map(_repair_stretch, stretches), len(clicks), progress)
+
+
+def counted(mended: Iterable[list[Repair]], count: int, progress: Progress) -> Iterator[Repair]:
+    """Yield repairs, and tell what share of `count` is done."""
     done = 0
-    for repairs in workers.map(_repair_stretch, stretches):
+    for repairs in mended:
         yield from repairs
         done += len(repairs)
-        progress("repair", done / len(clicks))
+        progress("repair", done / count)
     progress("repair", 1.0)
 
 
@@ -353,21 +358,24 @@ def _find_stretch_tails(stretch: Stretch) -> list[Click]:
     return sorted(found)
 
 
+def passage_of(stretch: Stretch, plan: PassagePlan) -> Passage:
+    """Return the passage that a plan of a stretch speaks of."""
+    return Passage(
+        start=plan.start,
+        sample_rate=stretch.sample_rate,
+        samples=stretch.sound[plan.start - stretch.start : plan.stop - stretch.start],
+        valid=(0, stretch.frames),
+        clicks=tuple(
+            click for click in stretch.clicks if click.tail > plan.start and click.start < plan.stop
+        ),
+        own=plan.own,
+    )
+
+
 def _repair_stretch(stretch: Stretch) -> list[Repair]:
     """Mend the plans of a stretch (in a worker)."""
     repairs: list[Repair] = []
     for plan in stretch.plans:
-        passage = Passage(
-            start=plan.start,
-            sample_rate=stretch.sample_rate,
-            samples=stretch.sound[plan.start - stretch.start : plan.stop - stretch.start],
-            valid=(0, stretch.frames),
-            clicks=tuple(
-                click
-                for click in stretch.clicks
-                if click.tail > plan.start and click.start < plan.stop
-            ),
-            own=plan.own,
-        )
+        passage = passage_of(stretch, plan)
         repairs += repair_passage(passage, settings=stretch.settings, chain=stretch.chain)
     return repairs

@@ -94,7 +94,7 @@ def load_weights(path: Path) -> Weights:
         If onnxruntime is not installed.
     """
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
     except ImportError:
         raise MissingExtraError(
             "the neural detector needs onnxruntime: pip install onnxruntime, or use --detector ar"
@@ -120,14 +120,21 @@ def load_weights(path: Path) -> Weights:
     scale = card.get("slope"), card.get("offset")
     if not all(isinstance(value, int | float) and np.isfinite(value) for value in scale):
         raise ReadError(f"{beside}: has no slope and offset; export again")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = start_session(model)
     except Exception as error:  # onnxruntime has a dozen kinds and no base for them
         raise ReadError(f"{path}: is no network that runs ({error}); export again") from None
     return Weights(session, float(card["slope"]), float(card["offset"]), card)
+
+
+def start_session(model: bytes) -> onnxruntime.InferenceSession:
+    """Return a network that runs on one thread, since workers share the cores."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 @dataclass(frozen=True, eq=False)

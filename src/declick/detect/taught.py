@@ -21,7 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
-from declick.detect.neural import TAUGHT
+from declick.detect.neural import TAUGHT, start_session
 from declick.errors import MissingExtraError, ReadError
 from declick.read import Recording
 
@@ -113,7 +113,7 @@ def load_taught(path: Path) -> TaughtWeights:
         If onnxruntime is not installed.
     """
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
     except ImportError:
         raise MissingExtraError("taught sounds need onnxruntime: pip install onnxruntime") from None
     try:
@@ -125,11 +125,7 @@ def load_taught(path: Path) -> TaughtWeights:
         apart_s = float(card["apart_s"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ReadError(f"{path}: cannot be read with its card ({error}); teach it again") from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return TaughtWeights(session, kinds, apart_s)
+    return TaughtWeights(start_session(model), kinds, apart_s)
 
 
 # --- what it hears -------------------------------------------------------------------------------
