@@ -82,9 +82,45 @@ class _Tile:
     least: float
     settings: DetectSettings
 
+    known: Plateaus | None = None
+
     def probability(self) -> NDArray[np.float32]:
         """Return the probability of damage, shape (frames, channels) of the tile's core."""
+        if self.known is not None:
+            return self.known.spread()
         return make_detector(self.settings, self.sample_rate)(self.samples.read())
+
+
+@dataclass(frozen=True, eq=False)
+class Plateaus:
+    """A tile's probability, of which most is zero and the rest the same over whole cores.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Frames and channels.
+    edges : ndarray of int, shape (n,)
+        Where a value begins, counted channel after channel.
+    values : ndarray of float32, shape (n,)
+    """
+
+    shape: tuple[int, int]
+    edges: NDArray[np.intp]
+    values: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, probability: NDArray[np.float32]) -> Plateaus:
+        """Return what `spread` makes the same probability of."""
+        frames, channels = probability.shape
+        row = probability.T.ravel()
+        edges = np.flatnonzero(np.diff(row, prepend=np.nan))
+        return cls((frames, channels), edges, row[edges])
+
+    def spread(self) -> NDArray[np.float32]:
+        """Return the probability, shape (frames, channels)."""
+        frames, channels = self.shape
+        lengths = np.diff(self.edges, append=frames * channels)
+        return np.repeat(self.values, lengths).reshape(channels, frames).T
 
 
 def make_detector(settings: DetectSettings, sample_rate: float) -> ArDetector | NeuralDetector:
@@ -210,7 +246,7 @@ def _spans(
     size = geometry.tile + 2 * geometry.context
     samples_at = _sample_places(recording.frames, geometry.tile)
 
-    def tile(start: int, least: float) -> _Tile:
+    def tile(start: int, least: float, known: Plateaus | None = None) -> _Tile:
         low = start - geometry.context
         return _Tile(
             start=start,
@@ -218,10 +254,12 @@ def _spans(
             sample_rate=recording.sample_rate,
             least=least,
             settings=settings,
+            known=known,
         )
 
-    probes = (tile(start, 1.0) for start in samples_at)
-    plain = sum(workers.map(_count_plain, probes))
+    probes = workers.map(_probe_tile, (tile(start, 1.0) for start in samples_at))
+    probed = dict(zip(samples_at, probes, strict=True))
+    plain = sum(count for count, _ in probed.values())
     heard = sum(min(geometry.tile, recording.frames - start) for start in samples_at)
     heard_s = heard * recording.channels / recording.sample_rate
     least = threshold(
@@ -230,7 +268,8 @@ def _spans(
 
     def tiles() -> Iterator[_Tile]:
         for start in range(0, recording.frames, geometry.tile):
-            yield tile(start, least)
+            known = probed.get(start)
+            yield tile(start, least, known and known[1])
             progress("detect", min(1.0, (start + geometry.tile) / recording.frames))
 
     return workers.map(_detect_tile, tiles())
@@ -259,9 +298,10 @@ def _sample_places(frames: int, tile: int) -> list[int]:
     return [tile * (index * tiles // count) for index in range(count)]
 
 
-def _count_plain(tile: _Tile) -> int:
-    """Return how many plain clicks a tile holds (in a worker)."""
-    return count_plain(tile.probability())
+def _probe_tile(tile: _Tile) -> tuple[int, Plateaus]:
+    """Return how many plain clicks a tile holds, and its probability for later (in a worker)."""
+    probability = tile.probability()
+    return count_plain(probability), Plateaus.of(probability)
 
 
 def _detect_tile(tile: _Tile) -> tuple[list[Span], list[Span]]:

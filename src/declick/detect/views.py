@@ -155,12 +155,13 @@ def _slower(samples: FloatArray) -> FloatArray:
 def _coarse(samples: FloatArray, around: Surroundings) -> Float32Array:
     """Return energies of bands and peaks of the prediction error, in units of 20 dB."""
     hop = COARSE_HOP
-    padded = np.pad(samples, ((hop // 2, hop + hop // 2), (0, 0))).astype(np.float32)
-    windows = sliding_window_view(padded, 2 * hop, axis=0)[::hop][: len(samples) // hop]
+    padded = np.zeros((samples.shape[1], len(samples) + 2 * hop), dtype=np.float32)
+    padded[:, hop // 2 : hop // 2 + len(samples)] = samples.T
+    windows = sliding_window_view(padded, 2 * hop, axis=1)[:, ::hop][:, : len(samples) // hop]
     taper = np.hanning(2 * hop + 1)[:-1].astype(np.float32)
     spectrum = scipy.fft.rfft(windows * taper, axis=-1)
     power = np.square(spectrum.real) + np.square(spectrum.imag)
-    bands = np.add.reduceat(power.sum(axis=1), BAND_EDGES[:-1], axis=-1).T
+    bands = np.add.reduceat(power.sum(axis=0), BAND_EDGES[:-1], axis=-1).T
     rows = [0.5 * np.log10(bands / hop + 1e-9)]
     peak = around.peak.reshape(len(around.peak), -1, hop // 32).max(axis=-1)
     rows.append(np.log10(peak + FLOOR))

@@ -65,27 +65,35 @@ def whiten(
     -------
     forward, backward : ndarray of float32, shape (signals, frames)
     """
-    count, frames = signals.shape
-    hops = frames // hop
-    padded = np.pad(signals, ((0, 0), (hop, hop)))
-    windows = sliding_window_view(padded, 2 * hop, axis=1)[:, hop // 2 :: hop][:, :hops]
-    spectrum = scipy.fft.rfft(windows.astype(np.float32), axis=-1)
+    forward, backward = (np.empty(signals.shape, dtype=np.float32) for _ in range(2))
+    for number, signal in enumerate(signals):  # one by one they fit into the processor's cache
+        forward[number], backward[number] = _whiten_one(signal, order, hop, floor)
+    return forward, backward
+
+
+def _whiten_one(
+    signal: FloatArray, order: int, hop: int, floor: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Whiten one signal, shape (frames,)."""
+    size = 2 * hop
+    padded = np.zeros(signal.size + size, dtype=np.float32)
+    padded[hop:-hop] = signal
+    windows = sliding_window_view(padded, size)[hop // 2 : -hop // 2 : hop]
+    spectrum = scipy.fft.rfft(windows, axis=-1)
     # A Hann taper is three neighbouring bins: no second transform is needed for it.
     tapered = 0.5 * spectrum
-    tapered[..., 1:-1] -= 0.25 * (spectrum[..., :-2] + spectrum[..., 2:])
-    tapered[..., 0] -= 0.5 * spectrum[..., 1].real
-    tapered[..., -1] -= 0.5 * spectrum[..., -2].real
-    power = np.square(tapered.real, dtype=np.float64) + np.square(tapered.imag, dtype=np.float64)
+    tapered[:, 1:-1] -= 0.25 * (spectrum[:, :-2] + spectrum[:, 2:])
+    tapered[:, 0] -= 0.5 * spectrum[:, 1].real
+    tapered[:, -1] -= 0.5 * spectrum[:, -2].real
+    power = np.square(tapered.real, dtype=np.float64)
+    power += np.square(tapered.imag, dtype=np.float64)
     # The first lags alone: cheaper than a whole inverse transform.
-    correlation = power.reshape(count * hops, -1) @ _first_lags(2 * hop, order + 1)
+    correlation = power @ _first_lags(size, order + 1)
     correlation[:, 0] = correlation[:, 0] * (1.0 + 1e-9) + floor**2
-    predictor = levinson(correlation)
-    response = scipy.fft.rfft(predictor.astype(np.float32), 2 * hop, axis=-1)
-    response = response.reshape(count, hops, -1)
+    response = scipy.fft.rfft(levinson(correlation).astype(np.float32), size, axis=-1)
     inner = slice(hop // 2, hop // 2 + hop)
-    forward = scipy.fft.irfft(spectrum * response, axis=-1)[..., inner]
-    backward = scipy.fft.irfft(spectrum * response.conj(), axis=-1)[..., inner]
-    return (
-        forward.astype(np.float32, copy=False).reshape(count, frames),
-        backward.astype(np.float32, copy=False).reshape(count, frames),
-    )
+    forward = scipy.fft.irfft(spectrum * response, axis=-1)[:, inner].ravel()
+    np.conj(response, out=response)
+    response *= spectrum
+    backward = scipy.fft.irfft(response, axis=-1, overwrite_x=True)[:, inner].ravel()
+    return forward, backward

@@ -241,6 +241,7 @@ def fit_tail_thump(
     foul[begin:over] = True
     seconds = (places[begin:end] - stop) / sample_rate
     music = low.copy()
+    audible = THUMP_LEAST * float(sound[stop:tail] @ sound[stop:tail]) / factor
     best: FittedThump | None = None
     weight: FloatArray | None = None
     for index in range(passes):
@@ -248,7 +249,8 @@ def fit_tail_thump(
         lost = touched[begin:end]
         fit = WhitenedFit(error_filter, low[:begin], low[begin:end], lost, weight)
         enough = THUMP_EVIDENCE if index + 1 == passes else 0.3 * THUMP_EVIDENCE
-        best = fit_thump(fit, seconds, best.swing if best is not None else None, least=enough)
+        guess = best.swing if best is not None else None
+        best = fit_thump(fit, seconds, guess, least=enough, least_energy=audible)
         if best is None or best.evidence < enough or best.swing.decay_s > LONGEST_THUMP_S:
             return None
         cleaned = low[begin:end] - best.samples(seconds)

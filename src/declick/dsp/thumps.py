@@ -136,8 +136,10 @@ def _grid_columns(seconds: FloatArray) -> FloatArray:
     return np.asarray(columns.reshape(-1, 2, time.size))
 
 
-# Refining seldom more than doubles what the best start explains.
+# Refining seldom more than doubles what the best start explains ...
 _HOPELESS = 0.35
+# ... or trebles the energy of its samples.
+_QUIET = 0.3
 
 
 @lru_cache(maxsize=16)
@@ -154,7 +156,12 @@ def low_pass(sample_rate: float) -> tuple[int, FloatArray]:
 
 
 def fit_thump(
-    fit: WhitenedFit, seconds: FloatArray, guess: Swing | None = None, *, least: float = 0.0
+    fit: WhitenedFit,
+    seconds: FloatArray,
+    guess: Swing | None = None,
+    *,
+    least: float = 0.0,
+    least_energy: float = 0.0,
 ) -> FittedThump | None:
     """Fit a thump to a stretch of sound at the low rate.
 
@@ -167,6 +174,8 @@ def fit_thump(
         Where to start; searched for otherwise.
     least : float
         Evidence that is asked for: where the best start is far from it, nothing is refined.
+    least_energy : float
+        Likewise the energy of the thump's samples.
 
     Returns
     -------
@@ -174,15 +183,16 @@ def fit_thump(
     """
     starts = _grid() if guess is None else guess.as_vector()[None, :]
     columns = swing_columns(starts, seconds) if guess is not None else _grid_columns(seconds)
-    energies = fit.energies(fit.whiten(columns))
+    energies, pairs = fit.energies(fit.whiten(columns))
     best = float(energies.max())
     variance = max(fit.sound_energy - best, 0.0) / max(fit.frames - fit.lost.size, 1)
     if best < _HOPELESS * least * variance:
         return None
-    tried = [
-        _refine(fit, seconds, starts[index], _FEW_STEPS)
-        for index in np.argsort(-energies)[: _STARTS if guess is None else 1]
-    ]
+    chosen = np.argsort(-energies)[: _STARTS if guess is None else 1]
+    waves = np.einsum("ij,ijk->ik", pairs[chosen], columns[chosen])
+    if np.square(waves).sum(axis=1).max() < _QUIET * least_energy:
+        return None
+    tried = [_refine(fit, seconds, starts[index], _FEW_STEPS) for index in chosen]
     vector, energy = max(tried, key=lambda item: item[1])
     vector, energy = _refine(fit, seconds, vector, _STEPS)
     return _bend(fit, seconds, vector, energy) if energy > 0.0 else None

@@ -224,8 +224,8 @@ class WhitenedFit:
             right = right - self._touch @ solved
         return gram, right
 
-    def energies(self, white: FloatArray) -> FloatArray:
-        """Return the energy that each group of whitened rows explains by itself.
+    def energies(self, white: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the energy that each group of whitened rows explains by itself, and how.
 
         Parameters
         ----------
@@ -233,7 +233,8 @@ class WhitenedFit:
 
         Returns
         -------
-        ndarray, shape (groups,)
+        energies : ndarray, shape (groups,)
+        coefficients : ndarray, shape (groups, rows)
         """
         gram = white @ white.transpose(0, 2, 1)
         right = white @ self.error
@@ -247,7 +248,7 @@ class WhitenedFit:
         ridge = 1e-12 * np.trace(gram, axis1=1, axis2=2) / white.shape[1] + 1e-300
         gram = gram + ridge[:, None, None] * np.eye(white.shape[1])
         coefficients = np.linalg.solve(gram, right[:, :, None])[:, :, 0]
-        return np.asarray(np.sum(right * coefficients, axis=1))
+        return np.sum(right * coefficients, axis=1), coefficients
 
     def _see(self, white: FloatArray) -> FloatArray:
         """Return the products of whitened rows with the whitened lost samples."""
