@@ -91,6 +91,16 @@ def test_delay_is_found_to_hundredths_of_a_sample() -> None:
     assert 10 * np.log10(left) < -40
 
 
+def test_the_map_reaches_both_ends() -> None:
+    turntable = Turntable(speed=1.02, start_s=-0.8, wow=0.004, wow_phase=1.0)
+    copy = second_copy(song(1), RATE, turntable, 16.0)
+    found = align(recording(worn(song(1), 1)), recording(worn(0.7 * copy, 2)))
+    frames = np.concatenate([np.arange(0.0, 0.5, 0.01), np.arange(13.0, 13.6, 0.01)]) * RATE
+    off = found.where(frames) - turntable.where(frames / RATE) * RATE
+    assert found.holds(0, round(13.6 * RATE))
+    assert np.abs(off).max() < 0.5
+
+
 @pytest.mark.parametrize(
     ("speed", "start_s", "rate_b"),
     [(1.35, -2.0, RATE), (0.427, 4.0, RATE), (1.07, 3.0, 44_100), (0.94, 6.1, 22_050)],

@@ -93,9 +93,11 @@ class Walker:
         for direction in (-1.0, 1.0):
             time_a, time_b, slope = match.time_a, match.time_b, self.ratio
             done = []
-            while 0.0 <= time_a + direction * STEP_S <= self.a.duration_s:
-                time_a += direction * STEP_S
-                time_b += direction * STEP_S * slope
+            end = 0.0 if direction < 0 else self.a.duration_s
+            # The last step is a shorter one: beyond it nothing is known of where B is.
+            while (step := min(STEP_S, direction * (end - time_a))) > 0.0:
+                time_a = end if step < STEP_S else time_a + direction * step
+                time_b += direction * step * slope
                 shift, score = self.compare(time_a, time_b, self.ratio)
                 if score > _SURE:
                     time_b += 0.6 * shift

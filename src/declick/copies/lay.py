@@ -30,8 +30,8 @@ Span = tuple[int, int, int]
 _BLOCK: Final = 1 << 17
 # Between two stretches of one map that are nearer, it holds too: a second was lost.
 BRIDGE_S: Final = 3.0
-# From so near to an end of the recording it goes on to it.
-EDGE_S: Final = 1.0
+# From so near to an end of the recording it goes on to it: anchors are 20 ms apart.
+EDGE_S: Final = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
