@@ -15,6 +15,7 @@ from declick.align.simulate import Turntable, second_copy
 from declick.clicks import FloatArray, Kind
 from declick.copies.facts import check_fit, describe_copy, notices_of
 from declick.copies.lay import Copy, lay_along
+from declick.copies.losses import split_losses
 from declick.copies.walls import find_walls
 from declick.damage.apply import wear
 from declick.damage.draw import Family, WearSettings, draw_wear
@@ -115,6 +116,40 @@ def test_dropouts_come_back_and_the_rest_stays_bit_for_bit() -> None:
         touched[click.start : click.tail, click.channel] = True
     np.testing.assert_array_equal(after[~touched], sound[~touched])
     assert touched.mean() < 0.03
+
+
+def test_short_losses_that_fade_come_back() -> None:
+    """A hole of 2 ms with soft edges is mostly edge: its difference alone looks like B's click."""
+    sound, spans = music().copy(), []
+    length, fade = 88, 22
+    hole = np.zeros(length)
+    hole[:fade] = 0.5 + 0.5 * np.cos(np.pi * np.arange(fade) / fade)
+    hole[-fade:] = hole[:fade][::-1]
+    for start in range(RATE // 2, len(sound) - RATE // 2, RATE // 4):
+        sound[start : start + length] *= hole[:, np.newaxis]
+        spans.append((start, start + length))
+    after = samples_of(merged(sound))
+    gains = [gain_db(sound, after, [span]) for span in spans]
+    assert sum(gain > 10.0 for gain in gains) >= 0.8 * len(gains)
+
+
+def test_a_loss_is_told_from_a_click_of_the_other_copy() -> None:
+    sound = music()[:, 0]
+    place = (2 * RATE, 2 * RATE + 400)
+    other = sound + noise(8, sound)
+    nothing = np.zeros(sound.size, dtype=bool), np.zeros(sound.size, dtype=bool)
+    torn = sound.copy()
+    torn[place[0] + 100 : place[1] - 100] = 0.0
+    wide = (place[0] - 300, place[1] + 300)
+    for pair, who in (((torn, other), 0), ((other, torn), 1)):
+        parts = split_losses(*pair, wide, nothing, RATE)
+        assert [part[1] for part in parts] == [None, who, None]
+        assert parts[1][0] == pytest.approx((place[0] + 100, place[1] - 100), abs=100)
+        assert parts[0][0][0] == wide[0]
+        assert parts[-1][0][1] == wide[1]
+    clicked = other.copy()
+    clicked[slice(*place)] += 30.0 * np.std(sound) * np.random.default_rng(1).standard_normal(400)
+    assert split_losses(sound, clicked, place, nothing, RATE) == [(place, None)]
 
 
 def test_a_needle_lifted_for_a_second_is_bridged() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,6 +14,7 @@ from declick.clicks import FloatArray
 from declick.copies.guide import Guide, Run, follow, runs_of
 from declick.copies.guide import reach as guide_reach
 from declick.copies.judge import Side, View, is_missing, judge
+from declick.copies.losses import split_losses
 from declick.detect.ar import FLOOR, Geometry
 from declick.detect.whitening import whiten
 
@@ -123,10 +124,8 @@ def compare(
             loud = _is_loud(target, hop)[context // hop :][: residual.shape[2]]
             residual[channel, number] = np.where(loud, left.reshape(-1, hop).mean(axis=1), np.nan)
             rivals = [other for index, other in enumerate(views) if index != number]
-            for low, high in view.places:
-                if not tile[0] <= view.start + low < tile[1]:
-                    continue
-                side, is_lost = judge(view, rivals, (low, high), sample_rate)
+            for low, high, gone in _parts(view, tile, sample_rate):
+                side, is_lost = judge(view, rivals, (low, high), sample_rate, gone=gone)
                 item = Difference(
                     view.start + low,
                     view.start + high,
@@ -141,6 +140,15 @@ def compare(
                     silent.add(item)
     # The better channel counts: of the other one there may be little music.
     return sorted(_lost_together(found, silent)), np.fmin.reduce(residual, axis=0)
+
+
+def _parts(view: View, tile: Run, sample_rate: float) -> Iterator[tuple[int, int, int | None]]:
+    """Yield the places that begin within a tile, losses by themselves; with who has lost."""
+    for place in view.places:
+        if tile[0] <= view.start + place[0] < tile[1]:
+            sounds = view.target, view.guide.samples
+            for part, gone in split_losses(*sounds, place, view.known, sample_rate):
+                yield *part, gone
 
 
 def _lost_together(found: Sequence[Difference], silent: set[Difference]) -> list[Difference]:

@@ -89,7 +89,14 @@ class View:
         return self.target - self.guide.samples
 
 
-def judge(view: View, rivals: Sequence[View], place: Run, sample_rate: float) -> tuple[Side, bool]:
+def judge(
+    view: View,
+    rivals: Sequence[View],
+    place: Run,
+    sample_rate: float,
+    *,
+    gone: int | None = None,
+) -> tuple[Side, bool]:
     """Say who is damaged at a place, and whether its music is missing there.
 
     Parameters
@@ -101,11 +108,16 @@ def judge(view: View, rivals: Sequence[View], place: Run, sample_rate: float) ->
         Indices of `view`.
     sample_rate : float
         In Hz.
+    gone : int, optional
+        Whose sound is plainly gone: 0 the recording's, 1 the copy's.
     """
     low, high = place
     frames = slice(low, high)
     usable = [other for other in rivals if other.guide.held[frames].all()]
-    side, is_lost = _by_energy(view, place, sample_rate)
+    if gone is None:
+        side, is_lost = _by_energy(view, place, sample_rate)
+    else:
+        side, is_lost = (Side.RECORDING, Side.COPY)[gone], True
     if side is Side.UNKNOWN and high - low > SKIP_MS * 1e-3 * sample_rate:
         side, is_lost = _by_landing(view, place, sample_rate)
     if side is Side.UNKNOWN and view.known[0][frames].any() and not view.known[1][frames].any():
