@@ -92,8 +92,11 @@ def _whiten_one(
     correlation[:, 0] = correlation[:, 0] * (1.0 + 1e-9) + floor**2
     response = scipy.fft.rfft(levinson(correlation).astype(np.float32), size, axis=-1)
     inner = slice(hop // 2, hop // 2 + hop)
-    forward = scipy.fft.irfft(spectrum * response, axis=-1)[:, inner].ravel()
+    forward = scipy.fft.irfft(spectrum * response, axis=-1)[:, inner]
     np.conj(response, out=response)
     response *= spectrum
-    backward = scipy.fft.irfft(response, axis=-1, overwrite_x=True)[:, inner].ravel()
-    return forward, backward
+    backward = scipy.fft.irfft(response, axis=-1, overwrite_x=True)[:, inner]
+    return (
+        forward.astype(np.float32, copy=False).reshape(-1),
+        backward.astype(np.float32, copy=False).reshape(-1),
+    )

@@ -138,8 +138,8 @@ def _grid_columns(seconds: FloatArray) -> FloatArray:
 
 # Refining seldom more than doubles what the best start explains ...
 _HOPELESS = 0.35
-# ... or trebles the energy of its samples.
-_QUIET = 0.3
+# ... or makes the energy of its samples more than a few times larger.
+_QUIET = 0.15
 
 
 @lru_cache(maxsize=16)

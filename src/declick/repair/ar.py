@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 from scipy.linalg import solve_toeplitz
-from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
+from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri, dtrtrs
 
 from declick.dsp.linear_prediction import (
     autocorrelation,
@@ -362,9 +362,7 @@ def _solve_cluster(
         # Toeplitz: exact away from the ends; beside an end, good enough for what is so long.
         return _solve_toeplitz(samples, cluster, band, right, errors_for)
     index = np.concatenate([np.arange(*run) for run in cluster])
-    padded = np.zeros(max(index[-1] - index[0], order) + 1)
-    padded[: order + 1] = band
-    matrix = padded[np.abs(index[:, None] - index[None, :])]
+    matrix = _band_matrix(index, band)
     for distances, context in (
         (index + 1, samples[:order]),
         (samples.size - index, samples[: -order - 1 : -1]),
@@ -376,20 +374,40 @@ def _solve_cluster(
         around = end_errors(coefficients, np.arange(1, context.size + 1))
         matrix[np.ix_(beside, beside)] -= errors.T @ errors
         right[beside] += errors.T @ (around @ context)
-    factor, failed = dpotrf(matrix, lower=1, overwrite_a=1)
+    # The matrix is symmetric: its transpose is in LAPACK's order already.
+    factor, failed = dpotrf(matrix.T, lower=1, overwrite_a=1)
     if failed:
         return {run: float("inf") for run in cluster if run in errors_for}
     samples[index] = dpotrs(factor, right, lower=1)[0]
     traces: dict[Run, float] = {}
-    if any(run in errors_for for run in cluster):
-        diagonal = np.diagonal(dpotri(factor, lower=1, overwrite_c=1)[0])
-        at = 0
-        for run in cluster:
-            length = run[1] - run[0]
-            if run in errors_for:
-                traces[run] = float(np.sum(diagonal[at : at + length]))
-            at += length
+    at = 0
+    for start, stop in cluster:
+        length = stop - start
+        if (start, stop) in errors_for:
+            # A block of the inverse is what the factor's inverse has in those columns, squared.
+            below = factor[at:, at:]
+            if 2 * length < right.size - at:
+                columns, _ = dtrtrs(below, np.eye(right.size - at, length), lower=1, overwrite_b=1)
+            else:
+                columns = dtrtri(below, lower=1)[0][:, :length]
+            traces[start, stop] = float(np.sum(np.square(columns)))
+        at += length
     return traces
+
+
+def _band_matrix(index: NDArray[np.intp], band: FloatArray) -> FloatArray:
+    """Return the rows and columns `index` of the symmetric Toeplitz matrix with that band."""
+    span = int(index[-1] - index[0]) + 1
+    lags = np.zeros(max(span, band.size))
+    lags[: band.size] = band
+    if index.size < span:
+        return lags.take(np.abs(np.subtract.outer(index, index)))
+    # Each row is the one above it, moved by one.
+    diagonals = np.concatenate((lags[span - 1 : 0 : -1], lags[:span]))
+    shape, strides = (span, span), (-diagonals.itemsize, diagonals.itemsize)
+    return np.ndarray(
+        shape, buffer=diagonals, offset=-(span - 1) * strides[0], strides=strides
+    ).copy()
 
 
 def _solve_toeplitz(

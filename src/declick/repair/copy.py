@@ -92,21 +92,19 @@ def _most_similar(
     if peak == 0.0:
         return None
     template, sound = template / peak, sound / peak  # so that powers neither vanish nor overflow
-    hole = np.zeros(hi - lo)
-    hole[start - lo : stop - lo] = 1.0
-    size = fft.next_fast_len(sound.size + template.size, real=True)
     count = sound.size - template.size + 1
     if count < 2:
         return None
-    long = fft.rfft(np.stack([sound, sound**2, known[first:last]]), size)
-    short = fft.rfft(np.stack([template, template**2, mask, hole]), size).conj()
-    products = np.stack(
-        [long[0] * short[0], long[1] * short[2], long[2] * short[1], long[2] * short[2]]
-    )
-    product, power, own_power, overlap = fft.irfft(products, size)[:, :count]
-    clean = fft.irfft(long[2] * short[3], size)[:count] > stop - start - 0.5
-    usable = clean & (overlap > 0.7 * np.sum(mask)) & (power > 1e-6 * own_power) & (product > 0)
-    usable &= own_power > 1e-12
+    size = fft.next_fast_len(sound.size, real=True)
+    spectrum = fft.rfft(sound, size) * fft.rfft(template, size).conj()
+    product = fft.irfft(spectrum, size)[:count]
+    lost = _zero_runs(known[first:last])
+    held = np.array([(0, template.size), *_zero_runs(mask)])
+    power, overlap = (_windowed(row, held, count) for row in (sound**2, known[first:last]))
+    clean = _windowed(known[first:last], np.array([(start - lo, stop - lo)]), count)
+    own_power = _known_power(template**2, lost, count)
+    usable = (clean > stop - start - 0.5) & (product > 0) & (own_power > 1e-12)
+    usable &= (overlap > 0.7 * np.sum(mask)) & (power > 1e-6 * own_power)
     if not np.any(usable):
         return None
     score = np.where(usable, product, 0.0) / np.sqrt(np.where(usable, power * own_power, 1.0))
@@ -119,6 +117,28 @@ def _most_similar(
         if bend < 0:
             fraction = float(np.clip(0.5 * (before - behind) / bend, -0.5, 0.5))
     return best + first - lo + fraction, gain
+
+
+def _windowed(row: FloatArray, spans: NDArray[np.intp], count: int) -> FloatArray:
+    """Return the sums of a row over the first span, moved by 0 to `count - 1`, less the others."""
+    total = np.concatenate(([0.0], np.cumsum(row)))
+    (start, stop), *holes = spans.tolist()
+    result = total[stop : stop + count] - total[start : start + count]
+    for low, high in holes:
+        result -= total[high : high + count] - total[low : low + count]
+    return np.asarray(result)
+
+
+def _known_power(power: FloatArray, lost: Sequence[Run], count: int) -> FloatArray:
+    """Return the sum of the template's powers that meet known sound, for each shift."""
+    total = np.concatenate(([0.0], np.cumsum(power)))
+    result = np.full(count, total[-1])
+    for start, stop in lost:
+        low, high = max(start - power.size, 0), min(stop, count)
+        shift = np.arange(low, high)
+        begin, end = (np.clip(edge - shift, 0, power.size) for edge in (start, stop))
+        result[low:high] -= total[end] - total[begin]
+    return result
 
 
 def _shifted(
