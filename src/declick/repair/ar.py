@@ -38,6 +38,9 @@ JOINT_SAMPLES = 400
 TOEPLITZ_SAMPLES = 64
 """Longer single runs are solved by Levinson's recursion in place of Cholesky's factors."""
 
+FEW_RUNS = 8
+"""The matrix of so many runs is put together block by block, of more entry by entry."""
+
 AGAIN_MS = 3.0
 """From this length on a gap is filled twice with the first model, so that it learns from itself."""
 
@@ -362,7 +365,7 @@ def _solve_cluster(
         # Toeplitz: exact away from the ends; beside an end, good enough for what is so long.
         return _solve_toeplitz(samples, cluster, band, right, errors_for)
     index = np.concatenate([np.arange(*run) for run in cluster])
-    matrix = _band_matrix(index, band)
+    matrix = _band_matrix(cluster, index, band)
     for distances, context in (
         (index + 1, samples[:order]),
         (samples.size - index, samples[: -order - 1 : -1]),
@@ -374,7 +377,7 @@ def _solve_cluster(
         around = end_errors(coefficients, np.arange(1, context.size + 1))
         matrix[np.ix_(beside, beside)] -= errors.T @ errors
         right[beside] += errors.T @ (around @ context)
-    # The matrix is symmetric: its transpose is in LAPACK's order already.
+    # The transpose is in LAPACK's order already.
     factor, failed = dpotrf(matrix.T, lower=1, overwrite_a=1)
     if failed:
         return {run: float("inf") for run in cluster if run in errors_for}
@@ -395,19 +398,34 @@ def _solve_cluster(
     return traces
 
 
-def _band_matrix(index: NDArray[np.intp], band: FloatArray) -> FloatArray:
-    """Return the rows and columns `index` of the symmetric Toeplitz matrix with that band."""
+def _band_matrix(cluster: Sequence[Run], index: NDArray[np.intp], band: FloatArray) -> FloatArray:
+    """Return the rows and columns of some runs of the symmetric Toeplitz matrix with that band.
+
+    Perhaps the upper triangle alone; `index` are the frames of the runs.
+    """
     span = int(index[-1] - index[0]) + 1
     lags = np.zeros(max(span, band.size))
     lags[: band.size] = band
-    if index.size < span:
+    if len(cluster) > FEW_RUNS:
         return lags.take(np.abs(np.subtract.outer(index, index)))
-    # Each row is the one above it, moved by one.
-    diagonals = np.concatenate((lags[span - 1 : 0 : -1], lags[:span]))
-    shape, strides = (span, span), (-diagonals.itemsize, diagonals.itemsize)
-    return np.ndarray(
-        shape, buffer=diagonals, offset=-(span - 1) * strides[0], strides=strides
-    ).copy()
+    matrix = np.zeros((index.size, index.size))
+    mirrored = np.concatenate((lags[:0:-1], lags))
+    step = mirrored.itemsize
+    top = 0
+    for number, (start, stop) in enumerate(cluster):
+        bottom, left = top + stop - start, top
+        for low, high in cluster[number:]:
+            right = left + high - low
+            # Each row is the one above it, moved by one.
+            matrix[top:bottom, left:right] = np.ndarray(
+                (bottom - top, right - left),
+                buffer=mirrored,
+                offset=(lags.size - 1 + low - start) * step,
+                strides=(-step, step),
+            )
+            left = right
+        top = bottom
+    return matrix
 
 
 def _solve_toeplitz(
