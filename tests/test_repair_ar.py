@@ -12,6 +12,7 @@ from scipy.signal import lfilter
 
 from declick.dsp.linear_prediction import REGULARISATION
 from declick.repair.ar import (
+    FEW_RUNS,
     PART_STEP,
     START_CONTEXT,
     START_ORDER,
@@ -59,6 +60,23 @@ def test_joint_gaps_and_ends_equal_the_dense_solution(
     np.testing.assert_allclose(filled, expected, atol=1e-7 * np.max(np.abs(expected)))
     index = np.flatnonzero(missing)
     for run in runs:
+        inside = (index >= run[0]) & (index < run[1])
+        assert traces[run] == pytest.approx(float(np.diag(covariance)[inside].sum()), rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [FEW_RUNS, FEW_RUNS + 4])
+def test_many_gaps_equal_the_dense_solution(count: int) -> None:
+    samples = np.random.default_rng(6).standard_normal(400)
+    coefficients = some_filter(30, 6)
+    runs = [(start, start + 3 + start % 4) for start in range(10, 10 + 20 * count, 20)]
+    missing = np.zeros(400, dtype=bool)
+    for start, stop in runs:
+        missing[start:stop] = True
+    expected, covariance = dense.conditional_mean(samples, missing, coefficients)
+    traces = solve_missing(samples, runs, coefficients, errors_for=runs[3:5])
+    np.testing.assert_allclose(samples, expected, atol=1e-8)
+    index = np.flatnonzero(missing)
+    for run in runs[3:5]:
         inside = (index >= run[0]) & (index < run[1])
         assert traces[run] == pytest.approx(float(np.diag(covariance)[inside].sum()), rel=1e-6)
 

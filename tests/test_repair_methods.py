@@ -9,7 +9,7 @@ from scipy.signal import lfilter
 
 from declick.dsp.linear_prediction import autocorrelation, prediction_filter
 from declick.repair.ar import ModelSize, interpolate, model_sizes
-from declick.repair.copy import fill_by_copy
+from declick.repair.copy import _known_power, _windowed, fill_by_copy
 from declick.repair.smooth import fill_by_smoothing, fill_by_spline
 from declick.repair.spectrum import fill_by_spectrum
 from declick.repair.stereo import coherence, fill_from_channel, match_channel, merge_runs
@@ -53,6 +53,20 @@ def test_a_copy_is_never_taken_from_damage() -> None:
     got = fill_by_copy(sound, runs, runs[1], sample_rate=RATE)
     assert got is not None  # from the third turn: the first is damaged there
     np.testing.assert_allclose(got.samples[13_000:13_300], truth, atol=0.1)
+
+
+def test_sums_over_every_shift_equal_the_correlations() -> None:
+    rng = np.random.default_rng(5)
+    row, template = rng.random(300), rng.random(40)
+    known, mask = np.ones(300), np.ones(40)
+    lost = [(0, 3), (90, 101), (280, 300)]
+    for start, stop in lost:
+        known[start:stop] = 0.0
+    mask[5:9] = mask[30:] = 0.0
+    spans = np.array([(0, 40), (5, 9), (30, 40)])
+    np.testing.assert_allclose(_windowed(row, spans, 261), np.correlate(row, mask), atol=1e-10)
+    power = _known_power(template, lost, 261)
+    np.testing.assert_allclose(power, np.correlate(known, template), atol=1e-10)
 
 
 @pytest.mark.parametrize("frames", [1, 30, 600])

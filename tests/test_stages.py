@@ -8,16 +8,18 @@ import sys
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from declick import stretches
 from declick.clicks import Click, FloatArray, Kind, Repair
+from declick.detect.ar import ArDetector
 from declick.errors import SettingsError
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.cores import find_companions
 from declick.repair.draw import find_drawn, redraw
 from declick.settings import DetectSettings, RepairSettings
-from declick.stages import detect, repair
+from declick.stages import Plateaus, detect, repair
 from worn import RATE, worn_piece
 
 
@@ -231,3 +233,25 @@ def test_a_silent_channel_is_no_second_opinion() -> None:
     mono, _ = run(alone)
     assert [(c.start, c.stop) for c in clicks] == [(c.start, c.stop) for c in mono]
     assert all(click.channel == 1 for click in clicks)
+
+
+def test_plateaus_spread_to_the_same_probability() -> None:
+    rng = np.random.default_rng(8)
+    probability = np.repeat(rng.integers(0, 3, (40, 2)), 25, axis=0).astype(np.float32)
+    for some in (probability, probability[:, :1], np.zeros((7, 2), np.float32)):
+        assert np.array_equal(Plateaus.of(some).spread(), some)
+
+
+def test_a_probed_tile_is_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[FloatArray] = []
+    listen = ArDetector.__call__
+
+    def count(detector: ArDetector, samples: FloatArray) -> NDArray[np.float32]:
+        heard.append(samples)
+        return listen(detector, samples)
+
+    monkeypatch.setattr(ArDetector, "__call__", count)
+    _, worn, _ = worn_piece()
+    detect(Recording.from_array(worn, RATE), DetectSettings(detector="ar"))
+    tile = ArDetector(RATE).geometry.tile
+    assert len(heard) == -(-len(worn) // tile)
