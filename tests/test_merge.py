@@ -180,6 +180,13 @@ def test_damage_of_the_other_copy_does_not_come_along() -> None:
     assert "dropout" not in done.totals.by_kind
 
 
+def test_the_tails_of_its_clicks_do_not_come_along_either() -> None:
+    rates = {Family.TICK: 3.5, Family.POP: 1.0, Family.RING: 1.0, Family.THUMP: 0.6}
+    drawn = draw_wear(np.random.default_rng(6), SECONDS, WearSettings(rates_hz=rates, bed=False))
+    other = wear(copy_of(TURNTABLE, 2, 0.0), RATE, drawn).worn
+    assert "second copy" not in merged(music(), (other, known_map())).totals.by_method
+
+
 def test_a_fault_of_the_pressing_is_mended_from_the_copy_itself() -> None:
     turntable = Turntable()
     fault = np.zeros((40, 2))

@@ -155,13 +155,12 @@ def _by_energy(view: View, place: Run, sample_rate: float) -> tuple[Side, bool]:
     correlation = sum(autocorrelation(row * taper, order) for row in around)
     filter_ = prediction_filter(np.asarray(correlation))[0]
     white = np.stack([np.convolve(row, filter_)[: hi - lo] for row in pair])
-    _without_known(pair, white, view.known[1][lo:hi], (low - lo, high - lo), order)
     inside = slice(low - lo, min(high + order // 2, hi) - lo)
-    difference = white[0, inside] - white[1, inside]
-    energy = float(np.dot(difference, difference))
-    if not energy > 0.0:
+    whole = _share(white[:, inside])
+    _without_known(pair, white, view.known[1][lo:hi], (low - lo, high - lo), order)
+    share = _share(white[:, inside])
+    if not np.isfinite(share):
         return Side.UNKNOWN, False
-    share = float(np.dot(difference, white[0, inside])) / energy
     long = high - low > LONG_MS * 1e-3 * sample_rate
     # What is slow is not seen in whitened sound: both must say the same.
     apart = pair[0, low - lo : high - lo] - pair[1, low - lo : high - lo]
@@ -190,7 +189,17 @@ def _by_energy(view: View, place: Run, sample_rate: float) -> tuple[Side, bool]:
     explained = 1.0 - _unexplained(pair, view.known[full][lo:hi], span)
     lost = gone and silent and explained < 1.0 - UNEXPLAINED
     damaged = empty if lost else full
+    if damaged == 0 and not lost and whole < LOWER:
+        # What is left beside a click of the copy is its tail, too weak to tell by itself.
+        return Side.COPY, False
     return (Side.RECORDING, Side.COPY)[damaged], lost
+
+
+def _share(pair: FloatArray) -> float:
+    """Return how much of the difference of two is in the first: 1 all, 0 nothing; or NaN."""
+    difference = pair[0] - pair[1]
+    energy = float(np.dot(difference, difference))
+    return float(np.dot(difference, pair[0])) / energy if energy > 0.0 else np.nan
 
 
 def _without_known(

@@ -100,7 +100,7 @@ class _View:
     def gone(self, who: int) -> BoolArray:
         """Return where one is silent, as it is on neither side, and the other is not."""
         own, other = self.levels[who], self.levels[1 - who]
-        return (other - own > GONE_DB) & (own < self._usual[:, who].min() - DIP_DB)
+        return np.asarray((other - own > GONE_DB) & (own < self._usual[:, who].min() - DIP_DB))
 
     def rises(self, who: int, frames: NDArray[np.int64]) -> bool:
         """Return whether one is much louder than on either side."""
