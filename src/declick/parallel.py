@@ -24,13 +24,13 @@ Result = TypeVar("Result")
 
 # BLAS counts its threads when it is loaded, and its sums depend on them: one thread everywhere.
 # glibc gives big arrays back to the kernel at once, and clearing fresh pages for the next one takes
-# a third of the detector's time: let it keep 64 MB.
+# a third of the detector's time: let it keep 24 MB.
 _WORKER_ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(24 << 20),
 }
 
 
