@@ -352,6 +352,17 @@ def test_facts_name_the_parts_that_do_not_fit() -> None:
     json.dumps(facts)
 
 
+def test_the_recording_itself_is_no_second_copy() -> None:
+    settings = WearSettings(rates_hz={Family.TICK: 2.0}, bed=False)
+    sound = wear(music(), RATE, draw_wear(np.random.default_rng(3), SECONDS, settings)).worn
+    done = merged(sound, (sound, known_map(Turntable())))
+    assert "second copy" not in done.totals.by_method
+    assert notices_of(done.copies, SECONDS) == [
+        "the array: is the same digitization as the recording, with the same damage: "
+        "nothing can be mended from it"
+    ]
+
+
 @pytest.mark.slow
 def test_the_number_of_processes_does_not_matter(tmp_path: Path) -> None:
     sound, _ = with_dropouts()

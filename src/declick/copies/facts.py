@@ -15,6 +15,8 @@ from declick.copies.guide import Run, runs_of
 from declick.copies.lay import Copy
 from declick.errors import NotSameRecordingError
 
+# Two digitizations have noise of their own: what leaves less than this is one and the same, in dB.
+SAME_DB: Final = -60.0
 # A copy that leaves more than this of the music does not tell what the music is, in dB.
 FITS_DB: Final = -15.0
 # One that fits less of the music than this is refused as a whole.
@@ -91,6 +93,12 @@ def notices_of(copies: Iterable[dict[str, Any]], duration_s: float) -> list[str]
             )
             continue
         name = facts["name"]
+        left = facts["residual_db"]
+        if left is not None and left < SAME_DB and not facts["repairs"]:
+            notices.append(
+                f"{name}: is the same digitization as the recording, with the same damage: "
+                "nothing can be mended from it"
+            )
         missing = _rest(facts["held_s"], duration_s)
         for spans, why in ((missing, "is not there"), (facts["unfit_s"], "does not fit")):
             if spans:
