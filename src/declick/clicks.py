@@ -28,6 +28,57 @@ class Kind(StrEnum):
     DROPOUT = "dropout"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """What was added to the music in some frames of a channel, as far as it can be told.
+
+    Parameters
+    ----------
+    start : int
+        Frame of the recording that the first value is of.
+    damage : ndarray of float32, shape (frames,)
+    deviation : ndarray of float32, shape (frames,)
+        Standard deviation of `damage` from the truth; infinite where nothing is known.
+    """
+
+    start: int
+    damage: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+
+    @property
+    def stop(self) -> int:
+        """Frame behind the last value."""
+        return self.start + len(self.damage)
+
+    def cut(self, start: int, stop: int) -> Estimate:
+        """Return the same for other frames; nothing is known of those that are new."""
+        damage = np.zeros(stop - start, dtype=np.float32)
+        deviation = np.full(stop - start, np.inf, dtype=np.float32)
+        low, high = max(start, self.start), min(stop, self.stop)
+        if low < high:
+            there, here = slice(low - start, high - start), slice(low - self.start, high - self.start)
+            damage[there], deviation[there] = self.damage[here], self.deviation[here]
+        return Estimate(start, damage, deviation)
+
+    def joined(self, other: Estimate | None) -> Estimate:
+        """Return both as one; where both know something, the surer counts."""
+        if other is None:
+            return self
+        first, last = min(self.start, other.start), max(self.stop, other.stop)
+        own, their = self.cut(first, last), other.cut(first, last)
+        surer = own.deviation <= their.deviation
+        return Estimate(
+            first,
+            np.where(surer, own.damage, their.damage),
+            np.where(surer, own.deviation, their.deviation),
+        )
+
+
+def join_estimates(one: Estimate | None, other: Estimate | None) -> Estimate | None:
+    """Return what is known of both."""
+    return other if one is None else one.joined(other)
+
+
 @dataclass(frozen=True, order=True, slots=True)
 class Click:
     """Damage on one channel; half-open frames of the whole recording.
@@ -44,6 +95,9 @@ class Click:
     confidence : float
         0..1, how sure the detector is that this is damage.
     kind : Kind
+    estimate : Estimate, optional
+        What was added to the music, where the detector can tell; two clicks that differ in this
+        alone are equal.
 
     Raises
     ------
@@ -58,6 +112,7 @@ class Click:
     channel: int
     confidence: float = 1.0
     kind: Kind = Kind.TICK
+    estimate: Estimate | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not (0 <= self.start <= self.stop <= self.tail and self.start < self.tail):
@@ -136,7 +191,13 @@ def disjoint_clicks(clicks: Iterable[Click]) -> list[Click]:
             stop = max(before.stop, click.stop)
             confidence = max(before.confidence, click.confidence)
             last[click.channel] = Click(
-                before.start, stop, max(stop, tail), click.channel, confidence, longer.kind
+                before.start,
+                stop,
+                max(stop, tail),
+                click.channel,
+                confidence,
+                longer.kind,
+                join_estimates(before.estimate, click.estimate),
             )
         else:
             if click.start > before.start:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from declick.clicks import Click, Repair, disjoint_clicks
+from declick.clicks import Click, Estimate, Repair, disjoint_clicks
 from declick.detect.ar import ArDetector
 from declick.detect.spans import (
     RETURNING,
@@ -38,7 +38,7 @@ from declick.settings import DetectSettings, RepairSettings
 from declick.stretches import Stretch, stretches_of_clicks, stretches_of_plans
 
 if TYPE_CHECKING:
-    from declick.detect.neural import NeuralDetector
+    from declick.detect.neural import Heard, NeuralDetector
 
 # Sound on each side of a core that settling its ends looks at.
 SETTLING_CONTEXT_MS: Final = 150.0
@@ -89,6 +89,14 @@ class _Tile:
         if self.known is not None:
             return self.known.spread()
         return make_detector(self.settings, self.sample_rate)(self.samples.read())
+
+    def hear(self) -> tuple[NDArray[np.float32], Heard | None]:
+        """Return the probability of damage, and all that the network says if it is asked."""
+        detector = make_detector(self.settings, self.sample_rate)
+        if isinstance(detector, ArDetector):
+            return detector(self.samples.read()), None
+        heard = detector.hear(self.samples.read())
+        return heard.probability, heard
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +242,10 @@ def counted(mended: Iterable[list[Repair]], count: int, progress: Progress) -> I
 
 
 def _click_of(span: Span) -> Click:
-    return Click(span.start, span.stop, span.stop, span.channel, min(1.0, span.confidence))
+    confidence = min(1.0, span.confidence)
+    return Click(
+        span.start, span.stop, span.stop, span.channel, confidence, estimate=span.estimate
+    )
 
 
 def _spans(
@@ -306,11 +317,28 @@ def _probe_tile(tile: _Tile) -> tuple[int, Plateaus]:
 
 def _detect_tile(tile: _Tile) -> tuple[list[Span], list[Span]]:
     """Return the spans of a tile, and others that are a little less likely (in a worker)."""
-    probability = tile.probability()
+    probability, heard = tile.hear()
     spans = find_spans(probability, least=tile.least, start=tile.start)
     least = lowered(tile.least, RETURNING)
     weaker = find_spans(probability, least=least, start=tile.start, companions=False)
-    return spans, [span for span in weaker if span.confidence < tile.least]
+    weaker = [span for span in weaker if span.confidence < tile.least]
+    if heard is None:
+        return spans, weaker
+    return _with_estimates(spans, heard, tile.start), _with_estimates(weaker, heard, tile.start)
+
+
+def _with_estimates(spans: Iterable[Span], heard: Heard, start: int) -> list[Span]:
+    """Return spans of a tile that begins at `start` with what was added to the music in them."""
+    return [replace(span, estimate=_estimate(span, heard, start)) for span in spans]
+
+
+def _estimate(span: Span, heard: Heard, start: int) -> Estimate | None:
+    """Return what the network says was added in a span."""
+    here = slice(span.start - start, span.stop - start), span.channel
+    deviation = heard.deviation[here]
+    if not np.isfinite(deviation).any():
+        return None
+    return Estimate(span.start, heard.damage[here].copy(), deviation.copy())
 
 
 def _settled(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,8 @@ PLAUSIBLE: Final = -5.0
 # Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's
 # whole interpolation, a sound one that is lost costs little.
 LEAST_CORE: Final = -2.5
+# Range of the natural logarithm of how far the damage may be off.
+DOUBT: Final = (-6.0, 3.0)
 # How far from an instant its core may begin or end, in frames, to be its own.
 _OWN = 48
 # How near to an instant a surer one must know of lost samples, in frames, for both to count.
@@ -154,6 +156,8 @@ class Findings:
         Log odds of each sample being lost, from ``frames - MIDDLE // 2`` on.
     damage : ndarray, shape (n, 2, MIDDLE)
         What was added to the music there.
+    deviation : ndarray, shape (n, 2, MIDDLE)
+        Standard deviation of `damage` from the truth.
     """
 
     frames: IntArray
@@ -162,6 +166,25 @@ class Findings:
     tails_ms: FloatArray
     cores: FloatArray
     damage: FloatArray
+    deviation: FloatArray
+
+
+class Heard(NamedTuple):
+    """What the network says of the samples of a tile; arrays of float32, shape (frames, channels).
+
+    Parameters
+    ----------
+    probability : ndarray
+        Of the music being lost.
+    damage : ndarray
+        What was added to it.
+    deviation : ndarray
+        Standard deviation of `damage` from the truth; infinite where nothing is known.
+    """
+
+    probability: NDArray[np.float32]
+    damage: NDArray[np.float32]
+    deviation: NDArray[np.float32]
 
 
 class NeuralDetector:
@@ -199,7 +222,11 @@ class NeuralDetector:
         return 1000.0 * self.geometry.context / self.geometry.sample_rate
 
     def __call__(self, samples: FloatArray) -> NDArray[np.float32]:
-        """Return the probability that each sample of a tile is lost to damage.
+        """Return the probability that each sample of a tile is lost to damage; see `hear`."""
+        return self.hear(samples).probability
+
+    def hear(self, samples: FloatArray) -> Heard:
+        """Listen to a tile.
 
         Parameters
         ----------
@@ -208,26 +235,30 @@ class NeuralDetector:
 
         Returns
         -------
-        ndarray of float32, shape (geometry.tile, channels)
+        Heard
+            Of the tile without its context.
         """
         context = self.geometry.context
-        probability = np.zeros(samples.shape, dtype=np.float32)
+        heard = _silence(samples.shape)
         for first in range(0, samples.shape[1], 2):
             pair = samples[:, first : first + 2]
-            told = probability[:, first : first + 2]
             live = [k for k in range(pair.shape[1]) if np.any(pair[:, k])]
             if len(live) == 2 and not np.array_equal(pair[:, 0], pair[:, 1]):
-                told[:] = self._hear(pair)
+                told, into = self._hear(pair), [first, first + 1]
             elif live:
                 # What is not there, or there twice, is no second opinion.
-                told[:, live] = self._hear(pair[:, live[:1]])
-        return probability[context:-context]
+                told, into = self._hear(pair[:, live[:1]]), [first + k for k in live]
+            else:
+                continue
+            for whole, part in zip(heard, told, strict=True):
+                whole[:, into] = part
+        return Heard(*(part[context:-context] for part in heard))
 
-    def _hear(self, pair: FloatArray) -> NDArray[np.float32]:
-        """Return the probability of damage in one or two channels of a tile with its context."""
+    def _hear(self, pair: FloatArray) -> Heard:
+        """Listen to one or two channels of a tile with its context."""
         context = self.geometry.context
         if not np.any(pair[context:-context] != pair[context]):
-            return np.zeros(pair.shape, dtype=np.float32)
+            return _silence(pair.shape)
         native = ViewGeometry(self.geometry.sample_rate / self.factor)
         sight = see(_decimated(pair, self.factor), native)
         return _paint(pair, self.look(sight, _inside(sight)), self.geometry)
@@ -249,22 +280,34 @@ class NeuralDetector:
             answer = [part[:count].copy() for part in self.weights.session.run(None, given)]
             for part in answer:
                 part[swapped] = part[swapped][:, ::-1]
-            answer[-1] *= sign[:, None, None]
+            answer[-2] *= sign[:, None, None]
             answers.append(answer)
         if not answers:
             return _nothing()
-        events, families, tails, cores, damage = (
+        events, families, tails, cores, damage, doubt = (
             np.concatenate(parts).astype(np.float64) for parts in zip(*answers, strict=True)
         )
         level = local_level(sight, frames)[:, :, None]
+        damage = np.clip(damage, -12.0, 12.0)
         return Findings(
             frames=frames,
             log_odds=events * self.weights.slope + self.weights.offset,
             families=families,
             tails_ms=np.expm1(np.clip(tails, 0.0, 7.0)),
             cores=cores,
-            damage=np.sinh(np.clip(damage, -12.0, 12.0)) * level,
+            damage=np.sinh(damage) * level,
+            # Of a Laplace distribution, carried from arcsinh to the sound itself.
+            deviation=np.sqrt(2.0) * np.exp(np.clip(doubt, *DOUBT)) * np.cosh(damage) * level,
         )
+
+
+def _silence(shape: tuple[int, ...]) -> Heard:
+    """Return what is heard where there is nothing."""
+    return Heard(
+        np.zeros(shape, dtype=np.float32),
+        np.zeros(shape, dtype=np.float32),
+        np.full(shape, np.inf, dtype=np.float32),
+    )
 
 
 def _plausible(facts: Float32Array, mono: bool) -> NDArray[np.bool_]:
@@ -280,9 +323,7 @@ def _plausible(facts: Float32Array, mono: bool) -> NDArray[np.bool_]:
 
 def _nothing() -> Findings:
     two, middle = np.zeros((0, 2)), np.zeros((0, 2, MIDDLE))
-    return Findings(
-        np.zeros(0, dtype=np.intp), two, np.zeros((0, 2, 1)), two, middle, middle.copy()
-    )
+    return Findings(np.zeros(0, dtype=np.intp), two, np.zeros((0, 2, 1)), two, *[middle] * 3)
 
 
 def hears(sample_rate: float) -> bool:
@@ -308,14 +349,14 @@ def _inside(sight: Sight) -> IntArray:
     return frames[(frames >= low) & (frames < high)]
 
 
-def _paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> NDArray[np.float32]:
-    """Return the probability per sample and channel: of each core, that of its event."""
+def _paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard:
+    """Return what is said of each sample and channel: in each core, by its event."""
     channels, factor = samples.shape[1], int(geometry.octave)
     # A sample of the network's stands for those around it in the file.
     half = factor // 2
-    painted = np.zeros(samples.shape, dtype=np.float32)
+    painted = _silence(samples.shape)
     confidence = 1.0 / (1.0 + np.exp(-np.clip(found.log_odds, -40.0, 40.0)))
-    rows, starts, stops, sure = [], [], [], []
+    rows, starts, stops, sure, whose = [], [], [], [], []
     for side in range(channels):
         for number in _not_explained(found, side):
             frame = int(found.frames[number])
@@ -327,6 +368,7 @@ def _paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> NDAr
                 starts.append((begin + first) * factor - half)
                 stops.append((begin + last - 1) * factor + half + 1)
                 sure.append(confidence[number, side])
+                whose.append((number, first, last))
     if not rows:
         return painted
     channel, start, stop = np.array([rows, starts, stops], dtype=np.intp)
@@ -335,7 +377,12 @@ def _paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> NDAr
     level[digital] = 0.0
     level[alone] = 1.0
     for index in np.argsort(level, kind="stable").tolist():
-        painted[start[index] : stop[index], channel[index]] = level[index]
+        side, core = int(channel[index]), slice(int(start[index]), int(stop[index]))
+        painted.probability[core, side] = level[index]
+        if factor == 1 and not alone[index]:
+            number, first, last = whose[index]
+            painted.damage[core, side] = found.damage[number, side, first:last]
+            painted.deviation[core, side] = found.deviation[number, side, first:last]
     return painted
 
 

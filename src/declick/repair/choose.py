@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from declick.clicks import Click, Repair
+from declick.clicks import Click, Estimate, Repair, join_estimates
 from declick.repair.ar import Interpolation, ModelSize, Run, interpolate, model_sizes
 from declick.repair.copy import fill_by_copy
 from declick.repair.passage import LONG_CORE_S, Passage
@@ -18,6 +18,7 @@ from declick.repair.smooth import fill_by_smoothing, fill_by_spline
 from declick.repair.spectrum import fill_by_spectrum
 from declick.repair.stereo import LEAST_COHERENCE, fill_from_channel
 from declick.repair.transfer import Offer, fill_from_transfers
+from declick.repair.weighing import LONGEST, weigh
 from declick.settings import RepairSettings
 
 if TYPE_CHECKING:
@@ -247,7 +248,23 @@ def _fill_group(
         if method == "spectrum" or (method == "auto" and sags):
             drawn = fill_by_spectrum(sound, runs, run, base, plain.error_energy)
             best[run] = replace(plain, samples=drawn, method="spectrum")
-    return list(best.values())
+    return [_weighed(passage, channel, fill) for fill in best.values()]
+
+
+def _weighed(passage: Passage, channel: int, fill: _Fill) -> _Fill:
+    """Return a fill with what can still be heard under the damage."""
+    first = passage.start + passage.sound[0]
+    start, stop = fill.run[0] + first, fill.run[1] + first
+    known: Estimate | None = None
+    for click in passage.clicks:
+        if click.channel == channel and click.start < stop and start < click.stop:
+            known = join_estimates(known, click.estimate)
+    if known is None or fill.method not in ("ar", "stereo") or stop - start > LONGEST:
+        return fill
+    observed = passage.samples[start - passage.start : stop - passage.start, channel]
+    estimate = known.cut(start, stop)
+    samples, error = weigh(fill.samples, fill.coefficients, fill.variance, observed, estimate)
+    return replace(fill, samples=samples, error_energy=min(error, fill.error_energy))
 
 
 def _fills(result: Interpolation, runs: Sequence[Run], method: str) -> list[_Fill]:

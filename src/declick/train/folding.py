@@ -61,18 +61,7 @@ def read_network(path: Path) -> SurfaceNetwork:
     ReadError
         If the file cannot be read, or is no such network.
     """
-    import onnx
-    from onnx import numpy_helper
-
-    try:
-        model = onnx.load(str(path))
-    except Exception as error:  # protobuf has errors of its own
-        raise ReadError(f"{path}: cannot be read as ONNX ({error})") from None
-    arrays = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
-    for node in model.graph.node:
-        # Equal arrays are kept once: biases that are all 0.
-        if node.op_type == "Identity" and node.input[0] in arrays:
-            arrays[node.output[0]] = arrays[node.input[0]]
+    arrays = _read_arrays(path)
     try:
         # What batch norms have been is the same for all numbers of blocks: none are left.
         network = fold(SurfaceNetwork(_settings_of(arrays)))
@@ -90,6 +79,53 @@ def read_network(path: Path) -> SurfaceNetwork:
     return network
 
 
+def begin_from(path: Path, settings: NetworkSettings) -> SurfaceNetwork:
+    """Return a folded network that begins with the weights of an exported one.
+
+    What it has beyond those begins without an effect: further blocks add nothing, and what they
+    did not answer before is answered alike everywhere.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read, or its weights have other shapes.
+    """
+    arrays = _read_arrays(path)
+    network = fold(SurfaceNetwork(settings))
+    for block in network.more:
+        torch.nn.init.zeros_(block.body[3].weight)
+        torch.nn.init.zeros_(block.body[3].bias)
+    torch.nn.init.zeros_(network.doubt.weight)
+    try:
+        known = {
+            name: torch.from_numpy(np.array(arrays[name], dtype=np.float32))
+            for name in network.state_dict()
+            if name in arrays or not name.startswith(("more.", "doubt."))
+        }
+        network.load_state_dict(known, strict=False)
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ReadError(f"{path}: does not fit a network of these settings ({reason})") from None
+    return network
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the weights of an exported network by their names."""
+    import onnx
+    from onnx import numpy_helper
+
+    try:
+        model = onnx.load(str(path))
+    except Exception as error:  # protobuf has errors of its own
+        raise ReadError(f"{path}: cannot be read as ONNX ({error})") from None
+    arrays = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
+    for node in model.graph.node:
+        # Equal arrays are kept once: biases that are all 0.
+        if node.op_type == "Identity" and node.input[0] in arrays:
+            arrays[node.output[0]] = arrays[node.input[0]]
+    return arrays
+
+
 def _settings_of(arrays: Mapping[str, NDArray[Any]]) -> NetworkSettings:
     """Tell the size of the network by the shapes of its weights."""
     downs = [arrays[f"downs.{level}.0.weight"].shape[0] for level in range(3)]
@@ -97,7 +133,9 @@ def _settings_of(arrays: Mapping[str, NDArray[Any]]) -> NetworkSettings:
     for level in range(4):
         names = {name.split(".")[2] for name in arrays if name.startswith(f"levels.{level}.")}
         counts.append(len(names))
+    more = {name.split(".")[1] for name in arrays if name.startswith("more.")}
     return NetworkSettings(
+        written=1 + len(more),
         widths=(arrays["embed.0.weight"].shape[0], *downs),
         blocks=tuple(counts),
         context=arrays["join.weight"].shape[1] // 2,

@@ -30,6 +30,7 @@ from declick.train.examples import (
     draw_examples,
     without_records,
 )
+from declick.train.folding import begin_from, fold
 from declick.train.loss import losses
 from declick.train.manifest import NAME as MANIFEST
 from declick.train.network import Answer, NetworkSettings, SurfaceNetwork, count_parameters
@@ -178,8 +179,8 @@ def train(
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.set_num_threads(threads)
     torch.manual_seed(settings.examples.seed)
-    network = SurfaceNetwork(settings.network).to(place)
-    average: SurfaceNetwork = SurfaceNetwork(settings.network).to(place)
+    network = _begin_network(settings).to(place)
+    average: SurfaceNetwork = _begin_network(settings).to(place)
     average.load_state_dict(network.state_dict())
     average.eval()
     optimizer = torch.optim.AdamW(network.parameters(), lr=loop.rate, weight_decay=loop.decay)
@@ -236,6 +237,13 @@ def train(
     _save(folder, settings, sources, network, average, optimizer, pool, step,
           spent + time.monotonic() - begun, log)  # fmt: skip
     return average
+
+
+def _begin_network(settings: TrainSettings) -> SurfaceNetwork:
+    """Return the network before the first step."""
+    if settings.loop.start:
+        return begin_from(Path(settings.loop.start), settings.network)
+    return SurfaceNetwork(settings.network)
 
 
 def _wanted(step: int, loop: LoopSettings) -> int:
@@ -337,6 +345,8 @@ def load_network(folder: Path) -> tuple[SurfaceNetwork, dict[str, Any]]:
     known = state["settings"]["network"]
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
     network = SurfaceNetwork(NetworkSettings(**values))
+    if state["settings"]["loop"]["start"]:
+        network = fold(network)
     network.load_state_dict(state["average"])
     network.eval()
     return network, state

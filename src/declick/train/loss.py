@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
+from declick.detect.neural import DOUBT
 from declick.train.network import Answer
+
+BESIDE: Final = 0.02
+"""Weight of samples beside a core, over those in it, for the damage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +25,8 @@ class LossSettings:
     false_alarm : float
         Music taken for damage, over damage missed.
     cores, families, tails, damage : float
-        Weights of the further answers; damage is missed where it is.
+        Weights of the further answers; damage is asked for where it is, and most where the music
+        is lost.
     """
 
     false_alarm: float = 3.0
@@ -53,10 +60,12 @@ def losses(answer: Answer, true: dict[str, Tensor], settings: LossSettings) -> d
     family = (family * known.flatten()).sum() / known.sum().clamp_min(1)
     tail = (functional.smooth_l1_loss(answer.tails, true["tails"].float(), reduction="none") *
             damaged).sum() / count  # fmt: skip
-    wanted = true["damage"].float()
-    size = wanted.abs().mean(-1) + 0.02
-    missed = (answer.damage - wanted).abs().mean(-1) / size
-    damage = (missed.clamp_max(4.0) * damaged).sum() / count
+    # Laplace's log likelihood: how far off it is, and whether it knows.
+    doubt = answer.doubt.clamp(*DOUBT)
+    missed = (answer.damage - true["damage"].float()).abs() * torch.exp(-doubt) + doubt
+    lost = true["cores"].float() + BESIDE
+    likely = (missed * lost).sum(-1) / lost.sum(-1)
+    damage = (likely * damaged).sum() / count
     return {
         "events": event,
         "cores": settings.cores * core,

@@ -43,15 +43,20 @@ class NetworkSettings:
         Residual blocks at each.
     context : int
         Numbers that the coarse view and the description come down to, each.
+    written : int
+        Residual blocks behind the decoder, for what is said sample by sample.
     """
 
     widths: tuple[int, ...] = (48, 64, 96, 128)
     blocks: tuple[int, ...] = (1, 1, 1, 2)
     context: int = 64
+    written: int = 3
 
     def __post_init__(self) -> None:
         if len(self.widths) != _LEVELS or len(self.blocks) != _LEVELS:
             raise SettingsError(f"widths and blocks need {_LEVELS} numbers each")
+        if self.written < 1:
+            raise SettingsError(f"written is {self.written}; it must be 1 or more")
 
 
 class Answer(NamedTuple):
@@ -69,6 +74,8 @@ class Answer(NamedTuple):
         Log odds of the music being lost, sample by sample.
     damage : Tensor, shape (n, 2, MIDDLE)
         What was added, as arcsinh of damage over level.
+    doubt : Tensor, shape (n, 2, MIDDLE)
+        Natural logarithm of how far `damage` is off: the scale of a Laplace distribution.
     """
 
     events: Tensor
@@ -76,6 +83,7 @@ class Answer(NamedTuple):
     tails: Tensor
     cores: Tensor
     damage: Tensor
+    doubt: Tensor
 
 
 class _Block(nn.Module):
@@ -152,7 +160,9 @@ class SurfaceNetwork(nn.Module):
             _step(a + b, b, 3) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
         self.refine = _Block(widths[0])
+        self.more = nn.ModuleList(_Block(widths[0]) for _ in range(settings.written - 1))
         self.write = nn.Conv1d(widths[0], 4 * PATCH, 1)
+        self.doubt = nn.Conv1d(widths[0], 2 * PATCH, 1)
 
     def forward(self, fine: Tensor, slow: Tensor, coarse: Tensor, facts: Tensor) -> Answer:
         """Look at n instants; the shapes are those of `declick.detect.views.Views`."""
@@ -175,20 +185,28 @@ class SurfaceNetwork(nn.Module):
         for up, side in zip(self.ups, reversed(kept), strict=True):
             doubled = x.repeat_interleave(2, dim=-1)
             x = up(torch.cat([doubled, _middle(side)], dim=1))
-        written = self.write(self.refine(x))
-        written = written.unflatten(1, (4, PATCH)).transpose(2, 3).reshape(-1, 4, MIDDLE)
+        x = self.refine(x)
+        for block in self.more:
+            x = block(x)
+        written = _unpatched(self.write(x), 4)
         return Answer(
             events=verdict[..., 0],
             families=verdict[..., 2:],
             tails=verdict[..., 1],
             cores=written[:, :2],
             damage=written[:, 2:],
+            doubt=_unpatched(self.doubt(x), 2),
         )
 
 
 def _patched(rows: Tensor, patch: int) -> Tensor:
     """Move patches of samples into channels: (n, rows, frames) to (n, rows * patch, steps)."""
     return rows.unflatten(2, (-1, patch)).transpose(2, 3).flatten(1, 2)
+
+
+def _unpatched(columns: Tensor, rows: int) -> Tensor:
+    """Move channels back into samples: (n, rows * PATCH, steps) to (n, rows, MIDDLE)."""
+    return columns.unflatten(1, (rows, PATCH)).transpose(2, 3).reshape(-1, rows, MIDDLE)
 
 
 def _middle(x: Tensor) -> Tensor:

@@ -36,6 +36,9 @@ class LoopSettings:
     bfloat16 : bool
         Multiply numbers of 16 bits: nearly twice as fast on a GPU or a CPU made for them
         (AVX-512 BF16, AMX), slower on others.
+    start : str
+        Weights to go on from, exported before: an .onnx file. What the network has beyond them
+        begins without an effect. Empty: from nothing.
     """
 
     steps: int = 20_000
@@ -48,6 +51,7 @@ class LoopSettings:
     average: float = 0.998
     save_every_s: float = 60.0
     bfloat16: bool = False
+    start: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
