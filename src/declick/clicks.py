@@ -56,7 +56,10 @@ class Estimate:
         deviation = np.full(stop - start, np.inf, dtype=np.float32)
         low, high = max(start, self.start), min(stop, self.stop)
         if low < high:
-            there, here = slice(low - start, high - start), slice(low - self.start, high - self.start)
+            there, here = (
+                slice(low - start, high - start),
+                slice(low - self.start, high - self.start),
+            )
             damage[there], deviation[there] = self.damage[here], self.deviation[here]
         return Estimate(start, damage, deviation)
 

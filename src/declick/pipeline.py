@@ -26,7 +26,14 @@ from declick.repair.draw import redraw
 from declick.repair.transfer import OTHER_WALL
 from declick.report import ReportWriter, Source, utc_now
 from declick.settings import Settings
-from declick.stages import Detection, Progress, detect, ignore_progress, repair
+from declick.stages import (
+    Detection,
+    Progress,
+    detect,
+    estimate_damage,
+    ignore_progress,
+    repair,
+)
 from declick.targets import check_targets
 from declick.totals import Tally, Totals
 from declick.write import Written, write_restored
@@ -263,6 +270,8 @@ def mend(
         else:
             if chain is None:
                 chain = estimate_chain(recording.read, clicks, sample_rate=recording.sample_rate)
+            if settings.repair.method == "auto":
+                clicks = estimate_damage(recording, clicks, settings.detect, workers=workers)
             repairs = repair(
                 recording,
                 clicks,

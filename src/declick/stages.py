@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from declick.clicks import Click, Estimate, Repair, disjoint_clicks
-from declick.detect.ar import ArDetector
+from declick.clicks import Click, Repair, disjoint_clicks
 from declick.detect.spans import (
     RETURNING,
     Span,
@@ -27,7 +24,6 @@ from declick.detect.spans import (
 from declick.detect.tails import context_ms as tail_context_ms
 from declick.detect.tails import find_tails
 from declick.dsp.chain import Chain, estimate_chain
-from declick.excerpt import Excerpt
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.choose import repair_passage
@@ -36,9 +32,7 @@ from declick.repair.passage import Passage, PassagePlan, plan_passages
 from declick.rotation import Rotation, find_rotation
 from declick.settings import DetectSettings, RepairSettings
 from declick.stretches import Stretch, stretches_of_clicks, stretches_of_plans
-
-if TYPE_CHECKING:
-    from declick.detect.neural import Heard, NeuralDetector
+from declick.tiles import Patch, Tile, Told, make_detector, with_patches
 
 # Sound on each side of a core that settling its ends looks at.
 SETTLING_CONTEXT_MS: Final = 150.0
@@ -72,87 +66,6 @@ class Detection:
     rotation: Rotation | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Tile:
-    """One tile's sound for the detector."""
-
-    start: int
-    samples: Excerpt
-    sample_rate: float
-    least: float
-    settings: DetectSettings
-
-    known: Plateaus | None = None
-
-    def probability(self) -> NDArray[np.float32]:
-        """Return the probability of damage, shape (frames, channels) of the tile's core."""
-        if self.known is not None:
-            return self.known.spread()
-        return make_detector(self.settings, self.sample_rate)(self.samples.read())
-
-    def hear(self) -> tuple[NDArray[np.float32], Heard | None]:
-        """Return the probability of damage, and all that the network says if it is asked."""
-        detector = make_detector(self.settings, self.sample_rate)
-        if isinstance(detector, ArDetector):
-            return detector(self.samples.read()), None
-        heard = detector.hear(self.samples.read())
-        return heard.probability, heard
-
-
-@dataclass(frozen=True, eq=False)
-class Plateaus:
-    """A tile's probability, of which most is zero and the rest the same over whole cores.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Frames and channels.
-    edges : ndarray of int, shape (n,)
-        Where a value begins, counted channel after channel.
-    values : ndarray of float32, shape (n,)
-    """
-
-    shape: tuple[int, int]
-    edges: NDArray[np.intp]
-    values: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, probability: NDArray[np.float32]) -> Plateaus:
-        """Return what `spread` makes the same probability of."""
-        frames, channels = probability.shape
-        row = probability.T.ravel()
-        edges = np.flatnonzero(np.diff(row, prepend=np.nan))
-        return cls((frames, channels), edges, row[edges])
-
-    def spread(self) -> NDArray[np.float32]:
-        """Return the probability, shape (frames, channels)."""
-        frames, channels = self.shape
-        lengths = np.diff(self.edges, append=frames * channels)
-        return np.repeat(self.values, lengths).reshape(channels, frames).T
-
-
-def make_detector(settings: DetectSettings, sample_rate: float) -> ArDetector | NeuralDetector:
-    """Return the detector that the settings ask for.
-
-    "auto" is the network where it hears the sample rate, else the linear model.
-
-    Raises
-    ------
-    ReadError
-        If its weights cannot be read, or are not for this sample rate.
-    MissingExtraError
-        If it needs onnxruntime, and that is not installed.
-    """
-    if settings.detector != "ar":
-        # slow to import, and not always needed
-        from declick.detect.neural import NeuralDetector, hears, shipped_weights
-
-        if settings.detector == "neural" or hears(sample_rate):
-            weights = Path(settings.weights) if settings.weights else shipped_weights()
-            return NeuralDetector(sample_rate, weights)
-    return ArDetector(sample_rate)
-
-
 def detect(
     recording: Recording,
     settings: DetectSettings = DetectSettings(),
@@ -181,9 +94,10 @@ def detect(
     """
     workers = workers or Workers(1)
     rate = recording.sample_rate
-    spans = _with_returning(_spans(recording, settings, workers, progress), rate)
+    patches: list[Patch] = []
+    spans = _with_returning(_spans(recording, settings, workers, progress), patches, rate)
     fused = fuse_spans(spans, sample_rate=rate, frames=recording.frames)
-    clicks = [_click_of(span) for span in fused]
+    clicks = with_patches([_click_of(span) for span in fused], patches)
     if not make_detector(settings, rate).finds_whole_cores:
         clicks = disjoint_clicks(_settled(recording, clicks, workers, progress))
     chain = Chain()
@@ -196,6 +110,43 @@ def detect(
     if rotation is not None:
         clicks = name_scratches(clicks, sample_rate=rate, period_s=rotation.period_s)
     return Detection(clicks=clicks, chain=chain, rotation=rotation)
+
+
+def estimate_damage(
+    recording: Recording,
+    clicks: Sequence[Click],
+    settings: DetectSettings = DetectSettings(),
+    *,
+    workers: Workers | None = None,
+) -> list[Click]:
+    """Return clicks with what was added to the music there, as `detect` would tell it.
+
+    Parameters
+    ----------
+    recording : Recording
+    clicks : sequence of Click
+        Ascending.
+    settings : DetectSettings
+        Of them, the detector and its weights.
+    workers : Workers, optional
+    """
+    detector = make_detector(settings, recording.sample_rate)
+    if not detector.finds_whole_cores:
+        return list(clicks)
+    length = detector.geometry.tile
+    numbers = {
+        number
+        for click in clicks
+        for number in range(click.start // length, (click.stop - 1) // length + 1)
+    }
+    tiles = (
+        Tile.cut(recording, number * length, settings, detector.geometry)
+        for number in sorted(numbers)
+    )
+    patches: list[Patch] = []
+    for told in (workers or Workers(1)).map(_tell_patches, tiles):
+        patches += told
+    return with_patches(clicks, patches)
 
 
 def repair(
@@ -242,33 +193,47 @@ def counted(mended: Iterable[list[Repair]], count: int, progress: Progress) -> I
 
 
 def _click_of(span: Span) -> Click:
-    confidence = min(1.0, span.confidence)
-    return Click(
-        span.start, span.stop, span.stop, span.channel, confidence, estimate=span.estimate
-    )
+    return Click(span.start, span.stop, span.stop, span.channel, min(1.0, span.confidence))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Search:
+    """A tile to be searched.
+
+    Parameters
+    ----------
+    tile : Tile
+    least : float
+        Probability from which on a sample counts.
+    told : Told, optional
+        What is known of it already.
+    """
+
+    tile: Tile
+    least: float
+    told: Told | None = None
+
+
+class _Found(NamedTuple):
+    """What was found in a tile: above the threshold, little below it, and what was added there."""
+
+    spans: list[Span]
+    weaker: list[Span]
+    patches: tuple[Patch, ...]
 
 
 def _spans(
     recording: Recording, settings: DetectSettings, workers: Workers, progress: Progress
-) -> Iterator[tuple[list[Span], list[Span]]]:
-    """Yield what the detector finds above the threshold, and what lies little below it, by tile."""
+) -> Iterator[_Found]:
+    """Yield what is found in each tile."""
     detector = make_detector(settings, recording.sample_rate)
     geometry = detector.geometry
-    size = geometry.tile + 2 * geometry.context
     samples_at = _sample_places(recording.frames, geometry.tile)
 
-    def tile(start: int, least: float, known: Plateaus | None = None) -> _Tile:
-        low = start - geometry.context
-        return _Tile(
-            start=start,
-            samples=Excerpt.cut(recording, low, low + size),
-            sample_rate=recording.sample_rate,
-            least=least,
-            settings=settings,
-            known=known,
-        )
+    def tile(start: int) -> Tile:
+        return Tile.cut(recording, start, settings, geometry)
 
-    probes = workers.map(_probe_tile, (tile(start, 1.0) for start in samples_at))
+    probes = workers.map(_probe_tile, map(tile, samples_at))
     probed = dict(zip(samples_at, probes, strict=True))
     plain = sum(count for count, _ in probed.values())
     heard = sum(min(geometry.tile, recording.frames - start) for start in samples_at)
@@ -277,24 +242,28 @@ def _spans(
         settings.sensitivity, plain_hz=plain / heard_s, most_prior=detector.most_prior
     )
 
-    def tiles() -> Iterator[_Tile]:
+    def searches() -> Iterator[_Search]:
         for start in range(0, recording.frames, geometry.tile):
             known = probed.get(start)
-            yield tile(start, least, known and known[1])
+            yield _Search(tile=tile(start), least=least, told=known and known[1])
             progress("detect", min(1.0, (start + geometry.tile) / recording.frames))
 
-    return workers.map(_detect_tile, tiles())
+    return workers.map(_search_tile, searches())
 
 
 def _with_returning(
-    tiles: Iterable[tuple[list[Span], list[Span]]], sample_rate: float
+    tiles: Iterable[_Found], patches: list[Patch], sample_rate: float
 ) -> list[Span]:
-    """Return what was found, and what the rotation of the disc makes likely enough."""
+    """Return what was found, and what the rotation of the disc makes likely enough.
+
+    What was added to the music there goes into `patches`.
+    """
     spans: list[Span] = []
     weaker: list[Span] = []
-    for found, less in tiles:
-        spans += found
-        weaker += less
+    for found in tiles:
+        spans += found.spans
+        weaker += found.weaker
+        patches += found.patches
     rotation = find_rotation(np.array([span.start for span in spans]) / sample_rate)
     if rotation is not None:
         spans += find_returning(weaker, spans, sample_rate=sample_rate, period_s=rotation.period_s)
@@ -309,36 +278,26 @@ def _sample_places(frames: int, tile: int) -> list[int]:
     return [tile * (index * tiles // count) for index in range(count)]
 
 
-def _probe_tile(tile: _Tile) -> tuple[int, Plateaus]:
-    """Return how many plain clicks a tile holds, and its probability for later (in a worker)."""
-    probability = tile.probability()
-    return count_plain(probability), Plateaus.of(probability)
+def _probe_tile(tile: Tile) -> tuple[int, Told]:
+    """Return how many plain clicks a tile holds, and what is told of it (in a worker)."""
+    told = tile.listen()
+    return count_plain(told.probability.spread()), told
 
 
-def _detect_tile(tile: _Tile) -> tuple[list[Span], list[Span]]:
+def _search_tile(search: _Search) -> _Found:
     """Return the spans of a tile, and others that are a little less likely (in a worker)."""
-    probability, heard = tile.hear()
-    spans = find_spans(probability, least=tile.least, start=tile.start)
-    least = lowered(tile.least, RETURNING)
-    weaker = find_spans(probability, least=least, start=tile.start, companions=False)
-    weaker = [span for span in weaker if span.confidence < tile.least]
-    if heard is None:
-        return spans, weaker
-    return _with_estimates(spans, heard, tile.start), _with_estimates(weaker, heard, tile.start)
+    told, start = search.told or search.tile.listen(), search.tile.start
+    probability = told.probability.spread()
+    spans = find_spans(probability, least=search.least, start=start)
+    least = lowered(search.least, RETURNING)
+    weaker = find_spans(probability, least=least, start=start, companions=False)
+    weaker = [span for span in weaker if span.confidence < search.least]
+    return _Found(spans, weaker, told.patches)
 
 
-def _with_estimates(spans: Iterable[Span], heard: Heard, start: int) -> list[Span]:
-    """Return spans of a tile that begins at `start` with what was added to the music in them."""
-    return [replace(span, estimate=_estimate(span, heard, start)) for span in spans]
-
-
-def _estimate(span: Span, heard: Heard, start: int) -> Estimate | None:
-    """Return what the network says was added in a span."""
-    here = slice(span.start - start, span.stop - start), span.channel
-    deviation = heard.deviation[here]
-    if not np.isfinite(deviation).any():
-        return None
-    return Estimate(span.start, heard.damage[here].copy(), deviation.copy())
+def _tell_patches(tile: Tile) -> tuple[Patch, ...]:
+    """Return what was added to the music of a tile (in a worker)."""
+    return tile.listen().patches
 
 
 def _settled(

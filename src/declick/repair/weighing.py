@@ -18,7 +18,7 @@ from declick.clicks import Estimate
 FloatArray = NDArray[np.float64]
 
 DISTRUST = 2.0
-"""Estimates are taken to deviate this many times further than they say (chosen on held-out music)."""
+"""Estimates are taken to deviate this many times further than they say; chosen on tuning music."""
 
 LONGEST = 1200
 """Longer gaps are interpolated alone: the work grows with the third power of their length."""

@@ -1,0 +1,172 @@
+"""Tiles of a recording, each listened to by the detector on its own."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from declick.clicks import Click, Estimate, join_estimates
+from declick.detect.ar import ArDetector, Geometry
+from declick.excerpt import Excerpt
+from declick.read import Recording
+from declick.settings import DetectSettings
+
+if TYPE_CHECKING:
+    from declick.detect.neural import Heard, NeuralDetector
+
+
+def make_detector(settings: DetectSettings, sample_rate: float) -> ArDetector | NeuralDetector:
+    """Return the detector that the settings ask for.
+
+    "auto" is the network where it hears the sample rate, else the linear model.
+
+    Raises
+    ------
+    ReadError
+        If its weights cannot be read, or are not for this sample rate.
+    MissingExtraError
+        If it needs onnxruntime, and that is not installed.
+    """
+    if settings.detector != "ar":
+        # slow to import, and not always needed
+        from declick.detect.neural import NeuralDetector, hears, shipped_weights
+
+        if settings.detector == "neural" or hears(sample_rate):
+            weights = Path(settings.weights) if settings.weights else shipped_weights()
+            return NeuralDetector(sample_rate, weights)
+    return ArDetector(sample_rate)
+
+
+@dataclass(frozen=True, eq=False)
+class Plateaus:
+    """A tile's probability, of which most is zero and the rest the same over whole cores.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Frames and channels.
+    edges : ndarray of int, shape (n,)
+        Where a value begins, counted channel after channel.
+    values : ndarray of float32, shape (n,)
+    """
+
+    shape: tuple[int, int]
+    edges: NDArray[np.intp]
+    values: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, probability: NDArray[np.float32]) -> Plateaus:
+        """Return what `spread` makes the same probability of."""
+        frames, channels = probability.shape
+        row = probability.T.ravel()
+        edges = np.flatnonzero(np.diff(row, prepend=np.nan))
+        return cls((frames, channels), edges, row[edges])
+
+    def spread(self) -> NDArray[np.float32]:
+        """Return the probability, shape (frames, channels)."""
+        frames, channels = self.shape
+        lengths = np.diff(self.edges, append=frames * channels)
+        return np.repeat(self.values, lengths).reshape(channels, frames).T
+
+
+class Patch(NamedTuple):
+    """What was added to the music in some frames of a channel."""
+
+    channel: int
+    estimate: Estimate
+
+
+class Told(NamedTuple):
+    """What the detector says of a tile: how likely each sample is lost, and what was added."""
+
+    probability: Plateaus
+    patches: tuple[Patch, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One tile's sound, with its context, for the detector.
+
+    Parameters
+    ----------
+    start : int
+        Frame of the recording that the tile begins at.
+    samples : Excerpt
+    sample_rate : float
+    settings : DetectSettings
+    """
+
+    start: int
+    samples: Excerpt
+    sample_rate: float
+    settings: DetectSettings
+
+    @classmethod
+    def cut(
+        cls, recording: Recording, start: int, settings: DetectSettings, geometry: Geometry
+    ) -> Tile:
+        """Return the tile of a recording that begins at `start`, a multiple of its length."""
+        low = start - geometry.context
+        return cls(
+            start=start,
+            samples=Excerpt.cut(recording, low, low + geometry.tile + 2 * geometry.context),
+            sample_rate=recording.sample_rate,
+            settings=settings,
+        )
+
+    def listen(self) -> Told:
+        """Ask the detector."""
+        detector = make_detector(self.settings, self.sample_rate)
+        samples = self.samples.read()
+        if isinstance(detector, ArDetector):
+            return Told(Plateaus.of(detector(samples)), ())
+        heard = detector.hear(samples)
+        return Told(Plateaus.of(heard.probability), _patches(heard, self.start))
+
+
+def _patches(heard: Heard, start: int) -> tuple[Patch, ...]:
+    """Return the runs in which something is known of the damage; the tile begins at `start`."""
+    patches: list[Patch] = []
+    for channel in range(heard.deviation.shape[1]):
+        known = np.pad(np.isfinite(heard.deviation[:, channel]), 1)
+        edges = np.flatnonzero(known[1:] != known[:-1])
+        for first, last in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            estimate = Estimate(
+                start + first,
+                heard.damage[first:last, channel].copy(),
+                heard.deviation[first:last, channel].copy(),
+            )
+            patches.append(Patch(channel, estimate))
+    return tuple(patches)
+
+
+def with_patches(clicks: Sequence[Click], patches: Sequence[Patch]) -> list[Click]:
+    """Return clicks with what was added to the music in their cores.
+
+    Parameters
+    ----------
+    clicks : sequence of Click
+    patches : sequence of Patch
+        Those of a channel are disjoint.
+    """
+    ordered = sorted(patches, key=lambda patch: (patch.channel, patch.estimate.start))
+    stops = [(patch.channel, patch.estimate.stop) for patch in ordered]
+    found: list[Click] = []
+    for click in clicks:
+        known: Estimate | None = None
+        at = bisect_left(stops, (click.channel, click.start + 1))
+        while at < len(ordered):
+            channel, estimate = ordered[at]
+            if channel != click.channel or estimate.start >= click.stop:
+                break
+            known = join_estimates(known, estimate)
+            at += 1
+        cut = None if known is None else known.cut(click.start, click.stop)
+        found.append(replace(click, estimate=cut))
+    return found
