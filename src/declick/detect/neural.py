@@ -278,9 +278,11 @@ class NeuralDetector:
                 for name, rows in views._asdict().items()
             }
             answer = [part[:count].copy() for part in self.weights.session.run(None, given)]
+            if len(answer) == 5:  # surface-1 does not tell how far it may be off
+                answer.append(np.full_like(answer[4], np.inf))
             for part in answer:
                 part[swapped] = part[swapped][:, ::-1]
-            answer[-2] *= sign[:, None, None]
+            answer[4] *= sign[:, None, None]
             answers.append(answer)
         if not answers:
             return _nothing()
@@ -297,7 +299,7 @@ class NeuralDetector:
             cores=cores,
             damage=np.sinh(damage) * level,
             # Of a Laplace distribution, carried from arcsinh to the sound itself.
-            deviation=np.sqrt(2.0) * np.exp(np.clip(doubt, *DOUBT)) * np.cosh(damage) * level,
+            deviation=np.sqrt(2.0) * np.exp(np.maximum(doubt, DOUBT[0])) * np.cosh(damage) * level,
         )
 
 

@@ -17,7 +17,7 @@ from declick.clicks import Estimate
 
 FloatArray = NDArray[np.float64]
 
-DISTRUST = 2.0
+DISTRUST = 2.2
 """Estimates are taken to deviate this many times further than they say; chosen on tuning music."""
 
 LONGEST = 1200
