@@ -114,7 +114,7 @@ def test_a_passage_is_mended_with_what_is_known() -> None:
 
 def test_estimates_are_cut_and_joined_by_frame() -> None:
     first = estimate(10, np.arange(5.0), 1.0)
-    second = estimate(13, np.arange(5.0) + 10, [0.5, 2.0, 3.0, 3.0, 3.0])
+    second = estimate(13, np.arange(5.0) + 10, np.array([0.5, 2.0, 3.0, 3.0, 3.0]))
     joined = join_estimates(first, second)
     assert joined is not None
     assert (joined.start, joined.stop) == (10, 18)

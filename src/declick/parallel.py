@@ -117,10 +117,13 @@ class Workers:
     ----------
     jobs : int
         Processes that work at the same time, at least 1.
+    apart : bool
+        Whether one job, too, is done in another process, while this one does something else.
     """
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, *, apart: bool = False) -> None:
         self.jobs = max(1, jobs)
+        self.apart = apart or self.jobs > 1
         self._pool: ProcessPoolExecutor | None = None
         self._limits: Any = None
 
@@ -162,6 +165,9 @@ class Workers:
                     )
                     for _ in range(self.jobs):
                         self._pool.submit(int)
+                    # Of a worker that is killed in mid-answer we would wait for the rest for ever,
+                    # as long as we could write that rest ourselves.
+                    self._pool._result_queue._writer.close()  # type: ignore[attr-defined]
             finally:
                 if mask:
                     mask(signal.SIG_SETMASK, blocked)
@@ -187,7 +193,7 @@ class Workers:
         DeclickError
             If a worker process was killed.
         """
-        if self.jobs == 1:
+        if not self.apart:
             with single_threaded_blas():
                 yield from map(function, items)
             return

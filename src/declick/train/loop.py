@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
-import os
 import platform
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from declick.clicks import FloatArray
 from declick.damage.bank import Bank, read_bank
 from declick.detect.views import Views
 from declick.errors import ReadError, SettingsError
+from declick.parallel import Workers
 from declick.train.corpus import Corpus
 from declick.train.examples import (
     Examples,
@@ -93,18 +93,24 @@ class CorpusMusic:
 
 # --- examples in the background ----------------------------------------------------------------
 
-_at_work: dict[str, Any] = {}
+_opened: dict[str, Any] = {}
 
 
-def _begin(sources: Sources, settings: ExampleSettings) -> None:
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
-    _at_work["music"], _at_work["bank"] = sources.open(settings)
-    _at_work["settings"] = settings
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """An excerpt to be drawn, by its number."""
+
+    sources: Sources
+    settings: ExampleSettings
+    number: int
 
 
-def _draw(number: int) -> Examples:
-    return draw_examples(number, _at_work["music"], _at_work["bank"], _at_work["settings"])
+def _draw(task: _Task) -> Examples:
+    """Draw the examples of an excerpt (in a worker, which opens the sources once)."""
+    if _opened.get("of") != (task.sources, task.settings):
+        _opened["music"], _opened["bank"] = task.sources.open(task.settings)
+        _opened["of"] = task.sources, task.settings
+    return draw_examples(task.number, _opened["music"], _opened["bank"], task.settings)
 
 
 def stream(
@@ -120,20 +126,9 @@ def stream(
     workers : int
         Processes; 0: this one does the work. The examples are the same.
     """
-    if not workers:
-        music, bank = sources.open(settings)
-        number = first
-        while True:
-            yield draw_examples(number, music, bank, settings)
-            number += 1
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, _begin, (sources, settings)) as pool:
-        ahead = [pool.apply_async(_draw, (first + k,)) for k in range(4 * workers)]
-        number = first + len(ahead)
-        while True:
-            yield ahead.pop(0).get()
-            ahead.append(pool.apply_async(_draw, (number,)))
-            number += 1
+    tasks = (_Task(sources=sources, settings=settings, number=n) for n in count(first))
+    with Workers(workers, apart=workers > 0) as pool:
+        yield from pool.map(_draw, tasks)
 
 
 def train(
