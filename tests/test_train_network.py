@@ -16,7 +16,20 @@ import soundfile
 
 from declick.damage.bank import Bank
 from declick.damage.piece import synthesize_piece
-from declick.detect.views import FACTS, MIDDLE, WINDOW, ViewGeometry, find_instants, see, view
+from declick.detect.views import (
+    COARSE,
+    COARSE_ROWS,
+    FACTS,
+    FINE_ROWS,
+    MIDDLE,
+    SLOW,
+    SLOW_ROWS,
+    WINDOW,
+    ViewGeometry,
+    find_instants,
+    see,
+    view,
+)
 from declick.errors import MissingExtraError, ReadError, SettingsError, WriteError
 from declick.train.examples import Examples, ExampleSettings, FolderMusic, draw_examples
 
@@ -129,7 +142,7 @@ def test_the_recipe_of_the_shipped_weights_is_understood() -> None:
     pytest.importorskip("torch")
     from declick.train.settings import read_settings
 
-    recipe = Path(__file__).parent.parent / "recipes" / "surface-1" / "settings.toml"
+    recipe = Path(__file__).parent.parent / "recipes" / "surface-2" / "settings.toml"
     settings = read_settings(recipe)
     assert not {"scratch", "gouge"} & set(settings.examples.modes)
 
@@ -206,6 +219,37 @@ def test_export_refuses_what_answers_otherwise(tmp_path: Path, monkeypatch: Any)
     with pytest.raises(WriteError, match="differ"):
         exporting.export(network, tmp_path / "w.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_goes_on_begins_with_what_the_old_one_knew(weights: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from declick.train.folding import begin_from, read_network
+
+    old = read_network(weights)
+    longer = begin_from(weights, replace(old.settings, written=old.settings.written + 2))
+    shapes = (FINE_ROWS, WINDOW), (SLOW_ROWS, WINDOW // SLOW), (COARSE_ROWS, COARSE), (FACTS,)
+    views = tuple(torch.randn(4, *shape) for shape in shapes)
+    with torch.no_grad():
+        before, after = old(*views), longer(*views)
+    for name in ("events", "families", "tails", "cores", "damage"):
+        torch.testing.assert_close(getattr(after, name), getattr(before, name))
+    with pytest.raises(ReadError, match="does not fit"):
+        begin_from(weights, replace(old.settings, context=old.settings.context + 8))
+
+
+def test_what_is_known_of_the_damage_lies_where_it_may_be(weights: Path) -> None:
+    from declick.detect.neural import NeuralDetector
+
+    detector = NeuralDetector(RATE, weights)
+    tile, context = detector.geometry.tile, detector.geometry.context
+    sound = synthesize_piece((tile + 2 * context) / RATE + 0.1)[: tile + 2 * context].copy()
+    sound[context + 30_000 : context + 30_004, 1] += 0.5
+    heard = detector.hear(sound)
+    known = np.isfinite(heard.deviation)
+    assert known[30_000:30_004, 1].all()
+    assert np.array_equal(heard.probability > 0.0, known)
+    assert (heard.deviation > 0.0).all()
+    assert not heard.damage[~known].any()
 
 
 def test_the_detector_gives_the_same_for_every_tiling(weights: Path) -> None:

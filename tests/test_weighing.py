@@ -35,7 +35,7 @@ def interpolation(sound: FloatArray, gap: slice) -> tuple[FloatArray, FloatArray
     rest = sound.copy()
     rest[gap] = 0.0
     inverse = np.linalg.inv(lost.T @ lost)
-    return -inverse @ lost.T @ (rows @ rest), inverse
+    return -inverse @ lost.T @ (rows @ rest), np.asarray(inverse)
 
 
 def draw(rng: np.random.Generator) -> tuple[FloatArray, slice]:
