@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 SCHEMA: Final = "declick-weights/1"
 # Weights of a taught sound; see declick.detect.taught.
 TAUGHT: Final = "declick-taught/1"
-SHIPPED: Final = "surface-1.onnx"
+SHIPPED: Final = "surface-2.onnx"
+# What it answers: events, families, tails, cores, damage, doubt.
+ANSWERS: Final = 6
 # Instants that the network looks at together: always as many, so that an answer does not depend
 # on what else there is to look at.
 BATCH: Final = 16
@@ -126,6 +128,8 @@ def load_weights(path: Path) -> Weights:
         session = start_session(model)
     except Exception as error:  # onnxruntime has a dozen kinds and no base for them
         raise ReadError(f"{path}: is no network that runs ({error}); export again") from None
+    if len(session.get_outputs()) != ANSWERS:
+        raise ReadError(f"{path}: is of an earlier version; train or tune it again")
     return Weights(session, float(card["slope"]), float(card["offset"]), card)
 
 
@@ -278,8 +282,6 @@ class NeuralDetector:
                 for name, rows in views._asdict().items()
             }
             answer = [part[:count].copy() for part in self.weights.session.run(None, given)]
-            if len(answer) == 5:  # surface-1 does not tell how far it may be off
-                answer.append(np.full_like(answer[4], np.inf))
             for part in answer:
                 part[swapped] = part[swapped][:, ::-1]
             answer[4] *= sign[:, None, None]
@@ -299,7 +301,7 @@ class NeuralDetector:
             cores=cores,
             damage=np.sinh(damage) * level,
             # Of a Laplace distribution, carried from arcsinh to the sound itself.
-            deviation=np.sqrt(2.0) * np.exp(np.maximum(doubt, DOUBT[0])) * np.cosh(damage) * level,
+            deviation=np.sqrt(2.0) * np.exp(np.clip(doubt, *DOUBT)) * np.cosh(damage) * level,
         )
 
 

@@ -248,6 +248,8 @@ def _fill_group(
         if method == "spectrum" or (method == "auto" and sags):
             drawn = fill_by_spectrum(sound, runs, run, base, plain.error_energy)
             best[run] = replace(plain, samples=drawn, method="spectrum")
+    if method != "auto":
+        return list(best.values())
     return [_weighed(passage, channel, fill) for fill in best.values()]
 
 
