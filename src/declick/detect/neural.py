@@ -53,7 +53,7 @@ BATCH: Final = 16
 PLAUSIBLE: Final = -5.0
 # Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's
 # whole interpolation, a sound one that is lost costs little.
-LEAST_CORE: Final = -4.0
+LEAST_CORE: Final = -5.0
 # Range of the natural logarithm of how far the damage may be off.
 DOUBT: Final = (-6.0, 3.0)
 # How far from an instant its core may begin or end, in frames, to be its own.
