@@ -19,7 +19,8 @@ from declick.read import Recording
 from declick.repair.cores import find_companions
 from declick.repair.draw import find_drawn, redraw
 from declick.settings import DetectSettings, RepairSettings
-from declick.stages import Plateaus, detect, repair
+from declick.stages import detect, repair
+from declick.tiles import Plateaus
 from worn import RATE, worn_piece
 
 
@@ -155,7 +156,8 @@ def test_a_tick_is_found_at_every_rate(rate: int, detector: str) -> None:
         assert abs(clicks[0].stop - (start + width)) <= 3
     else:  # gives up a little more, rather than too little
         assert start - 3e-4 * rate <= clicks[0].start <= start + 2
-        assert start + width - 3 <= clicks[0].stop <= start + width + 6e-4 * rate
+        assert start + width - 3 <= clicks[0].stop <= start + width + 1.2e-3 * rate
+        assert clicks[0].kind is Kind.TICK
 
 
 def test_forced_methods_mend_every_click() -> None:

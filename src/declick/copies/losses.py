@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from declick.clicks import FloatArray
 from declick.copies.guide import Run, runs_of
@@ -119,6 +118,8 @@ def _whitened(pair: FloatArray, inner: Run) -> FloatArray:
 
 def _levels_db(sounds: FloatArray, cell: int) -> FloatArray:
     """Return the level around every frame."""
+    from scipy.ndimage import uniform_filter1d  # slow to import, and seldom needed
+
     power = uniform_filter1d(sounds**2, cell, axis=1)
     return np.asarray(10.0 * np.log10(np.maximum(power, 0.0) + FLOOR**2))
 

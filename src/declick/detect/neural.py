@@ -52,8 +52,10 @@ BATCH: Final = 16
 # below this: about a third of what stands out of music, and 0.5 % of damage.
 PLAUSIBLE: Final = -5.0
 # Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's
-# whole interpolation, a sound one that is lost costs little.
+# whole interpolation; a sound one that is lost costs next to nothing where the damage is known ...
 LEAST_CORE: Final = -5.0
+# ... and a little where it is not.
+LEAST_CORE_ALONE: Final = -2.5
 # Range of the natural logarithm of how far the damage may be off.
 DOUBT: Final = (-6.0, 3.0)
 # How far from an instant its core may begin or end, in frames, to be its own.
@@ -356,17 +358,18 @@ def _inside(sight: Sight) -> IntArray:
 def _paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard:
     """Return what is said of each sample and channel: in each core, by its event."""
     channels, factor = samples.shape[1], int(geometry.octave)
+    least = LEAST_CORE if factor == 1 else LEAST_CORE_ALONE
     # A sample of the network's stands for those around it in the file.
     half = factor // 2
     painted = _silence(samples.shape)
     confidence = 1.0 / (1.0 + np.exp(-np.clip(found.log_odds, -40.0, 40.0)))
     rows, starts, stops, sure, whose = [], [], [], [], []
     for side in range(channels):
-        for number in _not_explained(found, side):
+        for number in _not_explained(found, side, least):
             frame = int(found.frames[number])
             if confidence[number, side] < 1e-4:
                 continue
-            for first, last in own_cores(found.cores[number, side]):
+            for first, last in own_cores(found.cores[number, side], least):
                 rows.append(side)
                 begin = frame - MIDDLE // 2
                 starts.append((begin + first) * factor - half)
@@ -390,7 +393,7 @@ def _paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Hear
     return painted
 
 
-def _not_explained(found: Findings, side: int) -> list[int]:
+def _not_explained(found: Findings, side: int, least: float) -> list[int]:
     """Return the instants of a channel that no surer one beside them takes for sound.
 
     What rings behind a core stands out, too; seen from the core it is known that nothing is lost.
@@ -408,13 +411,13 @@ def _not_explained(found: Findings, side: int) -> list[int]:
         kept.append(number)
         for other in range(low[number], high[number]):
             at = int(frames[other] - frames[number]) + half
-            lost = found.cores[number, side, at - _NEAR : at + _NEAR + 1].max() >= LEAST_CORE
+            lost = found.cores[number, side, at - _NEAR : at + _NEAR + 1].max() >= least
             if sure[other] < sure[number] and not lost:
                 explained[other] = True
     return kept
 
 
-def own_cores(log_odds: FloatArray) -> list[tuple[int, int]]:
+def own_cores(log_odds: FloatArray, least: float) -> list[tuple[int, int]]:
     """Return the runs of lost samples that are the instant's own.
 
     Those near the middle, where the instant is; where no sample there is lost, what is half as
@@ -422,7 +425,7 @@ def own_cores(log_odds: FloatArray) -> list[tuple[int, int]]:
     """
     middle = MIDDLE // 2
     near = slice(middle - _OWN, middle + _OWN + 1)
-    least = min(LEAST_CORE, float(log_odds[near].max()) - 0.7)
+    least = min(least, float(log_odds[near].max()) - 0.7)
     lost = np.pad(log_odds >= least, 1)
     edges = np.flatnonzero(lost[1:] != lost[:-1])
     return [

@@ -33,6 +33,8 @@ FUSION_MS: Final = 0.25
 LONGEST_MS: Final = 25.0
 # From this length on a tick is called a pop.
 POP_MS: Final = 0.6
+# What is weaker than this share of a click's height does not make it longer.
+LOUD: Final = 0.25
 # Ticks that follow each other at this rate or faster are called crackle ...
 CRACKLE_HZ: Final = 30.0
 # ... counted over this time.
@@ -197,12 +199,21 @@ def name_kinds(clicks: Sequence[Click], *, sample_rate: float) -> list[Click]:
     for click in clicks:
         kind = click.kind
         if kind is not Kind.THUMP:
-            kind = Kind.POP if click.stop - click.start >= pop else Kind.TICK
+            kind = Kind.POP if _length(click) >= pop else Kind.TICK
             near = np.searchsorted(starts[click.channel], [click.start - half, click.start + half])
             if kind is Kind.TICK and near[1] - near[0] > crowd:
                 kind = Kind.CRACKLE
         named.append(replace(click, kind=kind))
     return named
+
+
+def _length(click: Click) -> int:
+    """Return how many frames a click lasts: its core, or what is loud of it where that is known."""
+    if click.estimate is None:
+        return click.stop - click.start
+    height = np.abs(click.estimate.damage)
+    loud = np.flatnonzero(height >= LOUD * height.max(initial=0.0))
+    return int(loud[-1] - loud[0]) + 1
 
 
 def name_scratches(clicks: Sequence[Click], *, sample_rate: float, period_s: float) -> list[Click]:
