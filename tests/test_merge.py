@@ -152,6 +152,19 @@ def test_a_loss_is_told_from_a_click_of_the_other_copy() -> None:
     assert split_losses(sound, clicked, place, nothing, RATE) == [(place, None)]
 
 
+@pytest.mark.parametrize("pitch_hz", [60.0, 90.0, 130.0])
+def test_bass_that_crosses_zero_is_no_loss(pitch_hz: float) -> None:
+    rng = np.random.default_rng(4)
+    time_s = np.arange(RATE // 4) / RATE
+    place = (5000, 5176)
+    nothing = np.zeros(time_s.size, dtype=bool), np.zeros(time_s.size, dtype=bool)
+    for phase in np.arange(0.0, 6.28, 0.1):
+        sound = 0.2 * np.sin(2 * np.pi * pitch_hz * time_s + phase)
+        first, second = sound + 2e-4 * rng.standard_normal((2, time_s.size))
+        second[place[0] - 100 : place[0] + 300] += 0.5 * np.hanning(400)  # a thump of the copy
+        assert split_losses(first, second, place, nothing, RATE) == [(place, None)]
+
+
 def test_a_needle_lifted_for_a_second_is_bridged() -> None:
     sound = music().copy()
     start = 2 * RATE

@@ -25,6 +25,8 @@ CELL_MS: Final = 0.5
 PLAIN_CELL_MS: Final = 3.0
 # One is silent where it has this much less than the other ...
 GONE_DB: Final = 12.0
+# ... and half of the time this much: else it is a swing of the bass that crosses zero ...
+DEEP_DB: Final = 20.0
 # ... and than it has itself before and behind, where that is less.
 DIP_DB: Final = 12.0
 # The other one goes on: louder than before and behind by this it is a click.
@@ -83,6 +85,9 @@ def split_losses(
         gone = np.logical_or.reduce([view.gone(who)[inner] for view in views])
         for start, stop in _silences(gone, sample_rate):
             here = np.arange(inner.start + start, inner.start + stop)
+            depth = np.max([np.median(view.depth(who)[here]) for view in views])
+            if depth < DEEP_DB:
+                continue
             free = here[~known[1 - who][lo:hi][here]]
             if free.size > 0.3 * here.size and not views[0].rises(1 - who, free):
                 losses.append(((low + start, low + stop), who))
@@ -96,10 +101,14 @@ class _View:
         self.levels = levels
         self._usual = np.array([np.median(levels[:, side], axis=1) for side in sides])
 
+    def depth(self, who: int) -> FloatArray:
+        """Return how much less one has than the other."""
+        return np.asarray(self.levels[1 - who] - self.levels[who])
+
     def gone(self, who: int) -> BoolArray:
         """Return where one is silent, as it is on neither side, and the other is not."""
-        own, other = self.levels[who], self.levels[1 - who]
-        return np.asarray((other - own > GONE_DB) & (own < self._usual[:, who].min() - DIP_DB))
+        dip = self._usual[:, who].min() - self.levels[who]
+        return np.asarray((self.depth(who) > GONE_DB) & (dip > DIP_DB))
 
     def rises(self, who: int, frames: NDArray[np.int64]) -> bool:
         """Return whether one is much louder than on either side."""
