@@ -22,7 +22,7 @@ from declick.settings import DetectSettings
 from declick.train.examples import ExampleSettings, Music, WornExcerpt, draw_worn
 
 COLLAR_S: Final = 2e-3
-CLEAN_FALSE: Final = 0.25
+CLEAN_FALSE: Final = 0.125
 """False alarms a minute on clean music, most of it hard on purpose, that weights are set to."""
 FALSE_PER_MINUTE: Final = (0.5, 2.0, 8.0, 30.0)
 
@@ -134,7 +134,7 @@ def least_log_odds(tallies: Sequence[Tally], per_minute: float) -> float:
 
 
 def calibrate(
-    make: MakeDetector, music: Music, settings: ExampleSettings, *, excerpts: int = 320
+    make: MakeDetector, music: Music, settings: ExampleSettings, *, excerpts: int = 640
 ) -> float:
     """Return the offset at which a new network is as sure as the thresholds expect.
 
