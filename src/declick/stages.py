@@ -281,7 +281,8 @@ def _sample_places(frames: int, tile: int) -> list[int]:
 def _probe_tile(tile: Tile) -> tuple[int, Told]:
     """Return how many plain clicks a tile holds, and what is told of it (in a worker)."""
     told = tile.listen()
-    return count_plain(told.probability.spread()), told
+    plain = make_detector(tile.settings, tile.sample_rate).plain
+    return count_plain(told.probability.spread(), plain), told
 
 
 def _search_tile(search: _Search) -> _Found:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
 from declick.detect.confidence import ConfidenceModels, load_confidence
-from declick.detect.spans import MOST_PRIOR
+from declick.detect.spans import MOST_PRIOR, PLAIN
 from declick.detect.whitening import whiten
 
 IntArray = NDArray[np.intp]
@@ -316,6 +316,7 @@ class ArDetector:
     finds_whole_cores: Final = False
     """It finds the corners of a push, between which the sound is smooth."""
     most_prior: Final = MOST_PRIOR
+    plain: Final = PLAIN
 
     def __init__(self, sample_rate: float, model: ConfidenceModels | None = None) -> None:
         self.geometry = Geometry(sample_rate)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from declick.clicks import FloatArray
 from declick.detect.ar import IntArray, digital_places
 from declick.detect.confidence import FEATURES, load_confidence
-from declick.detect.spans import MOST_PRIOR_OF_NETWORK
+from declick.detect.spans import MOST_PRIOR_OF_NETWORK, PLAIN_TO_NETWORK
 from declick.detect.views import (
     MIDDLE,
     Float32Array,
@@ -211,6 +211,7 @@ class NeuralDetector:
 
     finds_whole_cores: Final = True
     most_prior: Final = MOST_PRIOR_OF_NETWORK
+    plain: Final = PLAIN_TO_NETWORK
 
     def __init__(self, sample_rate: float, weights: Path) -> None:
         if not hears(sample_rate):

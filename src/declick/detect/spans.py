@@ -20,8 +20,9 @@ CLEAN_HZ: Final = 0.5
 # ... plain meaning this confidence; more of them make the weaker ones likelier, up to this much.
 PLAIN: Final = 0.99
 MOST_PRIOR: Final = 3.5
-# ... or this much with the network, which tells more by itself.
-MOST_PRIOR_OF_NETWORK: Final = 1.5
+# ... or this and this much with the network, which tells more by itself.
+PLAIN_TO_NETWORK: Final = 0.93
+MOST_PRIOR_OF_NETWORK: Final = 3.0
 PRIOR_SLOPE: Final = 1.5
 # What coincides with a click of the other channel needs less, by so much in log odds.
 COMPANION: Final = 3.0
@@ -74,9 +75,9 @@ def _odds(logarithm: float) -> float:
     return float(1.0 / (1.0 + np.exp(-logarithm)))
 
 
-def count_plain(probability: NDArray[np.float32]) -> int:
-    """Return how many spans of all channels are plainly damage."""
-    return len(find_spans(probability, least=PLAIN, start=0, companions=False))
+def count_plain(probability: NDArray[np.float32], plain: float = PLAIN) -> int:
+    """Return how many spans of all channels are plainly damage, with that confidence."""
+    return len(find_spans(probability, least=plain, start=0, companions=False))
 
 
 @dataclass(frozen=True, order=True, slots=True)
