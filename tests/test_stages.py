@@ -148,7 +148,7 @@ def test_a_tick_is_found_at_every_rate(rate: int, detector: str) -> None:
     music = 0.2 * np.sin(2 * np.pi * 440 * time) + 0.1 * np.sin(2 * np.pi * 1234 * time)
     samples = (music + 2e-4 * rng.standard_normal(time.size))[:, None]
     start, width = rate, max(2, round(8e-5 * rate))
-    samples[start : start + width, 0] += 0.4 * np.cos(np.pi * np.arange(width) / 2 + 0.5)
+    samples[start : start + width, 0] += 0.6 * np.cos(np.pi * np.arange(width) / 2 + 0.5)
     clicks = detect(Recording.from_array(samples, rate), DetectSettings(detector=detector)).clicks
     assert len(clicks) == 1
     if detector == "ar":
