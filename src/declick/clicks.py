@@ -63,10 +63,8 @@ class Estimate:
             damage[there], deviation[there] = self.damage[here], self.deviation[here]
         return Estimate(start, damage, deviation)
 
-    def joined(self, other: Estimate | None) -> Estimate:
+    def joined(self, other: Estimate) -> Estimate:
         """Return both as one; where both know something, the surer counts."""
-        if other is None:
-            return self
         first, last = min(self.start, other.start), max(self.stop, other.stop)
         own, their = self.cut(first, last), other.cut(first, last)
         surer = own.deviation <= their.deviation
@@ -79,7 +77,9 @@ class Estimate:
 
 def join_estimates(one: Estimate | None, other: Estimate | None) -> Estimate | None:
     """Return what is known of both."""
-    return other if one is None else one.joined(other)
+    if one is None or other is None:
+        return one or other
+    return one.joined(other)
 
 
 @dataclass(frozen=True, order=True, slots=True)

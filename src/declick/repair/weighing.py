@@ -14,6 +14,7 @@ from scipy.linalg import toeplitz
 from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 
 from declick.clicks import Estimate
+from declick.dsp.linear_prediction import filter_autocorrelation
 
 FloatArray = NDArray[np.float64]
 
@@ -53,12 +54,8 @@ def weigh(
         Expected sum of squared errors.
     """
     frames = interpolated.size
-    reach = min(frames, coefficients.size)
-    column = np.zeros(frames)
-    column[:reach] = np.correlate(coefficients, coefficients, "full")[coefficients.size - 1 :][
-        :reach
-    ]
-    precision = toeplitz(column)
+    band = filter_autocorrelation(coefficients)[:frames]
+    precision = toeplitz(np.pad(band, (0, frames - band.size)))
     # In units of the prediction error, so that the system is well scaled.
     known = variance / np.square(DISTRUST * estimate.deviation.astype(np.float64))
     precision[np.diag_indices(frames)] += known
