@@ -153,6 +153,11 @@ class _Separation:
             return False
         span = slice(stop, tail)
         wave = wave * fade_out(tail - stop, round(FADE_S * self._rate))
+        heard = self.result[span][~self._missing[span]]
+        rest = heard - wave[~self._missing[span]]
+        if not float(rest @ rest) < float(heard @ heard):
+            # Between long cores little holds a fit: what adds to the sound was not in it.
+            return False
         self.result[span] -= np.where(self._missing[span], 0.0, wave)
         self._sound[span] = bridge(self.result[span], self._missing[span])
         return True
