@@ -26,6 +26,7 @@ from declick.damage.model import Damage, Wear
 from declick.detect.ar import IntArray
 from declick.detect.views import MIDDLE, ViewGeometry, Views, find_instants, local_level, see, view
 from declick.errors import ReadError, SettingsError
+from declick.train.variation import vary
 
 FAMILIES: Final = ("tick", "pop", "crackle", "ring", "thump")
 """What the network tells apart; real clicks go by their kind."""
@@ -113,6 +114,8 @@ class ExampleSettings:
         top octave, and noisy.
     level_db : tuple of float
         Added to the level of all clicks of an excerpt.
+    speed, tone, dryness : float
+        Shares of excerpts that are varied so; see `declick.train.variation.vary`.
     held_out_records : tuple of str
         Names of records of the bank whose clicks are for evaluation only.
     """
@@ -136,6 +139,9 @@ class ExampleSettings:
     top: float = 0.25
     hiss: float = 0.5
     level_db: tuple[float, float] = (-3.0, 4.0)
+    speed: float = 0.0
+    tone: float = 0.0
+    dryness: float = 0.0
     held_out_records: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -285,9 +291,12 @@ def draw_worn(
 ) -> WornExcerpt:
     """Draw music and lay wear on it."""
     names = [name for name in MODES if settings.modes.get(name, 0.0) > 0.0]
-    shares = np.array([settings.modes[name] for name in names])
-    mode = names[int(rng.choice(len(names), p=shares / shares.sum()))]
+    odds = np.array([settings.modes[name] for name in names])
+    mode = names[int(rng.choice(len(names), p=odds / odds.sum()))]
     clean, rate, source = music.draw(rng, split, settings.seconds)
+    shares = settings.speed, settings.tone, settings.dryness
+    if any(shares):
+        clean = vary(rng, clean, rate, *shares)
     geometry = ViewGeometry(rate)
     clean = clean[: len(clean) // geometry.hop * geometry.hop]
     mono = clean.shape[1] == 1 or bool(rng.uniform() < settings.mono)
