@@ -11,6 +11,7 @@ import numpy as np
 from declick.clicks import Click, Repair, disjoint_clicks
 from declick.detect.spans import (
     RETURNING,
+    SURE_OF_TAIL,
     Span,
     count_plain,
     find_returning,
@@ -380,9 +381,13 @@ def _find_stretch_tails(stretch: Stretch) -> list[Click]:
             channel=channel,
         )
         for click, (tail, kind) in zip(clicks, tails, strict=True):
-            if click in stretch.own_set:
-                end = max(click.stop, min(tail + stretch.start, stretch.frames))
-                found.append(replace(click, tail=end, kind=kind or click.kind))
+            if click not in stretch.own_set:
+                continue
+            if click.confidence < SURE_OF_TAIL:
+                found.append(click)
+                continue
+            end = max(click.stop, min(tail + stretch.start, stretch.frames))
+            found.append(replace(click, tail=end, kind=kind or click.kind))
     return sorted(found)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_opening, maximum_filter1d
 
 from declick.clicks import FloatArray
 from declick.detect.ar import IntArray, digital_places
@@ -56,6 +57,12 @@ PLAUSIBLE: Final = -5.0
 LEAST_CORE: Final = -5.0
 # ... and a little where it is not.
 LEAST_CORE_ALONE: Final = -2.5
+# Where the damage stays below this share of the level around (as arcsinh), nothing is lost ...
+QUIET: Final = 0.06
+# ... nor below this one between two clicks, if that lasts for so many frames.
+QUIET_BETWEEN: Final = 0.2
+_BETWEEN: Final = 44
+_QUIET_FRAMES: Final = 13
 # Range of the natural logarithm of how far the damage may be off.
 DOUBT: Final = (-6.0, 3.0)
 # How far from an instant its core may begin or end, in frames, to be its own.
@@ -296,6 +303,8 @@ class NeuralDetector:
         )
         level = local_level(sight, frames)[:, :, None]
         damage = np.clip(damage, -12.0, 12.0)
+        if self.factor == 1:
+            cores = np.where(_is_loud(damage), cores, -np.inf)
         return Findings(
             frames=frames,
             log_odds=events * self.weights.slope + self.weights.offset,
@@ -418,15 +427,31 @@ def _not_explained(found: Findings, side: int, least: float) -> list[int]:
     return kept
 
 
+def _is_loud(damage: FloatArray) -> NDArray[np.bool_]:
+    """Return where damage is worth mending; it is given as arcsinh over the level around.
+
+    To mend what nobody hears costs more than it gains, and makes one click of two.
+    """
+    height = maximum_filter1d(np.abs(damage), _QUIET_FRAMES, axis=-1)
+    loud = height >= QUIET_BETWEEN
+    lull = binary_opening(~loud, np.ones((1, 1, _BETWEEN), dtype=bool))
+    before = np.maximum.accumulate(loud, axis=-1)
+    behind = np.maximum.accumulate(loud[..., ::-1], axis=-1)[..., ::-1]
+    return np.asarray((height >= QUIET) & ~(lull & before & behind))
+
+
 def own_cores(log_odds: FloatArray, least: float) -> list[tuple[int, int]]:
     """Return the runs of lost samples that are the instant's own.
 
     Those near the middle, where the instant is; where no sample there is lost, what is half as
-    likely as the likeliest.
+    likely as the likeliest. None where all are out of the question.
     """
     middle = MIDDLE // 2
     near = slice(middle - _OWN, middle + _OWN + 1)
-    least = min(least, float(log_odds[near].max()) - 0.7)
+    likeliest = float(log_odds[near].max())
+    if likeliest == -np.inf:
+        return []
+    least = min(least, likeliest - 0.7)
     lost = np.pad(log_odds >= least, 1)
     edges = np.flatnonzero(lost[1:] != lost[:-1])
     return [

@@ -28,6 +28,9 @@ PRIOR_SLOPE: Final = 1.5
 COMPANION: Final = 3.0
 # What lies at an angle where clicks fell on the turns before and after needs less, by so much.
 RETURNING: Final = 3.0
+# What is no surer than this is followed by no tail: only a strong push sets anything swinging, and
+# a drum with a doubtful speck on it sounds like one.
+SURE_OF_TAIL: Final = 0.9
 # Cores closer than this are one burst.
 FUSION_MS: Final = 0.25
 # A core longer than this is cut off: what is longer is no click.
