@@ -183,3 +183,14 @@ def test_thresholds_can_be_set() -> None:
     strict = TailThresholds(ring_evidence=1e12)
     found = find_tails(sound, cores, sample_rate=sample_rate, thresholds=strict)
     assert found == [(stop, None) for _, stop in cores]
+
+
+def test_a_drum_behind_a_core_is_no_thump() -> None:
+    """It keeps its pitch, where the tone arm sweeps down."""
+    sample_rate = 44100
+    time = np.arange(sample_rate // 4) / sample_rate
+    for hertz in (75.0, 110.0):
+        drum = 0.4 * np.exp(-time / 0.03) * np.sin(2 * np.pi * hertz * time)
+        sound, cores = ticks(sample_rate, drum)
+        found = find_tails(sound, cores, sample_rate=sample_rate)
+        assert not any(kind is Kind.THUMP for _, kind in found)

@@ -63,6 +63,9 @@ class TailThresholds:
     thump_core_ms, thump_push, thump_shortest_ms : float
         The shortest core, its least peak over that of the sound behind it, and the shortest tail
         of a thump: a drum stroke with a speck on it has neither.
+    thump_fall : float
+        The most that is left of a thump's first frequency when nine tenths of its energy are
+        through: an arm sweeps down (0.4 to 0.75), a drum keeps its pitch.
     """
 
     ring_rise_db: float = 14.0
@@ -77,6 +80,7 @@ class TailThresholds:
     thump_core_ms: float = 0.1
     thump_push: float = 0.35
     thump_shortest_ms: float = 30.0
+    thump_fall: float = 0.85
 
 
 DEFAULT_THRESHOLDS = TailThresholds()
@@ -325,6 +329,7 @@ def _thump_end(
         fitted is None
         or fitted.evidence < thresholds.thump_evidence
         or fitted.unrest > thresholds.unrest
+        or _remaining_pitch(fitted, tail - stop, sample_rate) > thresholds.thump_fall
     ):
         return stop
     start = core_start(missing, stop, round(0.025 * sample_rate))
@@ -338,6 +343,16 @@ def _thump_end(
     if push < thresholds.thump_push * loudest:
         return stop
     return stop + int(loud[-1]) + 1
+
+
+def _remaining_pitch(fitted: FittedThump, frames: int, sample_rate: float) -> float:
+    """Return the share of the first frequency that is left when most of the energy is through."""
+    seconds = np.arange(frames) / sample_rate
+    energy = np.cumsum(fitted.samples(seconds) ** 2)
+    through = float(seconds[int(np.searchsorted(energy, 0.9 * energy[-1]))])
+    swing = fitted.swing
+    hertz = swing.last_hz + (swing.first_hz - swing.last_hz) * math.exp(-through / swing.fall_s)
+    return hertz / swing.first_hz
 
 
 def _envelope(fitted: FittedThump, frames: int, sample_rate: float) -> FloatArray:
