@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -31,8 +32,7 @@ from declick.detect.views import (
     is_native,
     local_level,
     see,
-    set_upright,
-    view,
+    view_upright,
 )
 from declick.errors import MissingExtraError, ReadError
 
@@ -43,14 +43,16 @@ SCHEMA: Final = "declick-weights/1"
 # Weights of a taught sound; see declick.detect.taught.
 TAUGHT: Final = "declick-taught/1"
 SHIPPED: Final = "surface-2.onnx"
-# What it answers: events, families, tails, cores, damage, doubt.
-ANSWERS: Final = 6
+# What it answers: events, families, tails, cores, damage, doubt, spoken.
+ANSWERS: Final = 7
 # Instants that the network looks at together: always as many, so that an answer does not depend
 # on what else there is to look at.
 BATCH: Final = 16
 # An instant is music without being looked at where the classical model's log odds of damage are
 # below this: about a third of what stands out of music, and 0.5 % of damage.
 PLAUSIBLE: Final = -5.0
+# Samples are spoken of from these log odds of damage on: no sensitivity asks for less.
+LEAST_SPOKEN: Final = -7.0
 # Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's
 # whole interpolation; a sound one that is lost costs next to nothing where the damage is known ...
 LEAST_CORE: Final = -5.0
@@ -81,6 +83,12 @@ class Weights:
     slope: float
     offset: float
     card: dict[str, Any]
+
+    @property
+    def least(self) -> Float32Array:
+        """What the network says where the log odds are `LEAST_SPOKEN`; shape (1,)."""
+        with np.errstate(divide="ignore"):
+            return np.divide([LEAST_SPOKEN - self.offset], self.slope).astype(np.float32)
 
 
 def shipped_weights() -> Path:
@@ -147,11 +155,12 @@ def start_session(model: bytes) -> onnxruntime.InferenceSession:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What the network says of the instants of a tile; frames are those of the tile.
+    """What the network says of the instants of a tile that may be damage.
 
     Parameters
     ----------
     frames : ndarray of int, shape (n,)
+        Of the tile.
     log_odds : ndarray, shape (n, 2)
         Of damage in the left and the right channel.
     families : ndarray, shape (n, 2, families)
@@ -167,12 +176,12 @@ class Findings:
     """
 
     frames: IntArray
-    log_odds: FloatArray
-    families: FloatArray
-    tails_ms: FloatArray
-    cores: FloatArray
-    damage: FloatArray
-    deviation: FloatArray
+    log_odds: Float32Array
+    families: Float32Array
+    tails_ms: Float32Array
+    cores: Float32Array
+    damage: Float32Array
+    deviation: Float32Array
 
 
 class Heard(NamedTuple):
@@ -275,36 +284,42 @@ class NeuralDetector:
         facts = describe_instants(sight, frames)
         plausible = _plausible(facts, sight.mono)
         frames, facts = frames[plausible], facts[plausible]
-        answers: list[list[NDArray[np.float32]]] = []
-        for start in range(0, len(frames), BATCH):
-            some = slice(start, start + BATCH)
-            count = len(frames[some])
-            views, swapped, sign = set_upright(view(sight, frames[some], facts[some]))
-            given = {
-                name: np.resize(rows, (BATCH, *rows.shape[1:]))
-                for name, rows in views._asdict().items()
-            }
-            answer = [part[:count].copy() for part in self.weights.session.run(None, given)]
-            for part in answer:
-                part[swapped] = part[swapped][:, ::-1]
-            answer[4] *= sign[:, None, None]
-            answers.append(answer)
-        if not answers:
-            return _nothing()
-        events, families, tails, cores, damage, doubt = (
-            np.concatenate(parts).astype(np.float64) for parts in zip(*answers, strict=True)
-        )
+        parts = [
+            self._ask(sight, frames[start : start + BATCH], facts[start : start + BATCH])
+            for start in range(0, len(frames), BATCH)
+        ]
+        return _joined(parts) if parts else _nothing()
+
+    def _ask(self, sight: Sight, frames: IntArray, facts: Float32Array) -> Findings:
+        """Return what the network says of a batch of instants; `facts` describe them."""
+        views, swapped, sign = view_upright(sight, frames, facts)
+        given = {
+            name: np.resize(rows, (BATCH, *rows.shape[1:])) if len(rows) < BATCH else rows
+            for name, rows in views._asdict().items()
+        }
+        told = self.weights.session.run(None, {**given, "least": self.weights.least})
+        events, families, tails, cores, damage, doubt, spoken = told
+        count = int(np.searchsorted(spoken, len(frames)))
+        spoken = spoken[:count]
+        swapped, frames = swapped[spoken], frames[spoken]
+
+        def back(answer: Float32Array) -> Float32Array:
+            """Return what is said of left and right."""
+            reverse = swapped.reshape(-1, *[1] * (answer.ndim - 1))
+            return np.where(reverse, answer[:, ::-1], answer)
+
         level = local_level(sight, frames)[:, :, None]
-        damage = np.clip(damage, -12.0, 12.0)
+        damage = back(np.clip(damage[:count], -12.0, 12.0)) * sign[spoken, None, None]
+        doubt = np.exp(np.clip(back(doubt[:count]), *DOUBT))
         return Findings(
             frames=frames,
-            log_odds=events * self.weights.slope + self.weights.offset,
-            families=families,
-            tails_ms=np.expm1(np.clip(tails, 0.0, 7.0)),
-            cores=cores,
+            log_odds=back(events[spoken]) * self.weights.slope + self.weights.offset,
+            families=back(families[spoken]),
+            tails_ms=np.expm1(np.clip(back(tails[spoken]), 0.0, 7.0)),
+            cores=back(cores[:count]),
             damage=np.sinh(damage) * level,
             # Of a Laplace distribution, carried from arcsinh to the sound itself.
-            deviation=np.sqrt(2.0) * np.exp(np.clip(doubt, *DOUBT)) * np.cosh(damage) * level,
+            deviation=np.sqrt(2.0) * doubt * np.cosh(damage) * level,
         )
 
 
@@ -328,9 +343,20 @@ def _plausible(facts: Float32Array, mono: bool) -> NDArray[np.bool_]:
     return np.asarray((confidence >= least).reshape(-1, 2).any(axis=1))
 
 
+def _joined(parts: Sequence[Findings]) -> Findings:
+    """Return findings of instants, one after another, as one."""
+    return Findings(
+        **{
+            item.name: np.concatenate([getattr(part, item.name) for part in parts])
+            for item in fields(Findings)
+        }
+    )
+
+
 def _nothing() -> Findings:
-    two, middle = np.zeros((0, 2)), np.zeros((0, 2, MIDDLE))
-    return Findings(np.zeros(0, dtype=np.intp), two, np.zeros((0, 2, 1)), two, *[middle] * 3)
+    empty = [np.zeros((0, 2, *more), np.float32) for more in ((), (1,), (MIDDLE,))]
+    two, families, middle = empty
+    return Findings(np.zeros(0, dtype=np.intp), two, families, two, middle, middle, middle)
 
 
 def hears(sample_rate: float) -> bool:
@@ -418,7 +444,7 @@ def _not_explained(found: Findings, side: int, least: float) -> list[int]:
     return kept
 
 
-def own_cores(log_odds: FloatArray, least: float) -> list[tuple[int, int]]:
+def own_cores(log_odds: Float32Array, least: float) -> list[tuple[int, int]]:
     """Return the runs of lost samples that are the instant's own.
 
     Those near the middle, where the instant is; where no sample there is lost, what is half as
