@@ -103,16 +103,16 @@ class Surroundings:
     typical: FloatArray
     before: FloatArray
     after: FloatArray
-    power: FloatArray
-    signals: FloatArray
+    power: NDArray[np.float32]
+    signals: NDArray[np.float32]
 
-    @property
+    @cached_property
     def scale(self) -> FloatArray:
         """The larger of the scales before and after, so that an attack hides its own onset."""
         return np.maximum(self.before, self.after)
 
 
-def survey(samples: FloatArray, geometry: Geometry) -> Surroundings:
+def survey(samples: NDArray[np.floating], geometry: Geometry) -> Surroundings:
     """Whiten a tile and measure the local scale around each cell.
 
     Parameters
@@ -122,12 +122,15 @@ def survey(samples: FloatArray, geometry: Geometry) -> Surroundings:
     geometry : Geometry
     """
     frames, channels = samples.shape
-    signals = np.empty((3 if channels == 2 else channels, frames))
+    signals = np.empty((3 if channels == 2 else channels, frames), dtype=np.float32)
     signals[:channels] = samples.T
     if channels == 2:
-        np.subtract(signals[0], signals[1], out=signals[2])
+        signals[2] = samples[:, 0] - samples[:, 1]
     forward, backward = whiten(signals, order=geometry.order, hop=geometry.hop, floor=FLOOR)
-    stress = np.sqrt(np.float32(0.5) * (forward * forward + backward * backward))
+    stress = np.square(forward)
+    stress += np.square(backward)
+    stress *= np.float32(0.5)
+    np.sqrt(stress, out=stress)
     cells = stress.reshape(len(signals), -1, geometry.cell)
     # The median of a Rayleigh-like magnitude, made comparable to an rms value; every other sample
     # tells as much, since their prediction errors are hardly related.
@@ -219,7 +222,7 @@ def describe(
     peak, typical = around.peak, around.typical
     height = peak[channel, cell]
 
-    def cells(values: FloatArray, *ranges: tuple[int, int]) -> FloatArray:
+    def cells(values: NDArray[np.floating], *ranges: tuple[int, int]) -> FloatArray:
         offsets = np.concatenate([np.arange(low, high) for low, high in ranges])
         return _gather(values, channel, cell[:, None] + offsets)
 

@@ -10,6 +10,7 @@ Everything here is a function of the tile alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -42,6 +43,10 @@ FINE_ROWS: Final = 9
 SLOW_ROWS: Final = 6
 COARSE_ROWS: Final = len(BAND_EDGES) - 1 + 3
 FACTS: Final = 2 * len(FEATURES)
+# Samples of the slow view that are made by one multiplication ...
+_AT_ONCE = 16
+# ... and columns of the coarse view: as many as fit into the processor's cache.
+_COLUMNS = 128
 
 Float32Array = NDArray[np.float32]
 
@@ -141,30 +146,45 @@ def see(samples: FloatArray, geometry: Geometry) -> Sight:
     return Sight(geometry, both, mono, around, slow, _coarse(both, around))
 
 
-def _slower(samples: FloatArray) -> FloatArray:
-    """Return every `SLOW`-th sample behind a low pass, shape (frames // SLOW, channels)."""
+@cache
+def _low_pass() -> Float32Array:
+    """Return the matrix that makes `_AT_ONCE` samples of the slow view of those around them."""
     reach = 8 * SLOW
     time = np.arange(-reach, reach) + 0.5
     taps = np.sinc(0.9 * time / SLOW) * np.hanning(2 * reach + 2)[1:-1]
-    taps /= taps.sum()
-    padded = np.pad(samples, ((reach - SLOW // 2, reach), (0, 0)))
-    windows = sliding_window_view(padded, 2 * reach, axis=0)[::SLOW][: len(samples) // SLOW]
-    return np.asarray(windows @ taps)
+    matrix = np.zeros((2 * reach + SLOW * (_AT_ONCE - 1), _AT_ONCE), dtype=np.float32)
+    for column in range(_AT_ONCE):
+        matrix[SLOW * column : SLOW * column + 2 * reach, column] = taps / taps.sum()
+    return matrix
+
+
+def _slower(samples: FloatArray) -> Float32Array:
+    """Return every `SLOW`-th sample behind a low pass, shape (frames // SLOW, channels)."""
+    low_pass = _low_pass()
+    step = SLOW * _AT_ONCE
+    before = 8 * SLOW - SLOW // 2
+    padded = np.zeros((samples.shape[1], len(samples) + len(low_pass)), dtype=np.float32)
+    padded[:, before : before + len(samples)] = samples.T
+    windows = sliding_window_view(padded, len(low_pass), axis=1)[:, ::step]
+    windows = np.ascontiguousarray(windows[:, : len(samples) // step])
+    return np.asarray((windows @ low_pass).reshape(samples.shape[1], -1).T)
 
 
 def _coarse(samples: FloatArray, around: Surroundings) -> Float32Array:
     """Return energies of bands and peaks of the prediction error, in units of 20 dB."""
-    hop = COARSE_HOP
+    hop, columns = COARSE_HOP, len(samples) // COARSE_HOP
     padded = np.zeros((samples.shape[1], len(samples) + 2 * hop), dtype=np.float32)
     padded[:, hop // 2 : hop // 2 + len(samples)] = samples.T
-    windows = sliding_window_view(padded, 2 * hop, axis=1)[:, ::hop][:, : len(samples) // hop]
+    windows = sliding_window_view(padded, 2 * hop, axis=1)[:, : columns * hop : hop]
     taper = np.hanning(2 * hop + 1)[:-1].astype(np.float32)
-    spectrum = scipy.fft.rfft(windows * taper, axis=-1)
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    bands = np.add.reduceat(power.sum(axis=0), BAND_EDGES[:-1], axis=-1).T
-    rows = [0.5 * np.log10(bands / hop + 1e-9)]
+    bands = np.empty((columns, len(BAND_EDGES) - 1), dtype=np.float32)
+    for first in range(0, columns, _COLUMNS):
+        some = slice(first, first + _COLUMNS)
+        spectrum = scipy.fft.rfft(windows[:, some] * taper, axis=-1)
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        bands[some] = np.add.reduceat(power.sum(axis=0), BAND_EDGES[:-1], axis=-1)
     peak = around.peak.reshape(len(around.peak), -1, hop // 32).max(axis=-1)
-    rows.append(np.log10(peak + FLOOR))
+    rows = [0.5 * np.log10(bands.T / hop + 1e-9), np.log10(peak + FLOOR)]
     return np.concatenate(rows).astype(np.float32)
 
 
@@ -342,8 +362,8 @@ def _cut(
     """
     length, end = into.shape[2], rows.shape[1]
     turned = np.zeros(len(into), dtype=bool) if swapped is None else swapped
-    for piece, start, turn in zip(into, starts.tolist(), turned.tolist(), strict=True):
-        low, high = min(max(start, 0), end), min(max(start + length, 0), end)
+    edges = starts, np.clip(starts, 0, end), np.clip(starts + length, 0, end), turned
+    for piece, start, low, high, turn in zip(into, *(x.tolist() for x in edges), strict=True):
         if high - low < length:
             piece[:] = 0.0
         inside = piece[:, low - start : high - start]
@@ -357,11 +377,9 @@ def _cut(
 def describe_instants(sight: Sight, frames: IntArray) -> Float32Array:
     """Return the classical description of each instant on both channels, shape (n, FACTS)."""
     cell = np.clip(frames // sight.geometry.cell, 1, sight.around.peak.shape[1] - 2)
-    described = []
-    for number in range(2):
-        channel = np.full(len(cell), number, dtype=np.intp)
-        facts = describe(sight.around, channel, cell, 2, sight.geometry)
-        if sight.mono:
-            facts[:, STEREO_FEATURES] = 0.0
-        described.append(np.nan_to_num(facts))
-    return np.clip(np.concatenate(described, axis=1), -12.0, 12.0).astype(np.float32)
+    channel = np.repeat(np.arange(2), len(cell))
+    facts = describe(sight.around, channel, np.tile(cell, 2), 2, sight.geometry)
+    if sight.mono:
+        facts[:, STEREO_FEATURES] = 0.0
+    facts = np.clip(np.nan_to_num(facts), -12.0, 12.0).astype(np.float32)
+    return np.concatenate(np.split(facts, 2), axis=1)

@@ -178,7 +178,7 @@ class SurfaceNetwork(nn.Module):
         return Answer(*verdict, *self.speak(kept))
 
     def look(self, x: Tensor, coarse: Tensor, facts: Tensor) -> tuple[list[Tensor], Verdict]:
-        """Return the middle of each level, for `speak`, and what is said of the instants as a whole.
+        """Return the middle of each level, for `speak`, and what is said of whole instants.
 
         As `forward`, but the window comes embedded, and sounds may be pictures one row high.
         """
