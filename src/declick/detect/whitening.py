@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
 
-
 # Stretches that are transformed together: no more than fit into the processor's cache.
 _TOGETHER = 8
 
