@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
 from declick.detect.ar import IntArray, digital_places
-from declick.detect.confidence import FEATURES, load_confidence
+from declick.detect.screen import load_screen
 from declick.detect.spans import MOST_PRIOR_OF_NETWORK, PLAIN_TO_NETWORK
 from declick.detect.views import (
     MIDDLE,
@@ -48,10 +48,8 @@ ANSWERS: Final = 7
 # Instants that the network looks at together: always as many, so that an answer does not depend
 # on what else there is to look at.
 BATCH: Final = 16
-# An instant is music without being looked at where the classical model's log odds of damage are
-# below this: about a third of what stands out of music, and 0.5 % of damage.
-PLAUSIBLE: Final = -5.0
-# Samples are spoken of from these log odds of damage on: no sensitivity asks for less.
+# Samples are spoken of from these log odds of damage on: the greatest sensitivity asks for -6.6, of
+# a worn record.
 LEAST_SPOKEN: Final = -7.0
 # Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's
 # whole interpolation; a sound one that is lost costs next to nothing where the damage is known ...
@@ -176,7 +174,7 @@ class Findings:
     """
 
     frames: IntArray
-    log_odds: Float32Array
+    log_odds: FloatArray
     families: Float32Array
     tails_ms: Float32Array
     cores: Float32Array
@@ -282,8 +280,8 @@ class NeuralDetector:
     def look(self, sight: Sight, frames: IntArray) -> Findings:
         """Return what the network says of those of some instants that may be damage."""
         facts = describe_instants(sight, frames)
-        plausible = _plausible(facts, sight.mono)
-        frames, facts = frames[plausible], facts[plausible]
+        worth = load_screen()(facts)
+        frames, facts = frames[worth], facts[worth]
         parts = [
             self._ask(sight, frames[start : start + BATCH], facts[start : start + BATCH])
             for start in range(0, len(frames), BATCH)
@@ -313,7 +311,8 @@ class NeuralDetector:
         doubt = np.exp(np.clip(back(doubt[:count]), *DOUBT))
         return Findings(
             frames=frames,
-            log_odds=back(events[spoken]) * self.weights.slope + self.weights.offset,
+            log_odds=back(events[spoken]).astype(np.float64) * self.weights.slope
+            + self.weights.offset,
             families=back(families[spoken]),
             tails_ms=np.expm1(np.clip(back(tails[spoken]), 0.0, 7.0)),
             cores=back(cores[:count]),
@@ -332,17 +331,6 @@ def _silence(shape: tuple[int, ...]) -> Heard:
     )
 
 
-def _plausible(facts: Float32Array, mono: bool) -> NDArray[np.bool_]:
-    """Return which instants the classical model does not take for music with certainty."""
-    described = facts.reshape(-1, len(FEATURES)).astype(np.float64)
-    models = load_confidence()
-    confidence = models(described, np.zeros(len(described), dtype=bool))
-    if not mono:
-        confidence = np.maximum(confidence, models(described, ~np.zeros(len(described), bool)))
-    least = 1.0 / (1.0 + np.exp(-PLAUSIBLE))
-    return np.asarray((confidence >= least).reshape(-1, 2).any(axis=1))
-
-
 def _joined(parts: Sequence[Findings]) -> Findings:
     """Return findings of instants, one after another, as one."""
     return Findings(
@@ -356,7 +344,9 @@ def _joined(parts: Sequence[Findings]) -> Findings:
 def _nothing() -> Findings:
     empty = [np.zeros((0, 2, *more), np.float32) for more in ((), (1,), (MIDDLE,))]
     two, families, middle = empty
-    return Findings(np.zeros(0, dtype=np.intp), two, families, two, middle, middle, middle)
+    return Findings(
+        np.zeros(0, dtype=np.intp), np.zeros((0, 2)), families, two, middle, middle, middle
+    )
 
 
 def hears(sample_rate: float) -> bool:
@@ -437,10 +427,11 @@ def _not_explained(found: Findings, side: int, least: float) -> list[int]:
             continue
         kept.append(number)
         for other in range(low[number], high[number]):
+            if explained[other] or sure[other] >= sure[number]:
+                continue
             at = int(frames[other] - frames[number]) + half
-            lost = found.cores[number, side, at - _NEAR : at + _NEAR + 1].max() >= least
-            if sure[other] < sure[number] and not lost:
-                explained[other] = True
+            lost = found.cores[number, side, at - _NEAR : at + _NEAR + 1]
+            explained[other] = lost.max() < least
     return kept
 
 
@@ -453,7 +444,8 @@ def own_cores(log_odds: Float32Array, least: float) -> list[tuple[int, int]]:
     middle = MIDDLE // 2
     near = slice(middle - _OWN, middle + _OWN + 1)
     least = min(least, float(log_odds[near].max()) - 0.7)
-    lost = np.pad(log_odds >= least, 1)
+    lost = np.zeros(len(log_odds) + 2, dtype=bool)
+    lost[1:-1] = log_odds >= least
     edges = np.flatnonzero(lost[1:] != lost[:-1])
     return [
         (int(first), int(last))

@@ -362,7 +362,8 @@ def _cut(
     """
     length, end = into.shape[2], rows.shape[1]
     turned = np.zeros(len(into), dtype=bool) if swapped is None else swapped
-    edges = starts, np.clip(starts, 0, end), np.clip(starts + length, 0, end), turned
+    low = np.minimum(np.maximum(starts, 0), end)  # sooner done than numpy.clip
+    edges = starts, low, np.minimum(np.maximum(starts + length, 0), end), turned
     for piece, start, low, high, turn in zip(into, *(x.tolist() for x in edges), strict=True):
         if high - low < length:
             piece[:] = 0.0

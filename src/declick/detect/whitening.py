@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
 
-# Stretches that are transformed together: no more than fit into the processor's cache.
-_TOGETHER = 8
+# Samples that are transformed together: no more than fit into the processor's cache.
+_TOGETHER = 1 << 15
 
 
 def levinson(autocorrelation: FloatArray) -> FloatArray:
@@ -72,34 +72,34 @@ def whiten(
     size, hops = 2 * hop, frames // hop
     padded = np.zeros((count, frames + size), dtype=np.float32)
     padded[:, hop:-hop] = signals
-    windows = sliding_window_view(padded, size, axis=1)[:, hop // 2 : -hop // 2 : hop]
+    together = max(1, _TOGETHER // size)
     parts = [
-        (number, slice(first, first + _TOGETHER))
+        (number, slice(first, first + together))
         for number in range(count)
-        for first in range(0, hops, _TOGETHER)
+        for first in range(0, hops, together)
     ]
-    spectra = np.empty((count, hops, hop + 1), dtype=np.complex64)
+    windows = sliding_window_view(padded, size, axis=1)[:, hop // 2 : -hop // 2 : hop]
     correlation = np.empty((order + 1, count, hops))
     for number, some in parts:
-        spectrum = scipy.fft.rfft(windows[number, some], axis=-1)
-        spectra[number, some] = spectrum
+        power = _tapered_power(scipy.fft.rfft(windows[number, some], axis=-1))
         # The first lags alone: cheaper than a whole inverse transform.
-        lags = _tapered_power(spectrum) @ _first_lags(size, order + 1)
-        correlation[:, number, some] = lags.T
+        correlation[:, number, some] = (power @ _first_lags(size, order + 1)).T
     correlation[0] *= 1.0 + 1e-9
     correlation[0] += floor**2
     predictors = levinson(correlation.reshape(order + 1, -1)).astype(np.float32)
     predictors = predictors.T.reshape(count, hops, order + 1)
     forward, backward = (np.empty((count, hops, hop), dtype=np.float32) for _ in range(2))
-    inner = slice(hop // 2, hop // 2 + hop)
+    # Each hop with what the filter reaches to at both its ends.
+    windows = sliding_window_view(padded, hop + 2 * order, axis=1)[:, hop - order :: hop][:, :hops]
+    size, inner = scipy.fft.next_fast_len(hop + 2 * order, real=True), slice(order, order + hop)
     for number, some in parts:
+        spectrum = scipy.fft.rfft(windows[number, some], size, axis=-1)
         response = scipy.fft.rfft(predictors[number, some], size, axis=-1)
-        spectrum = spectra[number, some]
-        error = scipy.fft.irfft(spectrum * response, axis=-1, overwrite_x=True)
+        error = scipy.fft.irfft(spectrum * response, size, axis=-1, overwrite_x=True)
         forward[number, some] = error[:, inner]
         np.conj(response, out=response)
         response *= spectrum
-        error = scipy.fft.irfft(response, axis=-1, overwrite_x=True)
+        error = scipy.fft.irfft(response, size, axis=-1, overwrite_x=True)
         backward[number, some] = error[:, inner]
     return forward.reshape(count, -1), backward.reshape(count, -1)
 
