@@ -18,7 +18,7 @@ test: $(VENV)/test-ready  ## the test suite
 train-test: $(VENV)/test-ready  ## what needs torch: tiny networks are trained, tuned, taught and exported
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	$(BIN)/python -m pip install --quiet -e '.[train]'
-	$(BIN)/python -m pytest -m "slow or not slow" tests/test_train_network.py tests/test_train_taught.py tests/test_pairs_learn.py
+	$(BIN)/python -m pytest -m "slow or not slow" tests/test_train_network.py tests/test_train_taught.py tests/test_pairs_learn.py tests/test_screen.py
 
 lint: $(VENV)/test-ready  ## style, types, import contracts
 	$(BIN)/ruff check .

@@ -18,7 +18,8 @@ from declick.read import Recording
 from declick.settings import DetectSettings
 
 if TYPE_CHECKING:
-    from declick.detect.neural import Heard, NeuralDetector
+    from declick.detect.findings import Heard
+    from declick.detect.neural import NeuralDetector
 
 
 def make_detector(settings: DetectSettings, sample_rate: float) -> ArDetector | NeuralDetector:

@@ -7,13 +7,14 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from declick.cli.lines import one_line
 from declick.sinks import STANDARD_OUTPUT, writing
 from declick.stages import Progress, ignore_progress
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 # Share of the whole time that each stage takes on an ordinary side. Writing goes on while repairs
 # are made.
@@ -78,6 +79,8 @@ def _bar(name: str, total: float, quiet: bool) -> Iterator[tqdm[Any] | None]:
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
+    from tqdm import tqdm  # slow to import, and not always needed
+
     # Some terminals say that they are 0 wide; this falls back to 80.
     size = shutil.get_terminal_size()
     with tqdm(

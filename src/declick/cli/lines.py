@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import sys
 
-from tqdm import tqdm
-
 
 def one_line(text: str) -> str:
     """Return text in which nothing breaks the line or steers the terminal."""
@@ -18,4 +16,6 @@ def say(text: str, *, quiet: bool = False) -> None:
     """Print a line for a person, on standard error, so that output can be piped."""
     # With standard error closed, print() would take standard output, where the sound may go.
     if not quiet and sys.stderr is not None:
-        tqdm.write(one_line(text), file=sys.stderr)
+        bars = sys.modules.get("tqdm")  # slow to import, and a bar that is shown has done it
+        write = bars.tqdm.write if bars else print
+        write(one_line(text), file=sys.stderr)

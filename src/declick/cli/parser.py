@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -17,15 +18,9 @@ from declick.cli.arguments import (
     positive,
     seed,
 )
-from declick.cli.demo import run_demo
-from declick.cli.detecting import run_detect
 from declick.cli.flags import add_settings
 from declick.cli.lines import one_line
-from declick.cli.mending import run_repair
-from declick.cli.pairing import add_pairs
 from declick.cli.restoring import add_copies, run_restore
-from declick.cli.undoing import run_undo
-from declick.cli.viewing import run_inspect
 
 _EPILOG = """examples:
   declick restore rip.flac                       writes rip.declicked.flac and its report
@@ -95,12 +90,23 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     return parser
 
 
+def _later(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """Return the function of a command that is imported when it runs."""
+
+    def run(options: argparse.Namespace) -> int:
+        status: int = getattr(import_module(module), name)(options)
+        return status
+
+    return run
+
+
 def _add_workshop(commands: _Commands[Parser]) -> None:
     """Add the commands that compare, measure and teach."""
     from declick.cli.aligning import add_align
     from declick.cli.benching import add_bench
     from declick.cli.damaging import add_damage
     from declick.cli.harvesting import add_harvest
+    from declick.cli.pairing import add_pairs
     from declick.cli.training import add_train
 
     add_align(commands)
@@ -157,7 +163,7 @@ def _add_detect(commands: _Commands[Parser]) -> None:
     add_common(parser)
     add_jobs(parser)
     add_settings(parser, "detect")
-    parser.set_defaults(run=run_detect)
+    parser.set_defaults(run=_later("declick.cli.detecting", "run_detect"))
 
 
 def _add_repair(commands: _Commands[Parser]) -> None:
@@ -188,7 +194,7 @@ def _add_repair(commands: _Commands[Parser]) -> None:
     add_common(parser)
     add_jobs(parser)
     add_settings(parser, "repair")
-    parser.set_defaults(run=run_repair)
+    parser.set_defaults(run=_later("declick.cli.mending", "run_repair"))
 
 
 def _add_undo(commands: _Commands[Parser]) -> None:
@@ -207,7 +213,7 @@ def _add_undo(commands: _Commands[Parser]) -> None:
         "-o", "--output", metavar="OUT", help="default: rip.undone.flac; - is standard output"
     )
     add_common(parser)
-    parser.set_defaults(run=run_undo)
+    parser.set_defaults(run=_later("declick.cli.undoing", "run_undo"))
 
 
 def _add_inspect(commands: _Commands[Parser]) -> None:
@@ -232,7 +238,7 @@ def _add_inspect(commands: _Commands[Parser]) -> None:
         "-o", "--output", type=Path, metavar="DIR", help="a folder (default: that of the report)"
     )
     add_common(parser, overwrite="pictures that exist")
-    parser.set_defaults(run=run_inspect)
+    parser.set_defaults(run=_later("declick.cli.viewing", "run_inspect"))
 
 
 def _add_demo(commands: _Commands[Parser]) -> None:
@@ -255,4 +261,4 @@ def _add_demo(commands: _Commands[Parser]) -> None:
         "--seed", type=seed, default=1, metavar="N", help="another record (default: 1)"
     )
     add_common(parser)
-    parser.set_defaults(run=run_demo)
+    parser.set_defaults(run=_later("declick.cli.demo", "run_demo"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -103,16 +103,16 @@ class Surroundings:
     typical: FloatArray
     before: FloatArray
     after: FloatArray
-    power: FloatArray
-    signals: FloatArray
+    power: NDArray[np.float32]
+    signals: NDArray[np.float32]
 
-    @property
+    @cached_property
     def scale(self) -> FloatArray:
         """The larger of the scales before and after, so that an attack hides its own onset."""
         return np.maximum(self.before, self.after)
 
 
-def survey(samples: FloatArray, geometry: Geometry) -> Surroundings:
+def survey(samples: NDArray[np.floating], geometry: Geometry) -> Surroundings:
     """Whiten a tile and measure the local scale around each cell.
 
     Parameters
@@ -122,12 +122,15 @@ def survey(samples: FloatArray, geometry: Geometry) -> Surroundings:
     geometry : Geometry
     """
     frames, channels = samples.shape
-    signals = np.empty((3 if channels == 2 else channels, frames))
+    signals = np.empty((3 if channels == 2 else channels, frames), dtype=np.float32)
     signals[:channels] = samples.T
     if channels == 2:
-        np.subtract(signals[0], signals[1], out=signals[2])
+        signals[2] = samples[:, 0] - samples[:, 1]
     forward, backward = whiten(signals, order=geometry.order, hop=geometry.hop, floor=FLOOR)
-    stress = np.sqrt(np.float32(0.5) * (forward * forward + backward * backward))
+    stress = np.square(forward)
+    stress += np.square(backward)
+    stress *= np.float32(0.5)
+    np.sqrt(stress, out=stress)
     cells = stress.reshape(len(signals), -1, geometry.cell)
     # The median of a Rayleigh-like magnitude, made comparable to an rms value; every other sample
     # tells as much, since their prediction errors are hardly related.
@@ -205,6 +208,17 @@ def _gather(values: NDArray[np.floating], row: IntArray, index: IntArray) -> Flo
     return np.where(inside, taken, 0.0).astype(np.float64)
 
 
+def _pieces(
+    values: NDArray[np.floating], row: IntArray, start: IntArray, length: int
+) -> NDArray[Any]:
+    """Return ``values[row, start : start + length]`` for each row and start, 0 beyond the ends."""
+    low = max(0, -int(start.min(initial=0)))
+    high = max(0, int(start.max(initial=0)) + length - values.shape[1])
+    if low or high:
+        values = np.pad(values, ((0, 0), (low, high)))
+    return sliding_window_view(values, length, axis=1)[row, start + low]
+
+
 def describe(
     around: Surroundings, channel: IntArray, cell: IntArray, channels: int, geometry: Geometry
 ) -> FloatArray:
@@ -216,34 +230,36 @@ def describe(
         In the order of `declick.detect.confidence.FEATURES`.
     """
     log = np.log
-    peak, typical = around.peak, around.typical
-    height = peak[channel, cell]
+    height = around.peak[channel, cell]
+    reach = 34
+    peak, typical, power = (
+        _pieces(values, channel, cell - reach, 2 * reach + 1)
+        for values in (around.peak, around.typical, around.power)
+    )
 
-    def cells(values: FloatArray, *ranges: tuple[int, int]) -> FloatArray:
-        offsets = np.concatenate([np.arange(low, high) for low, high in ranges])
-        return _gather(values, channel, cell[:, None] + offsets)
+    def cells(values: FloatArray, low: int, high: int) -> FloatArray:
+        return values[:, reach + low : reach + high]
 
-    rivals = np.sort(cells(peak, (-34, -2), (3, 35)), axis=1)
-    lags = np.arange(3, 28)
-    earlier = _gather(peak, channel, cell[:, None] - lags)
-    later = _gather(peak, channel, cell[:, None] + lags)
+    rivals = np.sort(np.concatenate([cells(peak, -34, -2), cells(peak, 3, 35)], axis=1), axis=1)
+    earlier, later = cells(peak, -27, -2)[:, ::-1], cells(peak, 3, 28)
     periodicity = np.minimum(earlier, later).max(axis=1) / height
-    score = peak / around.scale
+    score = around.peak / around.scale
     side = _side_score(score, channels)[cell]
     other = np.ones(len(cell))
     if channels == 2:
         other = _gather(score, 1 - channel, cell[:, None] + np.arange(-1, 2)).max(axis=1)
-    level = np.sqrt(cells(around.power, (-16, -2), (3, 17)).mean(axis=1) + 1e-10)
-    near = cells(peak, (-6, -2), (3, 7)).mean(axis=1)
-    local = np.sqrt((cells(peak, (-2, 3)) ** 2).sum(axis=1))
-    ahead = cells(typical, (2, 7)).mean(axis=1)
-    behind = cells(typical, (-6, -1)).mean(axis=1)
+    level = 0.5 * (cells(power, -16, -2).mean(axis=1) + cells(power, 3, 17).mean(axis=1))
+    level = np.sqrt(level + 1e-10)
+    near = 0.5 * (cells(peak, -6, -2).mean(axis=1) + cells(peak, 3, 7).mean(axis=1))
+    local = np.sqrt((cells(peak, -2, 3) ** 2).sum(axis=1))
+    ahead = cells(typical, 2, 7).mean(axis=1)
+    behind = cells(typical, -6, -1).mean(axis=1)
     width = geometry.cell
-    span = cell[:, None] * width + np.arange(-width, 2 * width)
     # Of the sound itself: the height of a prediction error depends on the bandwidth, too.
-    loudest = np.abs(_gather(around.signals, channel, span)).max(axis=1)
-    forward = np.abs(_gather(around.forward, channel, span)).max(axis=1)
-    backward = np.abs(_gather(around.backward, channel, span)).max(axis=1)
+    loudest, forward, backward = (
+        np.abs(_pieces(values, channel, (cell - 1) * width, 3 * width)).max(axis=1)
+        for values in (around.signals, around.forward, around.backward)
+    )
     columns = [
         log(height / around.scale[channel, cell]),
         log(height / around.before[channel, cell]),
@@ -260,10 +276,13 @@ def describe(
         log((forward + FLOOR) / (backward + FLOOR)),
     ]
     summit = _summits(around.stress, channel, cell, width)
-    for start_ms, stop_ms in ENVELOPE_MS:
-        offsets = np.arange(round(start_ms * width / 0.7256), round(stop_ms * width / 0.7256))
-        stretch = _gather(around.stress, channel, summit[:, None] + offsets)
-        columns.append(log(np.sqrt((stretch**2).mean(axis=1)) / height + 1e-4))
+    edges = [[round(ms * width / 0.7256) for ms in stretch] for stretch in ENVELOPE_MS]
+    first, last = edges[0][0], edges[-1][1]
+    envelope = _pieces(around.stress, channel, summit + first, last - first)
+    for start, stop in edges:
+        stretch = envelope[:, start - first : stop - first]
+        energy = np.einsum("ij,ij->i", stretch, stretch) / (stop - start)
+        columns.append(log(np.sqrt(energy.astype(np.float64)) / height + 1e-4))
     return np.stack(columns, axis=1)
 
 
@@ -402,33 +421,31 @@ def digital_places(
     The border of digital silence and a clipped peak of the music are digital; a pulse with digital
     silence on both sides is no music.
     """
-    sound = np.ascontiguousarray(samples.T)
-    still = np.ones(sound.shape, dtype=bool)
-    np.equal(sound[:, 1:], sound[:, :-1], out=still[:, 1:])
+    still = np.ones(samples.shape[::-1], dtype=bool)
+    still[:, 1:] = (samples[1:] == samples[:-1]).T
+    flat = still.copy()
+    flat[still] = np.abs(samples.T[still]) > 0.25
     run = 3 * geometry.cell
-    stillness = _counts(still)
 
-    def still_share(low: IntArray, high: IntArray) -> FloatArray:
+    def is_still(low: IntArray, high: IntArray) -> NDArray[np.bool_]:
         low, high = (np.clip(edge, 0, samples.shape[0]) for edge in (low, high))
-        count = stillness[channel, high] - stillness[channel, low]
-        return np.asarray(count / np.maximum(high - low, 1))
-
-    silent_before = still_share(start - run, start - 1) == 1.0
-    silent_after = still_share(stop + 1, stop + run) == 1.0
-    flatness = _counts(still & (np.abs(sound) > 0.25))
+        return np.asarray(_counts(still, channel, low, high) == np.maximum(high - low, 1))
 
     def flats(low: IntArray, high: IntArray) -> IntArray:
         low, high = (np.clip(edge, 0, samples.shape[0]) for edge in (low, high))
-        return np.asarray(flatness[channel, high] - flatness[channel, low])
+        return _counts(flat, channel, low, high)
 
+    silent_before = is_still(start - run, start - 1)
+    silent_after = is_still(stop + 1, stop + run)
     own = flats(start - geometry.cell, stop + geometry.cell)
     nearby = flats(start - geometry.hop, stop + geometry.hop) - own
     clipped = (own > 0) & (nearby >= 4)
     return (silent_before != silent_after) | clipped, silent_before & silent_after & ~clipped
 
 
-def _counts(marked: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Return how many of each row are marked before each frame, and in all."""
-    counts = np.zeros((len(marked), marked.shape[1] + 1), dtype=np.int32)
-    np.cumsum(marked, axis=1, out=counts[:, 1:])
-    return counts
+def _counts(
+    marked: NDArray[np.bool_], channel: IntArray, low: IntArray, high: IntArray
+) -> IntArray:
+    """Return how many frames of each stretch of a channel are marked."""
+    stretches = zip(channel.tolist(), low.tolist(), high.tolist(), strict=True)
+    return np.array([np.count_nonzero(marked[c, a:b]) for c, a, b in stretches], dtype=np.intp)

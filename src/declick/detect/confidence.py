@@ -106,8 +106,14 @@ class ConfidenceModels:
         alone[:, STEREO_FEATURES] = 0.0
         confidence = np.where(second, self.stereo(described), self.mono(alone))
         # Beyond what was seen in fitting the model knows nothing; this needs no model.
-        towers = (described[:, _SCALE] > TOWERING[0]) & (described[:, _RIVAL] > TOWERING[1])
-        return np.where(towers, np.maximum(confidence, 0.995), confidence)
+        return np.where(towers(described), np.maximum(confidence, 0.995), confidence)
+
+
+def towers(described: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return which places, shape (..., features), are `TOWERING`."""
+    return np.asarray(
+        (described[..., _SCALE] > TOWERING[0]) & (described[..., _RIVAL] > TOWERING[1])
+    )
 
 
 @cache

@@ -12,18 +12,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_opening, maximum_filter1d
 
 from declick.clicks import FloatArray
-from declick.detect.ar import IntArray, digital_places
-from declick.detect.confidence import FEATURES, load_confidence
+from declick.detect.ar import IntArray
+from declick.detect.findings import Findings, Heard, is_loud, joined, nothing, paint, silence
+from declick.detect.screen import load_screen
 from declick.detect.spans import MOST_PRIOR_OF_NETWORK, PLAIN_TO_NETWORK
 from declick.detect.views import (
-    MIDDLE,
     Float32Array,
     Sight,
     ViewGeometry,
@@ -32,8 +31,7 @@ from declick.detect.views import (
     is_native,
     local_level,
     see,
-    set_upright,
-    view,
+    view_upright,
 )
 from declick.errors import MissingExtraError, ReadError
 
@@ -44,31 +42,16 @@ SCHEMA: Final = "declick-weights/1"
 # Weights of a taught sound; see declick.detect.taught.
 TAUGHT: Final = "declick-taught/1"
 SHIPPED: Final = "surface-2.onnx"
-# What it answers: events, families, tails, cores, damage, doubt.
-ANSWERS: Final = 6
+# What it answers: events, families, tails, cores, damage, doubt, spoken.
+ANSWERS: Final = 7
 # Instants that the network looks at together: always as many, so that an answer does not depend
 # on what else there is to look at.
 BATCH: Final = 16
-# An instant is music without being looked at where the classical model's log odds of damage are
-# below this: about a third of what stands out of music, and 0.5 % of damage.
-PLAUSIBLE: Final = -5.0
-# Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's
-# whole interpolation; a sound one that is lost costs next to nothing where the damage is known ...
-LEAST_CORE: Final = -5.0
-# ... and a little where it is not.
-LEAST_CORE_ALONE: Final = -2.5
-# Where the damage stays below this share of the level around (as arcsinh), nothing is lost ...
-QUIET: Final = 0.06
-# ... nor below this one between two clicks, if that lasts for so many frames.
-QUIET_BETWEEN: Final = 0.2
-_BETWEEN: Final = 44
-_QUIET_FRAMES: Final = 13
+# Samples are spoken of from these log odds of damage on: the greatest sensitivity asks for -6.6, of
+# a worn record.
+LEAST_SPOKEN: Final = -7.0
 # Range of the natural logarithm of how far the damage may be off.
 DOUBT: Final = (-6.0, 3.0)
-# How far from an instant its core may begin or end, in frames, to be its own.
-_OWN = 48
-# How near to an instant a surer one must know of lost samples, in frames, for both to count.
-_NEAR = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +71,12 @@ class Weights:
     slope: float
     offset: float
     card: dict[str, Any]
+
+    @property
+    def least(self) -> Float32Array:
+        """What the network says where the log odds are `LEAST_SPOKEN`; shape (1,)."""
+        with np.errstate(divide="ignore"):
+            return np.divide([LEAST_SPOKEN - self.offset], self.slope).astype(np.float32)
 
 
 def shipped_weights() -> Path:
@@ -152,54 +141,6 @@ def start_session(model: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-@dataclass(frozen=True, eq=False)
-class Findings:
-    """What the network says of the instants of a tile; frames are those of the tile.
-
-    Parameters
-    ----------
-    frames : ndarray of int, shape (n,)
-    log_odds : ndarray, shape (n, 2)
-        Of damage in the left and the right channel.
-    families : ndarray, shape (n, 2, families)
-        Log odds of the families against each other.
-    tails_ms : ndarray, shape (n, 2)
-        Length of what follows the core.
-    cores : ndarray, shape (n, 2, MIDDLE)
-        Log odds of each sample being lost, from ``frames - MIDDLE // 2`` on.
-    damage : ndarray, shape (n, 2, MIDDLE)
-        What was added to the music there.
-    deviation : ndarray, shape (n, 2, MIDDLE)
-        Standard deviation of `damage` from the truth.
-    """
-
-    frames: IntArray
-    log_odds: FloatArray
-    families: FloatArray
-    tails_ms: FloatArray
-    cores: FloatArray
-    damage: FloatArray
-    deviation: FloatArray
-
-
-class Heard(NamedTuple):
-    """What the network says of the samples of a tile; arrays of float32, shape (frames, channels).
-
-    Parameters
-    ----------
-    probability : ndarray
-        Of the music being lost.
-    damage : ndarray
-        What was added to it.
-    deviation : ndarray
-        Standard deviation of `damage` from the truth; infinite where nothing is known.
-    """
-
-    probability: NDArray[np.float32]
-    damage: NDArray[np.float32]
-    deviation: NDArray[np.float32]
-
-
 class NeuralDetector:
     """Probability of damage from a network that looks at what stands out.
 
@@ -253,7 +194,7 @@ class NeuralDetector:
             Of the tile without its context.
         """
         context = self.geometry.context
-        heard = _silence(samples.shape)
+        heard = silence(samples.shape)
         for first in range(0, samples.shape[1], 2):
             pair = samples[:, first : first + 2]
             live = [k for k in range(pair.shape[1]) if np.any(pair[:, k])]
@@ -272,74 +213,57 @@ class NeuralDetector:
         """Listen to one or two channels of a tile with its context."""
         context = self.geometry.context
         if not np.any(pair[context:-context] != pair[context]):
-            return _silence(pair.shape)
+            return silence(pair.shape)
         native = ViewGeometry(self.geometry.sample_rate / self.factor)
         sight = see(_decimated(pair, self.factor), native)
-        return _paint(pair, self.look(sight, _inside(sight)), self.geometry)
+        return paint(pair, self.look(sight, _inside(sight)), self.geometry)
 
     def look(self, sight: Sight, frames: IntArray) -> Findings:
         """Return what the network says of those of some instants that may be damage."""
         facts = describe_instants(sight, frames)
-        plausible = _plausible(facts, sight.mono)
-        frames, facts = frames[plausible], facts[plausible]
-        answers: list[list[NDArray[np.float32]]] = []
-        for start in range(0, len(frames), BATCH):
-            some = slice(start, start + BATCH)
-            count = len(frames[some])
-            views, swapped, sign = set_upright(view(sight, frames[some], facts[some]))
-            given = {
-                name: np.resize(rows, (BATCH, *rows.shape[1:]))
-                for name, rows in views._asdict().items()
-            }
-            answer = [part[:count].copy() for part in self.weights.session.run(None, given)]
-            for part in answer:
-                part[swapped] = part[swapped][:, ::-1]
-            answer[4] *= sign[:, None, None]
-            answers.append(answer)
-        if not answers:
-            return _nothing()
-        events, families, tails, cores, damage, doubt = (
-            np.concatenate(parts).astype(np.float64) for parts in zip(*answers, strict=True)
-        )
+        worth = load_screen()(facts)
+        frames, facts = frames[worth], facts[worth]
+        parts = [
+            self._ask(sight, frames[start : start + BATCH], facts[start : start + BATCH])
+            for start in range(0, len(frames), BATCH)
+        ]
+        return joined(parts) if parts else nothing()
+
+    def _ask(self, sight: Sight, frames: IntArray, facts: Float32Array) -> Findings:
+        """Return what the network says of a batch of instants; `facts` describe them."""
+        views, swapped, sign = view_upright(sight, frames, facts)
+        given = {
+            name: np.resize(rows, (BATCH, *rows.shape[1:])) if len(rows) < BATCH else rows
+            for name, rows in views._asdict().items()
+        }
+        told = self.weights.session.run(None, {**given, "least": self.weights.least})
+        events, families, tails, cores, damage, doubt, spoken = told
+        count = int(np.searchsorted(spoken, len(frames)))
+        spoken = spoken[:count]
+        swapped, frames = swapped[spoken], frames[spoken]
+
+        def back(answer: Float32Array) -> Float32Array:
+            """Return what is said of left and right."""
+            reverse = swapped.reshape(-1, *[1] * (answer.ndim - 1))
+            return np.where(reverse, answer[:, ::-1], answer)
+
         level = local_level(sight, frames)[:, :, None]
-        damage = np.clip(damage, -12.0, 12.0)
+        damage = back(np.clip(damage[:count], -12.0, 12.0)) * sign[spoken, None, None]
+        doubt = np.exp(np.clip(back(doubt[:count]), *DOUBT))
+        cores = back(cores[:count])
         if self.factor == 1:
-            cores = np.where(_is_loud(damage), cores, -np.inf)
+            cores = np.where(is_loud(damage), cores, -np.inf)
         return Findings(
             frames=frames,
-            log_odds=events * self.weights.slope + self.weights.offset,
-            families=families,
-            tails_ms=np.expm1(np.clip(tails, 0.0, 7.0)),
+            log_odds=back(events[spoken]).astype(np.float64) * self.weights.slope
+            + self.weights.offset,
+            families=back(families[spoken]),
+            tails_ms=np.expm1(np.clip(back(tails[spoken]), 0.0, 7.0)),
             cores=cores,
             damage=np.sinh(damage) * level,
             # Of a Laplace distribution, carried from arcsinh to the sound itself.
-            deviation=np.sqrt(2.0) * np.exp(np.clip(doubt, *DOUBT)) * np.cosh(damage) * level,
+            deviation=np.sqrt(2.0) * doubt * np.cosh(damage) * level,
         )
-
-
-def _silence(shape: tuple[int, ...]) -> Heard:
-    """Return what is heard where there is nothing."""
-    return Heard(
-        np.zeros(shape, dtype=np.float32),
-        np.zeros(shape, dtype=np.float32),
-        np.full(shape, np.inf, dtype=np.float32),
-    )
-
-
-def _plausible(facts: Float32Array, mono: bool) -> NDArray[np.bool_]:
-    """Return which instants the classical model does not take for music with certainty."""
-    described = facts.reshape(-1, len(FEATURES)).astype(np.float64)
-    models = load_confidence()
-    confidence = models(described, np.zeros(len(described), dtype=bool))
-    if not mono:
-        confidence = np.maximum(confidence, models(described, ~np.zeros(len(described), bool)))
-    least = 1.0 / (1.0 + np.exp(-PLAUSIBLE))
-    return np.asarray((confidence >= least).reshape(-1, 2).any(axis=1))
-
-
-def _nothing() -> Findings:
-    two, middle = np.zeros((0, 2)), np.zeros((0, 2, MIDDLE))
-    return Findings(np.zeros(0, dtype=np.intp), two, np.zeros((0, 2, 1)), two, *[middle] * 3)
 
 
 def hears(sample_rate: float) -> bool:
@@ -363,99 +287,3 @@ def _inside(sight: Sight) -> IntArray:
     frames, _ = find_instants(sight)
     low, high = geometry.context - margin, len(sight.samples) - geometry.context + margin
     return frames[(frames >= low) & (frames < high)]
-
-
-def _paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard:
-    """Return what is said of each sample and channel: in each core, by its event."""
-    channels, factor = samples.shape[1], int(geometry.octave)
-    least = LEAST_CORE if factor == 1 else LEAST_CORE_ALONE
-    # A sample of the network's stands for those around it in the file.
-    half = factor // 2
-    painted = _silence(samples.shape)
-    confidence = 1.0 / (1.0 + np.exp(-np.clip(found.log_odds, -40.0, 40.0)))
-    rows, starts, stops, sure, whose = [], [], [], [], []
-    for side in range(channels):
-        for number in _not_explained(found, side, least):
-            frame = int(found.frames[number])
-            if confidence[number, side] < 1e-4:
-                continue
-            for first, last in own_cores(found.cores[number, side], least):
-                rows.append(side)
-                begin = frame - MIDDLE // 2
-                starts.append((begin + first) * factor - half)
-                stops.append((begin + last - 1) * factor + half + 1)
-                sure.append(confidence[number, side])
-                whose.append((number, first, last))
-    if not rows:
-        return painted
-    channel, start, stop = np.array([rows, starts, stops], dtype=np.intp)
-    level = np.array(sure)
-    digital, alone = digital_places(samples, channel, start, stop, geometry)
-    level[digital] = 0.0
-    level[alone] = 1.0
-    for index in np.argsort(level, kind="stable").tolist():
-        side, core = int(channel[index]), slice(int(start[index]), int(stop[index]))
-        painted.probability[core, side] = level[index]
-        if factor == 1 and not alone[index]:
-            number, first, last = whose[index]
-            painted.damage[core, side] = found.damage[number, side, first:last]
-            painted.deviation[core, side] = found.deviation[number, side, first:last]
-    return painted
-
-
-def _not_explained(found: Findings, side: int, least: float) -> list[int]:
-    """Return the instants of a channel that no surer one beside them takes for sound.
-
-    What rings behind a core stands out, too; seen from the core it is known that nothing is lost.
-    """
-    frames, half = found.frames, MIDDLE // 2
-    reach = half - _NEAR
-    sure = found.log_odds[:, side]
-    low = np.searchsorted(frames, frames - reach)
-    high = np.searchsorted(frames, frames + reach, side="right")
-    kept: list[int] = []
-    explained = np.zeros(len(frames), dtype=bool)
-    for number in np.argsort(-sure, kind="stable").tolist():
-        if explained[number]:
-            continue
-        kept.append(number)
-        for other in range(low[number], high[number]):
-            at = int(frames[other] - frames[number]) + half
-            lost = found.cores[number, side, at - _NEAR : at + _NEAR + 1].max() >= least
-            if sure[other] < sure[number] and not lost:
-                explained[other] = True
-    return kept
-
-
-def _is_loud(damage: FloatArray) -> NDArray[np.bool_]:
-    """Return where damage is worth mending; it is given as arcsinh over the level around.
-
-    To mend what nobody hears costs more than it gains, and makes one click of two.
-    """
-    height = maximum_filter1d(np.abs(damage), _QUIET_FRAMES, axis=-1)
-    loud = height >= QUIET_BETWEEN
-    lull = binary_opening(~loud, np.ones((1, 1, _BETWEEN), dtype=bool))
-    before = np.maximum.accumulate(loud, axis=-1)
-    behind = np.maximum.accumulate(loud[..., ::-1], axis=-1)[..., ::-1]
-    return np.asarray((height >= QUIET) & ~(lull & before & behind))
-
-
-def own_cores(log_odds: FloatArray, least: float) -> list[tuple[int, int]]:
-    """Return the runs of lost samples that are the instant's own.
-
-    Those near the middle, where the instant is; where no sample there is lost, what is half as
-    likely as the likeliest. None where all are out of the question.
-    """
-    middle = MIDDLE // 2
-    near = slice(middle - _OWN, middle + _OWN + 1)
-    likeliest = float(log_odds[near].max())
-    if likeliest == -np.inf:
-        return []
-    least = min(least, likeliest - 0.7)
-    lost = np.pad(log_odds >= least, 1)
-    edges = np.flatnonzero(lost[1:] != lost[:-1])
-    return [
-        (int(first), int(last))
-        for first, last in zip(edges[::2], edges[1::2], strict=True)
-        if last > near.start and first < near.stop
-    ]

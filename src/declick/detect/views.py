@@ -10,6 +10,7 @@ Everything here is a function of the tile alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -42,6 +43,10 @@ FINE_ROWS: Final = 9
 SLOW_ROWS: Final = 6
 COARSE_ROWS: Final = len(BAND_EDGES) - 1 + 3
 FACTS: Final = 2 * len(FEATURES)
+# Samples of the slow view that are made by one multiplication ...
+_AT_ONCE = 16
+# ... and columns of the coarse view: as many as fit into the processor's cache.
+_COLUMNS = 128
 
 Float32Array = NDArray[np.float32]
 
@@ -141,30 +146,45 @@ def see(samples: FloatArray, geometry: Geometry) -> Sight:
     return Sight(geometry, both, mono, around, slow, _coarse(both, around))
 
 
-def _slower(samples: FloatArray) -> FloatArray:
-    """Return every `SLOW`-th sample behind a low pass, shape (frames // SLOW, channels)."""
+@cache
+def _low_pass() -> Float32Array:
+    """Return the matrix that makes `_AT_ONCE` samples of the slow view of those around them."""
     reach = 8 * SLOW
     time = np.arange(-reach, reach) + 0.5
     taps = np.sinc(0.9 * time / SLOW) * np.hanning(2 * reach + 2)[1:-1]
-    taps /= taps.sum()
-    padded = np.pad(samples, ((reach - SLOW // 2, reach), (0, 0)))
-    windows = sliding_window_view(padded, 2 * reach, axis=0)[::SLOW][: len(samples) // SLOW]
-    return np.asarray(windows @ taps)
+    matrix = np.zeros((2 * reach + SLOW * (_AT_ONCE - 1), _AT_ONCE), dtype=np.float32)
+    for column in range(_AT_ONCE):
+        matrix[SLOW * column : SLOW * column + 2 * reach, column] = taps / taps.sum()
+    return matrix
+
+
+def _slower(samples: FloatArray) -> Float32Array:
+    """Return every `SLOW`-th sample behind a low pass, shape (frames // SLOW, channels)."""
+    low_pass = _low_pass()
+    step = SLOW * _AT_ONCE
+    before = 8 * SLOW - SLOW // 2
+    padded = np.zeros((samples.shape[1], len(samples) + len(low_pass)), dtype=np.float32)
+    padded[:, before : before + len(samples)] = samples.T
+    windows = sliding_window_view(padded, len(low_pass), axis=1)[:, ::step]
+    windows = np.ascontiguousarray(windows[:, : len(samples) // step])
+    return np.asarray((windows @ low_pass).reshape(samples.shape[1], -1).T)
 
 
 def _coarse(samples: FloatArray, around: Surroundings) -> Float32Array:
     """Return energies of bands and peaks of the prediction error, in units of 20 dB."""
-    hop = COARSE_HOP
+    hop, columns = COARSE_HOP, len(samples) // COARSE_HOP
     padded = np.zeros((samples.shape[1], len(samples) + 2 * hop), dtype=np.float32)
     padded[:, hop // 2 : hop // 2 + len(samples)] = samples.T
-    windows = sliding_window_view(padded, 2 * hop, axis=1)[:, ::hop][:, : len(samples) // hop]
+    windows = sliding_window_view(padded, 2 * hop, axis=1)[:, : columns * hop : hop]
     taper = np.hanning(2 * hop + 1)[:-1].astype(np.float32)
-    spectrum = scipy.fft.rfft(windows * taper, axis=-1)
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    bands = np.add.reduceat(power.sum(axis=0), BAND_EDGES[:-1], axis=-1).T
-    rows = [0.5 * np.log10(bands / hop + 1e-9)]
+    bands = np.empty((columns, len(BAND_EDGES) - 1), dtype=np.float32)
+    for first in range(0, columns, _COLUMNS):
+        some = slice(first, first + _COLUMNS)
+        spectrum = scipy.fft.rfft(windows[:, some] * taper, axis=-1)
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        bands[some] = np.add.reduceat(power.sum(axis=0), BAND_EDGES[:-1], axis=-1)
     peak = around.peak.reshape(len(around.peak), -1, hop // 32).max(axis=-1)
-    rows.append(np.log10(peak + FLOOR))
+    rows = [0.5 * np.log10(bands.T / hop + 1e-9), np.log10(peak + FLOOR)]
     return np.concatenate(rows).astype(np.float32)
 
 
@@ -208,37 +228,85 @@ def _stand_out(around: Surroundings, cell: int, factor: int) -> tuple[IntArray, 
     return frame.astype(np.intp), np.maximum(own, side[None])[channel, index]
 
 
-def view(sight: Sight, frames: IntArray, facts: Float32Array | None = None) -> Views:
-    """Return what the network is shown around some instants.
+def view(sight: Sight, frames: IntArray) -> Views:
+    """Return what the network is shown around some instants, shape (n,) of frames of the tile."""
+    upright = np.zeros(len(frames), dtype=bool), np.ones(len(frames), dtype=np.float32)
+    return _view(sight, frames, describe_instants(sight, frames), *upright)
+
+
+def view_upright(
+    sight: Sight, frames: IntArray, facts: Float32Array
+) -> tuple[Views, NDArray[np.bool_], Float32Array]:
+    """As `view`, with the channel with the higher peak first, and that peak upward.
+
+    Which channel is left, and which way is up, means nothing to a click: so it cannot matter to
+    the answer either.
 
     Parameters
     ----------
     sight : Sight
     frames : ndarray of int, shape (n,)
         Frames of the tile.
-    facts : ndarray of float32, shape (n, FACTS), optional
-        From `describe_instants`, where they are known already.
+    facts : ndarray of float32, shape (n, FACTS)
+        From `describe_instants`.
+
+    Returns
+    -------
+    views : Views
+    swapped : ndarray of bool, shape (n,)
+        Where left and right changed places.
+    sign : ndarray of float32, shape (n,)
+        -1 where the sound was turned upside down.
     """
-    around, half = sight.around, WINDOW // 2
+    around, rows = sight.around, np.arange(len(frames))
+    near = np.empty((len(frames), 2, 2 * APART), dtype=np.float32)
+    _cut(around.forward[:2], frames - APART, near)
+    place = _cell_of(frames, sight.geometry.cell, around)
+    near /= around.scale[:2, place].T.astype(np.float32)[:, :, None]
+    height = np.abs(near)
+    swapped = height[:, 1].max(axis=-1) > height[:, 0].max(axis=-1)
+    first = swapped.astype(np.intp)
+    summit = near[rows, first, height[rows, first].argmax(axis=-1)]
+    sign = np.where(summit < 0.0, np.float32(-1.0), np.float32(1.0))
+    facts = np.where(swapped[:, None], np.roll(facts, FACTS // 2, axis=1), facts)
+    return _view(sight, frames, facts, swapped, sign), swapped, sign
+
+
+def _view(
+    sight: Sight,
+    frames: IntArray,
+    facts: Float32Array,
+    swapped: NDArray[np.bool_],
+    sign: Float32Array,
+) -> Views:
+    """Return the views; see `view_upright`, which `facts` have gone through already."""
+    around, half, count = sight.around, WINDOW // 2, len(frames)
+    # R-L is L-R upside down.
+    signs = np.stack([sign, sign, np.where(swapped, -sign, sign)], axis=1)
     level = local_level(sight, frames)
-    fine = np.empty((len(frames), FINE_ROWS, WINDOW), dtype=np.float32)
-    _cut(around.signals, frames - half, fine[:, :3])
-    fine[:, :2] /= level[:, :, None]
-    fine[:, 2] /= level.max(axis=1)[:, None]
-    _cut_errors(around, frames, half, sight.geometry.cell, fine[:, 3:])
+    level = np.concatenate([level, level.max(axis=1, keepdims=True)], axis=1)
+    fine = np.empty((count, 3, 3, WINDOW), dtype=np.float32)
+    _cut(around.signals, frames - half, fine[:, 0], swapped)
+    fine[:, 0] *= (_turned(signs / level, swapped))[:, :, None]
+    _cut_errors(around, frames, swapped, signs, sight.geometry.cell, fine[:, 1:])
     np.arcsinh(fine, out=fine)
-    slow = np.empty((len(frames), SLOW_ROWS, WINDOW // SLOW), dtype=np.float32)
-    cell = SlowGeometry(1.0).cell
-    _cut_errors(sight.slow, frames // SLOW, half // SLOW, cell, slow)
+    slow = np.empty((count, 2, 3, WINDOW // SLOW), dtype=np.float32)
+    _cut_errors(sight.slow, frames // SLOW, swapped, signs, SlowGeometry(1.0).cell, slow)
     np.arcsinh(slow, out=slow)
     if sight.mono:
-        fine[:, [2, 5, 8]] = 0.0
-        slow[:, [2, 5]] = 0.0
-    coarse = np.empty((len(frames), COARSE_ROWS, COARSE), dtype=np.float32)
-    _cut(sight.coarse, frames // COARSE_HOP - COARSE // 2, coarse)
-    coarse -= coarse[:, :-3].mean(axis=(1, 2), keepdims=True)
-    facts = describe_instants(sight, frames) if facts is None else facts
-    return Views(fine, slow, np.clip(coarse, -6.0, 6.0), facts)
+        fine[:, :, 2] = 0.0
+        slow[:, :, 2] = 0.0
+    coarse = np.empty((count, COARSE_ROWS, COARSE), dtype=np.float32)
+    start, bands = frames // COARSE_HOP - COARSE // 2, COARSE_ROWS - 3
+    _cut(sight.coarse[:bands], start, coarse[:, :bands])
+    _cut(sight.coarse[bands:], start, coarse[:, bands:], swapped)
+    coarse -= coarse[:, :bands].mean(axis=(1, 2), keepdims=True)
+    return Views(
+        fine.reshape(count, FINE_ROWS, WINDOW),
+        slow.reshape(count, SLOW_ROWS, WINDOW // SLOW),
+        np.clip(coarse, -6.0, 6.0, out=coarse),
+        facts,
+    )
 
 
 def local_level(sight: Sight, frames: IntArray) -> FloatArray:
@@ -256,73 +324,63 @@ def local_level(sight: Sight, frames: IntArray) -> FloatArray:
     return np.asarray(np.maximum(level, FLOOR), dtype=np.float64)
 
 
+def _cell_of(frames: IntArray, cell: int, around: Surroundings) -> IntArray:
+    """Return the cells that frames lie in."""
+    return np.clip(frames // cell, 0, around.peak.shape[1] - 1)
+
+
+def _turned(values: NDArray[np.floating], swapped: NDArray[np.bool_]) -> Float32Array:
+    """Return values of L, R and L-R (n, 3), those of L and R exchanged where they are swapped."""
+    return np.where(swapped[:, None], values[:, [1, 0, 2]], values).astype(np.float32)
+
+
 def _cut_errors(
-    around: Surroundings, frames: IntArray, half: int, cell: int, into: Float32Array
+    around: Surroundings,
+    frames: IntArray,
+    swapped: NDArray[np.bool_],
+    signs: Float32Array,
+    cell: int,
+    into: Float32Array,
 ) -> None:
-    """Cut prediction errors over their local scale: forward of L, R, L-R, then backward."""
-    place = np.clip(frames // cell, 0, around.peak.shape[1] - 1)
-    rows = len(around.scale)
-    _cut(around.forward, frames - half, into[:, :rows])
-    _cut(around.backward, frames - half, into[:, rows:])
-    scale = around.scale[:, place].T.astype(np.float32)
-    into /= np.concatenate([scale, scale], axis=1)[:, :, None]
+    """Cut prediction errors over their local scale, forward and backward: (n, 2, 3, length)."""
+    start = frames - into.shape[-1] // 2
+    _cut(around.forward, start, into[:, 0], swapped)
+    _cut(around.backward, start, into[:, 1], swapped)
+    scale = around.scale[:, _cell_of(frames, cell, around)].T
+    into *= _turned(signs / scale, swapped)[:, None, :, None]
 
 
-def _cut(rows: NDArray[np.floating], starts: IntArray, into: Float32Array) -> None:
-    """Cut pieces of all rows, from `starts` on, into (n, rows, length); zeros beyond the ends."""
+def _cut(
+    rows: NDArray[np.floating],
+    starts: IntArray,
+    into: Float32Array,
+    swapped: NDArray[np.bool_] | None = None,
+) -> None:
+    """Cut pieces of all rows, from `starts` on, into (n, rows, length); zeros beyond the ends.
+
+    Where they are `swapped`, the first two rows change places.
+    """
     length, end = into.shape[2], rows.shape[1]
-    for index, start in enumerate(starts.tolist()):
-        if 0 <= start <= end - length:
-            into[index] = rows[:, start : start + length]
+    turned = np.zeros(len(into), dtype=bool) if swapped is None else swapped
+    low = np.minimum(np.maximum(starts, 0), end)  # sooner done than numpy.clip
+    edges = starts, low, np.minimum(np.maximum(starts + length, 0), end), turned
+    for piece, start, low, high, turn in zip(into, *(x.tolist() for x in edges), strict=True):
+        if high - low < length:
+            piece[:] = 0.0
+        inside = piece[:, low - start : high - start]
+        if turn:
+            inside[:2] = rows[1::-1, low:high]
+            inside[2:] = rows[2:, low:high]
         else:
-            low, high = min(max(start, 0), end), min(max(start + length, 0), end)
-            into[index] = 0.0
-            into[index, :, low - start : high - start] = rows[:, low:high]
+            inside[:] = rows[:, low:high]
 
 
 def describe_instants(sight: Sight, frames: IntArray) -> Float32Array:
     """Return the classical description of each instant on both channels, shape (n, FACTS)."""
     cell = np.clip(frames // sight.geometry.cell, 1, sight.around.peak.shape[1] - 2)
-    described = []
-    for number in range(2):
-        channel = np.full(len(cell), number, dtype=np.intp)
-        facts = describe(sight.around, channel, cell, 2, sight.geometry)
-        if sight.mono:
-            facts[:, STEREO_FEATURES] = 0.0
-        described.append(np.nan_to_num(facts))
-    return np.clip(np.concatenate(described, axis=1), -12.0, 12.0).astype(np.float32)
-
-
-def set_upright(views: Views) -> tuple[Views, NDArray[np.bool_], Float32Array]:
-    """Put the channel with the higher peak first, and that peak upward.
-
-    Which channel is left, and which way is up, means nothing to a click: so it cannot matter to
-    the answer either.
-
-    Returns
-    -------
-    views : Views
-    swapped : ndarray of bool, shape (n,)
-        Where left and right changed places.
-    sign : ndarray of float32, shape (n,)
-        -1 where the sound was turned upside down.
-    """
-    fine, slow, coarse, facts = (part.copy() for part in views)
-    near = slice(WINDOW // 2 - APART, WINDOW // 2 + APART)
-    height = np.abs(fine[:, 3:5, near]).max(axis=-1)
-    swapped = height[:, 1] > height[:, 0]
-    order = [1, 0, 2, 4, 3, 5, 7, 6, 8]
-    fine[swapped] = fine[swapped][:, order]
-    slow[swapped] = slow[swapped][:, order[:SLOW_ROWS]]
-    rows = [*range(COARSE_ROWS - 3), COARSE_ROWS - 2, COARSE_ROWS - 3, COARSE_ROWS - 1]
-    coarse[swapped] = coarse[swapped][:, rows]
-    facts[swapped] = np.roll(facts[swapped], FACTS // 2, axis=1)
-    first = fine[:, 3, near]
-    peak = np.abs(first).argmax(axis=-1)
-    sign = np.where(first[np.arange(len(first)), peak] < 0.0, -1.0, 1.0).astype(np.float32)
-    fine *= sign[:, None, None]
-    slow *= sign[:, None, None]
-    # R-L is L-R upside down.
-    fine[swapped, 2::3] *= -1.0
-    slow[swapped, 2::3] *= -1.0
-    return Views(fine, slow, coarse, facts), swapped, sign
+    channel = np.repeat(np.arange(2), len(cell))
+    facts = describe(sight.around, channel, np.tile(cell, 2), 2, sight.geometry)
+    if sight.mono:
+        facts[:, STEREO_FEATURES] = 0.0
+    facts = np.clip(np.nan_to_num(facts), -12.0, 12.0).astype(np.float32)
+    return np.concatenate(np.split(facts, 2), axis=1)

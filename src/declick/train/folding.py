@@ -118,12 +118,17 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         model = onnx.load(str(path))
     except Exception as error:  # protobuf has errors of its own
         raise ReadError(f"{path}: cannot be read as ONNX ({error})") from None
-    arrays = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
+    arrays = {item.name: _narrow(numpy_helper.to_array(item)) for item in model.graph.initializer}
     for node in model.graph.node:
         # Equal arrays are kept once: biases that are all 0.
         if node.op_type == "Identity" and node.input[0] in arrays:
             arrays[node.output[0]] = arrays[node.input[0]]
     return arrays
+
+
+def _narrow(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the weights of a convolution without the row that `declick.train.graph` gave them."""
+    return array[:, :, 0] if array.ndim == 4 else array
 
 
 def _settings_of(arrays: Mapping[str, NDArray[Any]]) -> NetworkSettings:

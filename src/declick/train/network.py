@@ -86,6 +86,14 @@ class Answer(NamedTuple):
     doubt: Tensor
 
 
+class Verdict(NamedTuple):
+    """The first three of an `Answer`: what is said of the instants as a whole."""
+
+    events: Tensor
+    families: Tensor
+    tails: Tensor
+
+
 class _Block(nn.Module):
     """Two convolutions beside a shortcut."""
 
@@ -166,47 +174,53 @@ class SurfaceNetwork(nn.Module):
 
     def forward(self, fine: Tensor, slow: Tensor, coarse: Tensor, facts: Tensor) -> Answer:
         """Look at n instants; the shapes are those of `declick.detect.views.Views`."""
-        x = torch.cat([_patched(fine, PATCH), _patched(slow, PATCH // SLOW)], dim=1)
-        x = self.embed(x)
+        kept, verdict = self.look(self.embed(_patched(fine, slow)), coarse, facts)
+        return Answer(*verdict, *self.speak(kept))
+
+    def look(self, x: Tensor, coarse: Tensor, facts: Tensor) -> tuple[list[Tensor], Verdict]:
+        """Return the middle of each level, for `speak`, and what is said of whole instants.
+
+        As `forward`, but the window comes embedded, and sounds may be pictures one row high.
+        """
         context = torch.cat([self.coarse(coarse), self.facts(facts)], dim=1)
         kept = []
         for number, level in enumerate(self.levels):
             if number == _LEVELS - 1:
-                x = x + self.join(context).unsqueeze(-1)
+                x = x + self.join(context)[(...,) + (None,) * (x.dim() - 2)]
             x = level(x)
+            kept.append(_middle(x))
             if number < _LEVELS - 1:
-                kept.append(x)
                 x = self.downs[number](x)
         middle = x.shape[-1] // 2
         near = x[..., middle - 2 : middle + 2].flatten(1)
-        verdict = self.verdict(torch.cat([near, x.mean(-1), x.amax(-1), context], dim=1))
-        verdict = verdict.unflatten(1, (2, 2 + len(FAMILIES)))
-        x = _middle(x)
-        for up, side in zip(self.ups, reversed(kept), strict=True):
-            doubled = x.repeat_interleave(2, dim=-1)
-            x = up(torch.cat([doubled, _middle(side)], dim=1))
+        seen = [near, x.mean(-1).flatten(1), x.amax(-1).flatten(1), context]
+        verdict = self.verdict(torch.cat(seen, dim=1)).unflatten(1, (2, 2 + len(FAMILIES)))
+        return kept, Verdict(verdict[..., 0], verdict[..., 2:], verdict[..., 1])
+
+    def speak(self, kept: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return cores, damage and doubt of instants that were looked at; see `Answer`."""
+        *sides, x = kept
+        for up, side in zip(self.ups, reversed(sides), strict=True):
+            doubled = nn.functional.interpolate(x, scale_factor=(1.0,) * (x.dim() - 3) + (2.0,))
+            x = up(torch.cat([doubled, side], dim=1))
         x = self.refine(x)
         for block in self.more:
             x = block(x)
         written = _unpatched(self.write(x), 4)
-        return Answer(
-            events=verdict[..., 0],
-            families=verdict[..., 2:],
-            tails=verdict[..., 1],
-            cores=written[:, :2],
-            damage=written[:, 2:],
-            doubt=_unpatched(self.doubt(x), 2),
-        )
+        return written[:, :2], written[:, 2:], _unpatched(self.doubt(x), 2)
 
 
-def _patched(rows: Tensor, patch: int) -> Tensor:
-    """Move patches of samples into channels: (n, rows, frames) to (n, rows * patch, steps)."""
-    return rows.unflatten(2, (-1, patch)).transpose(2, 3).flatten(1, 2)
+def _patched(fine: Tensor, slow: Tensor) -> Tensor:
+    """Return the window with patches of samples as channels, shape (n, rows * patch, steps)."""
+    parts = (fine, PATCH), (slow, PATCH // SLOW)
+    return torch.cat(
+        [x.unflatten(2, (-1, patch)).transpose(2, 3).flatten(1, 2) for x, patch in parts], dim=1
+    )
 
 
 def _unpatched(columns: Tensor, rows: int) -> Tensor:
-    """Move channels back into samples: (n, rows * PATCH, steps) to (n, rows, MIDDLE)."""
-    return columns.unflatten(1, (rows, PATCH)).transpose(2, 3).reshape(-1, rows, MIDDLE)
+    """Move channels back into samples: (n, rows * PATCH, ..., steps) to (n, rows, MIDDLE)."""
+    return columns.flatten(2).unflatten(1, (rows, PATCH)).transpose(2, 3).reshape(-1, rows, MIDDLE)
 
 
 def _middle(x: Tensor) -> Tensor:

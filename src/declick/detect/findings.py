@@ -1,0 +1,213 @@
+"""What the network says of instants, and what that makes of each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d, minimum_filter1d
+
+from declick.clicks import FloatArray
+from declick.detect.ar import IntArray, digital_places
+from declick.detect.views import MIDDLE, Float32Array, ViewGeometry
+
+# Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's
+# whole interpolation; a sound one that is lost costs next to nothing where the damage is known ...
+LEAST_CORE: Final = -5.0
+# ... and a little where it is not.
+LEAST_CORE_ALONE: Final = -2.5
+# Where the damage stays below this share of the level around (as arcsinh), nothing is lost ...
+QUIET: Final = 0.06
+# ... nor below this one between two clicks, if that lasts for so many frames.
+QUIET_BETWEEN: Final = 0.2
+_LULL: Final = 45
+# The damage is as high as within so many frames: it crosses zero.
+_WAVE: Final = 13
+# How far from an instant its core may begin or end, in frames, to be its own.
+_OWN = 48
+# How near to an instant a surer one must know of lost samples, in frames, for both to count.
+_NEAR = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What the network says of the instants of a tile that may be damage.
+
+    Parameters
+    ----------
+    frames : ndarray of int, shape (n,)
+        Of the tile.
+    log_odds : ndarray, shape (n, 2)
+        Of damage in the left and the right channel.
+    families : ndarray, shape (n, 2, families)
+        Log odds of the families against each other.
+    tails_ms : ndarray, shape (n, 2)
+        Length of what follows the core.
+    cores : ndarray, shape (n, 2, MIDDLE)
+        Log odds of each sample being lost, from ``frames - MIDDLE // 2`` on.
+    damage : ndarray, shape (n, 2, MIDDLE)
+        What was added to the music there.
+    deviation : ndarray, shape (n, 2, MIDDLE)
+        Standard deviation of `damage` from the truth.
+    """
+
+    frames: IntArray
+    log_odds: FloatArray
+    families: Float32Array
+    tails_ms: Float32Array
+    cores: Float32Array
+    damage: Float32Array
+    deviation: Float32Array
+
+
+class Heard(NamedTuple):
+    """What the network says of the samples of a tile; arrays of float32, shape (frames, channels).
+
+    Parameters
+    ----------
+    probability : ndarray
+        Of the music being lost.
+    damage : ndarray
+        What was added to it.
+    deviation : ndarray
+        Standard deviation of `damage` from the truth; infinite where nothing is known.
+    """
+
+    probability: NDArray[np.float32]
+    damage: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+
+
+def silence(shape: tuple[int, ...]) -> Heard:
+    """Return what is heard where there is nothing."""
+    return Heard(
+        np.zeros(shape, dtype=np.float32),
+        np.zeros(shape, dtype=np.float32),
+        np.full(shape, np.inf, dtype=np.float32),
+    )
+
+
+def joined(parts: Sequence[Findings]) -> Findings:
+    """Return findings of instants, one after another, as one."""
+    return Findings(
+        **{
+            item.name: np.concatenate([getattr(part, item.name) for part in parts])
+            for item in fields(Findings)
+        }
+    )
+
+
+def nothing() -> Findings:
+    """Return findings of no instant."""
+    empty = [np.zeros((0, 2, *more), np.float32) for more in ((), (1,), (MIDDLE,))]
+    two, families, middle = empty
+    return Findings(
+        np.zeros(0, dtype=np.intp), np.zeros((0, 2)), families, two, middle, middle, middle
+    )
+
+
+def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard:
+    """Return what is said of each sample and channel: in each core, by its event."""
+    channels, factor = samples.shape[1], int(geometry.octave)
+    least = LEAST_CORE if factor == 1 else LEAST_CORE_ALONE
+    # A sample of the network's stands for those around it in the file.
+    half = factor // 2
+    painted = silence(samples.shape)
+    confidence = 1.0 / (1.0 + np.exp(-np.clip(found.log_odds, -40.0, 40.0)))
+    rows, starts, stops, sure, whose = [], [], [], [], []
+    for side in range(channels):
+        for number in _not_explained(found, side, least):
+            frame = int(found.frames[number])
+            if confidence[number, side] < 1e-4:
+                continue
+            for first, last in own_cores(found.cores[number, side], least):
+                rows.append(side)
+                begin = frame - MIDDLE // 2
+                starts.append((begin + first) * factor - half)
+                stops.append((begin + last - 1) * factor + half + 1)
+                sure.append(confidence[number, side])
+                whose.append((number, first, last))
+    if not rows:
+        return painted
+    channel, start, stop = np.array([rows, starts, stops], dtype=np.intp)
+    level = np.array(sure)
+    digital, alone = digital_places(samples, channel, start, stop, geometry)
+    level[digital] = 0.0
+    level[alone] = 1.0
+    for index in np.argsort(level, kind="stable").tolist():
+        side, core = int(channel[index]), slice(int(start[index]), int(stop[index]))
+        painted.probability[core, side] = level[index]
+        if factor == 1 and not alone[index]:
+            number, first, last = whose[index]
+            painted.damage[core, side] = found.damage[number, side, first:last]
+            painted.deviation[core, side] = found.deviation[number, side, first:last]
+    return painted
+
+
+def _not_explained(found: Findings, side: int, least: float) -> list[int]:
+    """Return the instants of a channel that no surer one beside them takes for sound.
+
+    What rings behind a core stands out, too; seen from the core it is known that nothing is lost.
+    """
+    frames, half = found.frames, MIDDLE // 2
+    reach = half - _NEAR
+    sure = found.log_odds[:, side]
+    low = np.searchsorted(frames, frames - reach)
+    high = np.searchsorted(frames, frames + reach, side="right")
+    kept: list[int] = []
+    explained = np.zeros(len(frames), dtype=bool)
+    for number in np.argsort(-sure, kind="stable").tolist():
+        if explained[number]:
+            continue
+        kept.append(number)
+        for other in range(low[number], high[number]):
+            if explained[other] or sure[other] >= sure[number]:
+                continue
+            at = int(frames[other] - frames[number]) + half
+            lost = found.cores[number, side, at - _NEAR : at + _NEAR + 1]
+            explained[other] = lost.max() < least
+    return kept
+
+
+def own_cores(log_odds: Float32Array, least: float) -> list[tuple[int, int]]:
+    """Return the runs of lost samples that are the instant's own.
+
+    Those near the middle, where the instant is; where no sample there is lost, what is half as
+    likely as the likeliest. None where all are out of the question.
+    """
+    middle = MIDDLE // 2
+    near = slice(middle - _OWN, middle + _OWN + 1)
+    likeliest = float(log_odds[near].max())
+    if likeliest == -np.inf:
+        return []
+    least = min(least, likeliest - 0.7)
+    lost = np.zeros(len(log_odds) + 2, dtype=bool)
+    lost[1:-1] = log_odds >= least
+    edges = np.flatnonzero(lost[1:] != lost[:-1])
+    return [
+        (int(first), int(last))
+        for first, last in zip(edges[::2], edges[1::2], strict=True)
+        if last > near.start and first < near.stop
+    ]
+
+
+def is_loud(damage: Float32Array) -> NDArray[np.bool_]:
+    """Return where damage is worth mending.
+
+    To mend what nobody hears costs more than it gains, and makes one click of two.
+
+    Parameters
+    ----------
+    damage : ndarray, shape (..., frames)
+        As arcsinh over the level around.
+    """
+    height = maximum_filter1d(np.abs(damage), _WAVE, axis=-1)
+    loud = height >= QUIET_BETWEEN
+    # What is no lull is put back: it is too short.
+    lull = maximum_filter1d(minimum_filter1d(~loud, _LULL, axis=-1), _LULL, axis=-1)
+    before = np.maximum.accumulate(loud, axis=-1)
+    behind = np.maximum.accumulate(loud[..., ::-1], axis=-1)[..., ::-1]
+    return np.asarray((height >= QUIET) & ~(lull & before & behind))
