@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from declick.repair.ar import Interpolation, ModelSize, Run, interpolate
+from declick.repair.ar import Interpolation, ModelSize, interpolate
+from declick.repair.solve import Run
 from declick.repair.stereo import merge_runs
 
 FloatArray = NDArray[np.float64]
