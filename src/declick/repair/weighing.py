@@ -35,8 +35,8 @@ DISTRUST = 2.2
 ORDER, CONTEXT = 1024, 8192
 """Order and context of the model at 44.1 kHz, for gaps of all lengths ..."""
 
-FIRST_ORDER = 512
-"""... and order of the model that it starts from."""
+FIRST_ORDER, PREDICTABLE_DB = 512, 30.0
+"""... and order of a first one, which is enough for sound that it predicts less well than this."""
 
 ONE_ESTIMATE_MS = 1.2
 """Up to this length a gap hides so little that one model is as good as two."""
@@ -141,8 +141,8 @@ def interpolate_weighed(
     """Fill missing runs of one channel by what is known of them and of the sound around.
 
     A model is estimated from a first guess by the evidence alone, and its interpolation without
-    any evidence is what the second model is estimated from: what the evidence is wrong in must
-    not be taken for music. Only the last fill weighs both.
+    any evidence is what the second model of longer gaps is estimated from: what the evidence is
+    wrong in must not be taken for music. Only the last fill weighs both.
 
     Parameters
     ----------
@@ -171,11 +171,16 @@ def interpolate_weighed(
     reach = NEIGHBOUR_SAMPLES
     near = [run for run in inside if run[1] > first - lo - reach and run[0] < last - lo + reach]
     order = min(size.order, known // 4)
+    lower = min(order, size.order * FIRST_ORDER // ORDER)
+    lags = autocorrelation(part.taper(local), order)
+    coefficients, power = prediction_filter(lags[: lower + 1])
+    if power * 10 ** (PREDICTABLE_DB / 10) > lags[0]:
+        order = lower
     if longest > ONE_ESTIMATE_MS * 1e-3 * sample_rate:
-        lower = min(order, size.order * FIRST_ORDER // ORDER)
-        coefficients, _ = prediction_filter(autocorrelation(part.taper(local), lower))
         solve_missing(local, near, coefficients, errors_for=(), joint=JOINT_SAMPLES)
-    coefficients, power = prediction_filter(autocorrelation(part.taper(local), order))
+        coefficients, power = prediction_filter(autocorrelation(part.taper(local), order))
+    elif order > lower:
+        coefficients, power = prediction_filter(lags)
     # The errors of the sound that taught the model are too small (Akaike's FPE).
     optimism = (seen + order) / max(seen - order, 0.1 * seen)
     variance = {
