@@ -62,11 +62,11 @@ It is then likely to have been hit by the same click, too weakly to be found.
 COPY_ADVANTAGE = 0.5
 """As much for a copy, which was picked for its likeness and so looks better than it is ..."""
 
-COPY_PROMISE = 0.05
+COPY_PROMISE = 0.1
 """... and which is looked for where AR is expected to miss this share of the energy around."""
 
 SHORT_CORE_S = 0.0015
-"""Up to this length, other channels are tried only where they look alike."""
+"""Up to this length, or with estimates, other channels are tried only where they look alike."""
 
 BEYOND_AR_S = 0.012
 """From this length on, a gap may be filled by the surrounding spectrum ..."""
@@ -224,7 +224,7 @@ def _fill_group(
         base = interpolate_weighed(sound, runs, group, evidence, sample_rate=rate)
     ar = {fill.run: fill for fill in _fills(base, group, "ar")}
     best = dict(ar)
-    short = max(stop - start for start, stop in group) <= SHORT_CORE_S * rate
+    short = method == "auto" and max(b - a for a, b in group) <= SHORT_CORE_S * rate
 
     def offer(fill: _Fill, share: float) -> None:
         rival = best[fill.run]
@@ -248,7 +248,7 @@ def _fill_group(
                 sizes=sizes[:1] if short else sizes,  # what is left to predict needs less memory
                 evidence=evidence,
                 sample_rate=rate,
-                least_coherence=LEAST_COHERENCE if method == "auto" and short else 0.0,
+                least_coherence=LEAST_COHERENCE if short or evidence is not None else 0.0,
             )
             if found is None:
                 continue

@@ -180,15 +180,18 @@ def fill_from_channel(
     if not usable:
         return None
     span = (usable[0][0], usable[-1][1])
+    if least_coherence:
+        reach = TEST_SAMPLES + coefficients.size
+        near, lo = _filled_around(other, other_runs, span, reach)
+        part, here = target[lo : lo + near.size], (span[0] - lo, span[1] - lo)
+        if coherence(part, near, here, coefficients) < least_coherence:
+            return None
     if evidence is not None:
         sizes = (weighed_size(max(b - a for a, b in usable), sample_rate),)
     context = max(size.context for size in sizes)
-    lo, hi = max(span[0] - context, 0), min(span[1] + context, target.size)
-    near = [(max(a, lo) - lo, min(b, hi) - lo) for a, b in other_runs if b > lo and a < hi]
     filled = np.zeros(target.size)
-    filled[lo:hi] = fill_roughly(other[lo:hi], near)
-    if least_coherence and coherence(target, filled, span, coefficients) < least_coherence:
-        return None
+    near, lo = _filled_around(other, other_runs, span, context)
+    filled[lo : lo + near.size] = near
     reach = farthest_look(sizes)
     lo, hi = max(span[0] - reach, 0), min(span[1] + reach, target.size)
     missing = merge_runs(runs, lo, hi)
@@ -208,6 +211,14 @@ def fill_from_channel(
     samples = target.copy()
     samples[lo:hi] = result.samples + guide[lo:hi]
     return usable, replace(result, samples=samples)
+
+
+def _filled_around(
+    samples: FloatArray, runs: Sequence[Run], span: Run, reach: int
+) -> tuple[FloatArray, int]:
+    """Return a roughly filled cut around a span, and where it begins."""
+    lo, hi = max(span[0] - reach, 0), min(span[1] + reach, samples.size)
+    return fill_roughly(samples[lo:hi], merge_runs(runs, lo, hi)), lo
 
 
 def merge_runs(runs: Sequence[Run], lo: int, hi: int) -> list[Run]:
