@@ -23,7 +23,7 @@ JOINT_SAMPLES = 400
 TOEPLITZ_SAMPLES = 64
 """Longer single runs are solved by Levinson's recursion in place of Cholesky's factors."""
 
-TRACED_SAMPLES = 64
+TRACED_SAMPLES = 32
 """The errors of longer runs are told from this many of their samples, evenly spread."""
 
 FEW_RUNS = 8
