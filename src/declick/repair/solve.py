@@ -24,7 +24,7 @@ TOEPLITZ_SAMPLES = 64
 """Longer single runs are solved by Levinson's recursion in place of Cholesky's factors."""
 
 TRACED_SAMPLES = 32
-"""The errors of longer runs are told from this many of their samples, evenly spread."""
+"""The error of runs of four times that length is told from so many samples, evenly spread."""
 
 FEW_RUNS = 8
 """The matrix of so many runs is put together block by block, of more entry by entry."""
@@ -169,7 +169,7 @@ def _trace_of_inverse(factor: FloatArray, length: int) -> float:
     The block is what the factor's inverse has in those columns, squared.
     """
     size = len(factor)
-    if length > TRACED_SAMPLES:
+    if length >= 4 * TRACED_SAMPLES:
         # The errors change slowly along a run.
         rows = (2 * np.arange(TRACED_SAMPLES) + 1) * length // (2 * TRACED_SAMPLES)
         units = np.zeros((size, TRACED_SAMPLES), order="F")
