@@ -259,11 +259,14 @@ def _fill_group(
                     offer(fill, STEREO_ADVANTAGE)
     for run, plain in ar.items():
         length = run[1] - run[0]
-        promising = length > LONG_CORE_S * rate and best[
-            run
-        ].error_energy > COPY_PROMISE * _energy_beside(sound, runs, run)
-        if method == "copy" or (method == "auto" and promising):
-            copied = fill_by_copy(sound, runs, run, sample_rate=rate)
+        missed = 0.0
+        if method == "auto" and length > LONG_CORE_S * rate:
+            missed = best[run].error_energy / max(_energy_beside(sound, runs, run), 1e-30)
+        promising = missed > COPY_PROMISE
+        if method == "copy" or promising:
+            # What a copy lacks around the gap it lacks within.
+            most = missed if promising else math.inf
+            copied = fill_by_copy(sound, runs, run, sample_rate=rate, most_missed=most)
             if copied is not None:
                 offer(_fills(copied, [run], "copy")[0], COPY_ADVANTAGE)
         sags = (
