@@ -29,9 +29,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unuse
 import declick
 from declick.clicks import Click
 from declick.dsp.linear_prediction import autocorrelation, prediction_filter
-from declick.repair.ar import solve_missing
 from declick.repair.choose import repair_passage
 from declick.repair.passage import Passage, plan_passages
+from declick.repair.solve import solve_missing
 from declick.settings import METHODS, RepairSettings
 
 FloatArray = NDArray[np.float64]

@@ -12,17 +12,15 @@ from scipy.signal import lfilter
 
 from declick.dsp.linear_prediction import REGULARISATION
 from declick.repair.ar import (
-    FEW_RUNS,
     PART_STEP,
     START_CONTEXT,
     START_ORDER,
     ModelSize,
-    Run,
     estimation_window,
     interpolate,
     model_sizes,
-    solve_missing,
 )
+from declick.repair.solve import FEW_RUNS, Run, solve_missing
 from reference import dense_interpolation as dense
 
 FloatArray = NDArray[np.float64]

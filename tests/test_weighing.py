@@ -8,11 +8,19 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from declick.clicks import Click, Estimate, disjoint_clicks, join_estimates
+from declick.repair.ar import interpolate, model_sizes
 from declick.repair.choose import repair_passage
 from declick.repair.passage import Passage
-from declick.repair.weighing import DISTRUST, weigh
+from declick.repair.solve import Run, solve_missing
+from declick.repair.weighing import (
+    DISTRUST,
+    Evidence,
+    gather_evidence,
+    interpolate_weighed,
+)
 from declick.settings import RepairSettings
 from declick.tiles import Patch, with_patches
+from reference import dense_interpolation as dense
 
 FloatArray = NDArray[np.float64]
 FILTER = np.array([1.0, -1.6, 0.9])
@@ -24,50 +32,69 @@ def estimate(start: int, damage: FloatArray, deviation: FloatArray | float) -> E
     return Estimate(start, damage.astype(np.float32), told)
 
 
-def interpolation(sound: FloatArray, gap: slice) -> tuple[FloatArray, FloatArray]:
-    """Return the exact expectation of an autoregressive gap, and its covariance over variance."""
-    frames = len(sound)
-    order = len(FILTER) - 1
-    rows = np.zeros((frames - order, frames))
-    for row in range(frames - order):
-        rows[row, row : row + order + 1] = FILTER[::-1]
-    lost = rows[:, gap]
-    rest = sound.copy()
-    rest[gap] = 0.0
-    inverse = np.linalg.inv(lost.T @ lost)
-    return -inverse @ lost.T @ (rows @ rest), np.asarray(inverse)
+def draw(rng: np.random.Generator) -> tuple[FloatArray, Run]:
+    return lfilter([1.0], FILTER, rng.standard_normal(400))[200:], (80, 112)
 
 
-def draw(rng: np.random.Generator) -> tuple[FloatArray, slice]:
-    return lfilter([1.0], FILTER, rng.standard_normal(400))[200:], slice(80, 112)
+def evidence(sound: FloatArray, run: Run, damage: FloatArray, told: Estimate) -> Evidence:
+    observed = sound.copy()
+    observed[slice(*run)] += damage
+    gathered = gather_evidence(observed, 0, [Click(*run, run[1], 0, estimate=told)])
+    assert gathered is not None
+    return gathered
+
+
+def posterior(sound: FloatArray, run: Run, known: Evidence) -> tuple[FloatArray, FloatArray]:
+    """Return the mean and the covariance over the prediction error's variance of 1, by Kalman."""
+    missing = np.zeros(sound.size, dtype=bool)
+    missing[slice(*run)] = True
+    filled, covariance = dense.conditional_mean(sound, missing, FILTER)
+    expected, cut = filled[missing], known.cut(*run)
+    noise = np.diag(np.square(DISTRUST * cut.deviation))
+    gain = covariance @ np.linalg.inv(covariance + noise)
+    return expected + gain @ (cut.values - expected), covariance - gain @ covariance
+
+
+def solve(sound: FloatArray, run: Run, known: Evidence) -> tuple[FloatArray, float]:
+    samples = sound.copy()
+    samples[slice(*run)] = np.nan  # not looked at
+    prior = known.prior({run: 1.0})
+    traces = solve_missing(samples, [run], FILTER, errors_for=[run], prior=prior)
+    return samples[slice(*run)], traces[run]
 
 
 def test_it_is_the_mean_of_the_posterior() -> None:
     rng = np.random.default_rng(0)
-    sound, gap = draw(rng)
-    expected, covariance = interpolation(sound, gap)
+    sound, run = draw(rng)
     damage, deviation = rng.standard_normal(32) * 3.0, rng.uniform(0.1, 4.0, 32)
-    observed = sound[gap] + damage + deviation * rng.standard_normal(32)
-    told = estimate(80, damage, deviation)
-    samples, error = weigh(expected, FILTER, 1.0, observed, told)
-    # Kalman's form of the same, without any inverse that the code has.
-    noise = np.diag(np.square(DISTRUST * told.deviation.astype(np.float64)))
-    gain = covariance @ np.linalg.inv(covariance + noise)
-    wanted = expected + gain @ (observed - told.damage - expected)
-    np.testing.assert_allclose(samples, wanted, rtol=0, atol=1e-9)
-    assert error == pytest.approx(np.trace(covariance - gain @ covariance), rel=1e-9)
+    added = damage + deviation * rng.standard_normal(32)
+    known = evidence(sound, run, added, estimate(80, damage, deviation))
+    samples, error = solve(sound, run, known)
+    mean, covariance = posterior(sound, run, known)
+    np.testing.assert_allclose(samples, mean, rtol=0, atol=1e-9)
+    assert error == pytest.approx(np.trace(covariance), rel=1e-9)
+
+
+def test_the_error_of_a_long_run_is_told_from_some_of_its_samples() -> None:
+    rng = np.random.default_rng(4)
+    sound = lfilter([1.0], FILTER, rng.standard_normal(900))
+    run, slope = (200, 500), np.linspace(0.5, 2.0, 300)
+    known = evidence(sound, run, np.zeros(300), estimate(200, np.zeros(300), slope))
+    _, error = solve(sound, run, known)
+    _, covariance = posterior(sound, run, known)
+    assert error == pytest.approx(np.trace(covariance), rel=0.01)
 
 
 def test_nothing_known_changes_nothing_and_certainty_everything() -> None:
     rng = np.random.default_rng(1)
-    sound, gap = draw(rng)
-    expected, _ = interpolation(sound, gap)
+    sound, run = draw(rng)
     damage = rng.standard_normal(32)
-    observed = sound[gap] + damage
-    samples, _ = weigh(expected, FILTER, 1.0, observed, estimate(80, damage, np.inf))
-    np.testing.assert_array_equal(samples, expected)
-    samples, error = weigh(expected, FILTER, 1.0, observed, estimate(80, damage, 1e-6))
-    np.testing.assert_allclose(samples, sound[gap], atol=1e-6)
+    blind = sound.copy()
+    solve_missing(blind, [run], FILTER, errors_for=())
+    samples, _ = solve(sound, run, evidence(sound, run, damage, estimate(80, damage, np.inf)))
+    np.testing.assert_array_equal(samples, blind[slice(*run)])
+    samples, error = solve(sound, run, evidence(sound, run, damage, estimate(80, damage, 1e-6)))
+    np.testing.assert_allclose(samples, sound[slice(*run)], atol=1e-6)
     assert error < 1e-9
 
 
@@ -75,19 +102,73 @@ def test_an_honest_estimate_helps_as_much_as_is_promised() -> None:
     rng = np.random.default_rng(2)
     before = after = promised = 0.0
     for _ in range(200):
-        sound, gap = draw(rng)
-        expected, _ = interpolation(sound, gap)
+        sound, run = draw(rng)
+        blind = sound.copy()
+        solve_missing(blind, [run], FILTER, errors_for=())
         deviation = rng.uniform(0.2, 3.0, 32)
         damage = rng.standard_normal(32) * 5.0
-        # As far off as `weigh` takes it to be.
-        off = DISTRUST * deviation * rng.standard_normal(32)
-        observed = sound[gap] + damage + off
-        samples, error = weigh(expected, FILTER, 1.0, observed, estimate(80, damage, deviation))
-        before += float(np.sum((expected - sound[gap]) ** 2))
-        after += float(np.sum((samples - sound[gap]) ** 2))
+        # As far off as estimates are taken to be.
+        added = damage + DISTRUST * deviation * rng.standard_normal(32)
+        known = evidence(sound, run, added, estimate(80, damage, deviation))
+        samples, error = solve(sound, run, known)
+        before += float(np.sum((blind - sound) ** 2))
+        after += float(np.sum((samples - sound[slice(*run)]) ** 2))
         promised += error
     assert after < 0.5 * before
     assert promised == pytest.approx(after, rel=0.1)
+
+
+def test_the_model_is_learned_from_what_is_known_and_from_around() -> None:
+    rng = np.random.default_rng(5)
+    music = lfilter([1.0], FILTER, rng.standard_normal(12_000))
+    runs = [(5000, 5060), (5400, 5640), (6500, 6510)]
+    damage = rng.standard_normal(240) * 20.0
+    worn = music.copy()
+    for start, stop in runs:
+        worn[start:stop] += damage[: stop - start]
+    clicks = [
+        Click(a, b, b, 0, estimate=estimate(a, damage[: b - a] + rng.standard_normal(b - a), 1.0))
+        for a, b in runs
+    ]
+    known = gather_evidence(worn, 0, clicks)
+    assert known is not None
+    got = interpolate_weighed(worn, runs, runs[:2], known, sample_rate=RATE)
+    outside = np.ones(music.size, dtype=bool)
+    for start, stop in runs:
+        outside[start:stop] = False
+    np.testing.assert_array_equal(got.samples[outside], worn[outside])
+    blind = interpolate(worn, runs, runs[:2], sizes=model_sizes(240, RATE), sample_rate=RATE)
+    for run, promised in zip(runs[:2], got.error_energy, strict=True):
+        error, without = (
+            float(np.sum((filled[slice(*run)] - music[slice(*run)]) ** 2))
+            for filled in (got.samples, blind.samples)
+        )
+        assert error < 0.7 * without
+        assert 0.3 < error / promised < 3.0
+
+
+def test_sound_that_is_silent_or_short_is_no_trouble() -> None:
+    told = estimate(10, np.ones(20), 0.1)
+    for frames in (30, 31, 64, 4000):
+        worn = np.zeros(frames)
+        worn[10:30] = 1.0
+        known = gather_evidence(worn, 0, [Click(10, 30, 30, 0, estimate=told)])
+        assert known is not None
+        got = interpolate_weighed(worn, [(10, 30)], [(10, 30)], known, sample_rate=RATE)
+        np.testing.assert_allclose(got.samples, 0.0, atol=1e-6)
+
+
+def test_where_two_clicks_know_something_the_surer_counts() -> None:
+    clicks = [
+        Click(2, 6, 6, 0, estimate=estimate(2, np.ones(4), np.array([1.0, 1.0, 3.0, 3.0]))),
+        Click(4, 9, 9, 0, estimate=estimate(4, np.full(5, 2.0), 2.0)),
+        Click(9, 10, 10, 0),
+    ]
+    known = gather_evidence(np.zeros(8), 1, clicks)
+    assert known is not None
+    assert known.values.tolist() == [0, -1, -1, -2, -2, -2, -2, -2]
+    assert known.deviation.tolist() == [np.inf, 1, 1, 2, 2, 2, 2, 2]
+    assert gather_evidence(np.zeros(8), 1, clicks[2:]) is None
 
 
 def test_a_passage_is_mended_with_what_is_known() -> None:

@@ -15,6 +15,8 @@ from declick.dsp.whitening import FloatArray
 MOST_CLICKS = 40
 MOST_RINGS = 2
 ISOLATED_S = 0.03
+# What a ring follows is a knock: after a longer core there is little left of it to see.
+LONGEST_CORE_S = 0.006
 WINDOW_S = 0.3
 PROBE_S = 0.045
 # What rings shorter than this is over within two milliseconds, and interpolated with the core.
@@ -119,11 +121,11 @@ def estimate_chain(
 
 def _isolated(clicks: Sequence[Placed], sample_rate: float) -> list[int]:
     """Return the indices of the clicks to look at, in order of time."""
-    distance = round(ISOLATED_S * sample_rate)
+    distance, longest = (round(s * sample_rate) for s in (ISOLATED_S, LONGEST_CORE_S))
     alone = [
         index
         for index, click in enumerate(clicks)
-        if click.stop - click.start <= distance
+        if click.stop - click.start <= longest
         and (index == 0 or click.start - clicks[index - 1].stop >= distance // 3)
         and (index + 1 == len(clicks) or clicks[index + 1].start - click.stop >= distance)
     ]

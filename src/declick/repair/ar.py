@@ -13,39 +13,17 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
-from scipy.linalg import solve_toeplitz
-from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri, dtrtrs
 
-from declick.dsp.linear_prediction import (
-    autocorrelation,
-    end_errors,
-    filter_autocorrelation,
-    prediction_filter,
-)
+from declick.dsp.linear_prediction import autocorrelation, prediction_filter
+from declick.repair.solve import Run, solve_missing
 
 FloatArray = NDArray[np.float64]
-Run = tuple[int, int]
-"""Half-open range of missing samples."""
 
 START_ORDER, START_CONTEXT = 64, 2048
 """Order and context of the first fill at 44.1 kHz: enough to start the iteration from."""
 
-JOINT_SAMPLES = 400
-"""Runs whose contexts touch are solved in one system up to this many missing samples."""
-
-
-TOEPLITZ_SAMPLES = 64
-"""Longer single runs are solved by Levinson's recursion in place of Cholesky's factors."""
-
-FEW_RUNS = 8
-"""The matrix of so many runs is put together block by block, of more entry by entry."""
-
 AGAIN_MS = 3.0
 """From this length on a gap is filled twice with the first model, so that it learns from itself."""
-
-LONGEST_RUN = 8192
-"""Longer runs are solved at their two ends alone; their middle is out of reach and stays silent."""
 
 WEIGHTING = 2.0
 """Models are weighted by their expected error energy to the minus this."""
@@ -81,14 +59,16 @@ def model_sizes(gap: int, sample_rate: int) -> tuple[ModelSize, ...]:
     Order and context scale with the sample rate, within bounds.
     """
     gap_ms = 1e3 * gap / sample_rate
-    scale = sample_rate / 44100
     rows = next(row[1] for row in _SIZES if gap_ms <= row[0])
-    return tuple(
-        ModelSize(
-            order=int(min(max(order * scale, 32), 2048)),
-            context=max(int(min(max(context * scale, 1024), 32768)), 3 * min(gap, 32768)),
-        )
-        for order, context in rows
+    return tuple(scaled_size(order, context, gap, sample_rate) for order, context in rows)
+
+
+def scaled_size(order: int, context: int, gap: int, sample_rate: int) -> ModelSize:
+    """Return the model for a gap of `gap` samples that has this size at 44.1 kHz, or more."""
+    scale = sample_rate / 44100
+    return ModelSize(
+        order=int(min(max(order * scale, 32), 2048)),
+        context=max(int(min(max(context * scale, 1024), 32768)), 3 * min(gap, 32768)),
     )
 
 
@@ -165,7 +145,7 @@ def interpolate(
     longest = max(stop - start for start, stop in wanted)
     small = min(known // 4, int(min(max(START_ORDER * sample_rate / 44100, 16), 256)))
     start_reach = max(round(START_CONTEXT * sample_rate / 44100) // 2, longest)
-    tapered = _estimation_part(local, targets, start_reach).taper(local)
+    tapered = estimation_part(local, targets, start_reach).taper(local)
     coefficients = prediction_filter(autocorrelation(tapered, small))[0]
     solve_missing(local, inside, coefficients, errors_for=())
     fills: list[list[FloatArray]] = [[] for _ in targets]
@@ -173,7 +153,7 @@ def interpolate(
     variances = [0.0] * len(targets)
     for number, size in enumerate(sizes):
         order = min(size.order, known // 4)
-        part = _estimation_part(local, targets, size.context // 2)
+        part = estimation_part(local, targets, size.context // 2)
         near = [
             run
             for run in inside
@@ -251,7 +231,7 @@ def nearby_variance(
     return max(powers, default=otherwise)
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """Where a model is estimated, and the arguments of its `estimation_window`."""
 
     cut: slice
@@ -262,7 +242,7 @@ class _Part(NamedTuple):
         return np.asarray(samples[self.cut] * estimation_window(*self.window))
 
 
-def _estimation_part(samples: FloatArray, targets: Sequence[Run], reach: int) -> _Part:
+def estimation_part(samples: FloatArray, targets: Sequence[Run], reach: int) -> Part:
     """Return the part that reaches at least that far to both sides of the targets.
 
     Its length is rounded up, so that few different windows serve all gaps.
@@ -270,7 +250,7 @@ def _estimation_part(samples: FloatArray, targets: Sequence[Run], reach: int) ->
     middle = (targets[0][0] + targets[-1][1]) // 2
     half = -(-(targets[-1][1] - middle + reach) // PART_STEP) * PART_STEP
     low, high = max(0, middle - half), min(samples.size, middle + half)
-    return _Part(slice(low, high), (high - low, float(middle - low), float(reach)))
+    return Part(slice(low, high), (high - low, float(middle - low), float(reach)))
 
 
 @lru_cache(maxsize=64)
@@ -298,185 +278,3 @@ def estimation_window(size: int, centre: float, reach: float) -> FloatArray:
             window *= np.sin(0.5 * np.pi * np.minimum(distance / taper, 1.0))
     window.flags.writeable = False
     return np.asarray(window, dtype=np.float64)
-
-
-def solve_missing(
-    samples: FloatArray, runs: Sequence[Run], coefficients: FloatArray, *, errors_for: Sequence[Run]
-) -> dict[Run, float]:
-    """Set the missing runs, in place, to where the prediction error is least.
-
-    Runs further apart than the order do not depend on each other; those nearer are solved jointly.
-
-    Parameters
-    ----------
-    samples : ndarray of float64, shape (frames,)
-        Changed in `runs` alone.
-    runs : sequence of (start, stop)
-        Ascending and disjoint.
-    coefficients : ndarray of float64, shape (order + 1,)
-        Prediction error filter.
-    errors_for : sequence of (start, stop)
-        The runs whose error is to be told.
-
-    Returns
-    -------
-    dict
-        For each run of `errors_for`, the trace of its part of the inverse normal matrix; times
-        the variance of the prediction error this is the expected error energy.
-    """
-    order = coefficients.size - 1
-    band = filter_autocorrelation(coefficients)
-    traces: dict[Run, float] = {}
-    cluster: list[Run] = []
-    for start, stop in [run for run in runs if run[1] - run[0] > LONGEST_RUN]:
-        samples[start:stop] = 0.0
-        ends = [(start, start + LONGEST_RUN // 2), (stop - LONGEST_RUN // 2, stop)]
-        parts = solve_missing(samples, ends, coefficients, errors_for=ends)
-        traces[start, stop] = sum(parts.values()) * (stop - start) / LONGEST_RUN
-    runs = [run for run in runs if run[1] - run[0] <= LONGEST_RUN]
-    missing = 0
-    for run in [*runs, None]:
-        if cluster and (
-            run is None
-            or run[0] - cluster[-1][1] >= order
-            or missing + run[1] - run[0] > JOINT_SAMPLES
-        ):
-            traces.update(_solve_cluster(samples, cluster, coefficients, band, errors_for))
-            cluster, missing = [], 0
-        if run is not None:
-            cluster.append(run)
-            missing += run[1] - run[0]
-    return traces
-
-
-def _solve_cluster(
-    samples: FloatArray,
-    cluster: list[Run],
-    coefficients: FloatArray,
-    band: FloatArray,
-    errors_for: Sequence[Run],
-) -> dict[Run, float]:
-    order = coefficients.size - 1
-    for start, stop in cluster:
-        samples[start:stop] = 0.0
-    right = -np.concatenate([_apply_band(samples, run, band) for run in cluster])
-    inner = cluster[0][0] >= order and cluster[-1][1] <= samples.size - order
-    if len(cluster) == 1 and right.size > (TOEPLITZ_SAMPLES if inner else JOINT_SAMPLES):
-        # Toeplitz: exact away from the ends; beside an end, good enough for what is so long.
-        return _solve_toeplitz(samples, cluster, band, right, errors_for)
-    index = np.concatenate([np.arange(*run) for run in cluster])
-    matrix = _band_matrix(cluster, index, band)
-    for distances, context in (
-        (index + 1, samples[:order]),
-        (samples.size - index, samples[: -order - 1 : -1]),
-    ):
-        if min(distances[0], distances[-1]) > order:
-            continue
-        beside = np.flatnonzero(distances <= order)
-        errors = end_errors(coefficients, distances[beside])
-        around = end_errors(coefficients, np.arange(1, context.size + 1))
-        matrix[np.ix_(beside, beside)] -= errors.T @ errors
-        right[beside] += errors.T @ (around @ context)
-    # The transpose is in LAPACK's order already.
-    factor, failed = dpotrf(matrix.T, lower=1, overwrite_a=1)
-    if failed:
-        return {run: float("inf") for run in cluster if run in errors_for}
-    samples[index] = dpotrs(factor, right, lower=1)[0]
-    traces: dict[Run, float] = {}
-    at = 0
-    for start, stop in cluster:
-        length = stop - start
-        if (start, stop) in errors_for:
-            # A block of the inverse is what the factor's inverse has in those columns, squared.
-            below = factor[at:, at:]
-            if 2 * length < right.size - at:
-                columns, _ = dtrtrs(below, np.eye(right.size - at, length), lower=1, overwrite_b=1)
-            else:
-                columns = dtrtri(below, lower=1)[0][:, :length]
-            traces[start, stop] = float(np.sum(np.square(columns)))
-        at += length
-    return traces
-
-
-def _band_matrix(cluster: Sequence[Run], index: NDArray[np.intp], band: FloatArray) -> FloatArray:
-    """Return the rows and columns of some runs of the symmetric Toeplitz matrix with that band.
-
-    Perhaps the upper triangle alone; `index` are the frames of the runs.
-    """
-    span = int(index[-1] - index[0]) + 1
-    lags = np.zeros(max(span, band.size))
-    lags[: band.size] = band
-    if len(cluster) > FEW_RUNS:
-        return lags.take(np.abs(np.subtract.outer(index, index)))
-    matrix = np.zeros((index.size, index.size))
-    mirrored = np.concatenate((lags[:0:-1], lags))
-    step = mirrored.itemsize
-    top = 0
-    for number, (start, stop) in enumerate(cluster):
-        bottom, left = top + stop - start, top
-        for low, high in cluster[number:]:
-            right = left + high - low
-            # Each row is the one above it, moved by one.
-            matrix[top:bottom, left:right] = np.ndarray(
-                (bottom - top, right - left),
-                buffer=mirrored,
-                offset=(lags.size - 1 + low - start) * step,
-                strides=(-step, step),
-            )
-            left = right
-        top = bottom
-    return matrix
-
-
-def _solve_toeplitz(
-    samples: FloatArray,
-    cluster: list[Run],
-    band: FloatArray,
-    right: FloatArray,
-    errors_for: Sequence[Run],
-) -> dict[Run, float]:
-    ((start, stop),) = cluster
-    column = np.zeros(max(right.size, band.size))
-    column[: band.size] = band
-    column = column[: right.size]
-    if (start, stop) not in errors_for:
-        samples[start:stop] = solve_toeplitz(column, right, check_finite=False)
-        return {}
-    unit = np.zeros(right.size)
-    unit[0] = 1.0
-    first = solve_toeplitz(column, unit, check_finite=False)
-    samples[start:stop] = _solve_by_first(first, right)
-    steps = first**2  # the entries give the diagonal of the inverse (Trench)
-    steps[1:] -= first[:0:-1] ** 2
-    return {(start, stop): float(np.sum(np.cumsum(steps)) / first[0])}
-
-
-def _solve_by_first(first: FloatArray, right: FloatArray) -> FloatArray:
-    """Solve a symmetric Toeplitz system whose inverse begins with the column `first`.
-
-    The inverse is a difference of two products of triangular Toeplitz matrices, by Gohberg and
-    Semencul.
-    """
-    size = first.size
-    shifted = np.concatenate(([0.0], first[:0:-1]))
-
-    def product(column: FloatArray) -> FloatArray:
-        upper = np.convolve(column[::-1], right)[size - 1 :]
-        return np.convolve(column, upper)[:size]
-
-    return np.asarray((product(first) - product(shifted)) / first[0])
-
-
-def _apply_band(samples: FloatArray, run: Run, band: FloatArray) -> FloatArray:
-    """Return the band matrix times `samples` at the frames of `run` (zeros beyond the ends)."""
-    order = band.size - 1
-    start, stop = run
-    around = np.zeros(stop - start + 2 * order)
-    lo, hi = max(start - order, 0), min(stop + order, samples.size)
-    around[lo - start + order : hi - start + order] = samples[lo:hi]
-    kernel = np.concatenate([band[:0:-1], band])
-    if (stop - start) * order < 200_000:
-        return np.correlate(around, kernel, "valid")
-    size = fft.next_fast_len(around.size, real=True)
-    product = fft.irfft(fft.rfft(around, size) * fft.rfft(kernel, size), size)
-    return np.asarray(product[2 * order : 2 * order + stop - start], dtype=np.float64)

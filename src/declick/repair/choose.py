@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from declick.clicks import Click, Estimate, Repair, join_estimates
-from declick.repair.ar import Interpolation, ModelSize, Run, interpolate, model_sizes
+from declick.clicks import Click, Repair
+from declick.repair.ar import Interpolation, ModelSize, interpolate, model_sizes
 from declick.repair.copy import fill_by_copy
 from declick.repair.passage import LONG_CORE_S, Passage
 from declick.repair.smooth import fill_by_smoothing, fill_by_spline
+from declick.repair.solve import Run
 from declick.repair.spectrum import fill_by_spectrum
 from declick.repair.stereo import LEAST_COHERENCE, fill_from_channel
 from declick.repair.transfer import Offer, fill_from_transfers
-from declick.repair.weighing import LONGEST, weigh
+from declick.repair.weighing import (
+    Evidence,
+    gather_evidence,
+    interpolate_weighed,
+)
 from declick.settings import RepairSettings
 
 if TYPE_CHECKING:
@@ -37,7 +42,10 @@ relative to the music this has the largest net gain.
 """
 
 CERTAIN_GAIN_DB = 8.0
-"""With as much expected gain, smooth (predictable) damage is mended too."""
+"""With as much expected gain, smooth (predictable) damage is mended too ..."""
+
+CERTAIN_KNOWN_DB = 4.0
+"""... and with as much where the damage is not only found, but known."""
 
 TAILS_BESIDE_S = 0.025
 """Neighbours' tails are subtracted too where they come this close to the own clicks."""
@@ -52,10 +60,13 @@ It is then likely to have been hit by the same click, too weakly to be found.
 """
 
 COPY_ADVANTAGE = 0.5
-"""As much for a copy, which was picked for its likeness and so looks better than it is."""
+"""As much for a copy, which was picked for its likeness and so looks better than it is ..."""
+
+COPY_PROMISE = 0.1
+"""... and which is looked for where AR is expected to miss this share of the energy around."""
 
 SHORT_CORE_S = 0.0015
-"""Up to this length, other channels are tried only where they look alike."""
+"""Up to this length, or with estimates, other channels are tried only where they look alike."""
 
 BEYOND_AR_S = 0.012
 """From this length on, a gap may be filled by the surrounding spectrum ..."""
@@ -177,12 +188,19 @@ def _fill_cores(
         ]
     if method == "spline":
         return [_Fill(run, fill_by_spline(sound, runs, run), np.nan, "spline") for run in wanted]
+    evidence = None
+    if method == "auto":
+        clicks = [click for click in passage.clicks if click.channel == channel]
+        evidence = gather_evidence(sound, passage.start + lo, clicks)
     groups: dict[tuple[ModelSize, ...], list[Run]] = {}
     for run in wanted:
-        groups.setdefault(model_sizes(run[1] - run[0], passage.sample_rate), []).append(run)
+        told = evidence is not None and evidence.tells_of(run)
+        sizes = () if told else model_sizes(run[1] - run[0], passage.sample_rate)
+        groups.setdefault(sizes, []).append(run)
     fills: list[_Fill] = []
     for sizes, group in groups.items():
-        fills += _fill_group(passage, channel, runs, group, sizes, clean, method)
+        known = None if sizes else evidence
+        fills += _fill_group(passage, channel, runs, group, sizes, known, clean, method)
     return fills
 
 
@@ -192,17 +210,21 @@ def _fill_group(
     runs: Sequence[Run],
     group: Sequence[Run],
     sizes: Sequence[ModelSize],
+    evidence: Evidence | None,
     clean: Callable[[int], FloatArray],
     method: str,
 ) -> list[_Fill]:
-    """Fill runs of one size by AR, and by what promises to be better."""
+    """Fill runs of one size, or of which something is known, by what promises to be best."""
     lo, hi = passage.sound
     rate = passage.sample_rate
     sound = clean(channel)[lo:hi]
-    base = interpolate(sound, runs, group, sizes=sizes, sample_rate=rate)
+    if evidence is None:
+        base = interpolate(sound, runs, group, sizes=sizes, sample_rate=rate)
+    else:
+        base = interpolate_weighed(sound, runs, group, evidence, sample_rate=rate)
     ar = {fill.run: fill for fill in _fills(base, group, "ar")}
     best = dict(ar)
-    short = max(stop - start for start, stop in group) <= SHORT_CORE_S * rate
+    short = method == "auto" and max(b - a for a, b in group) <= SHORT_CORE_S * rate
 
     def offer(fill: _Fill, share: float) -> None:
         rival = best[fill.run]
@@ -224,8 +246,9 @@ def _fill_group(
                 [(a - lo, b - lo) for a, b in passage.cores(other)],
                 base.coefficients,
                 sizes=sizes[:1] if short else sizes,  # what is left to predict needs less memory
+                evidence=evidence,
                 sample_rate=rate,
-                least_coherence=LEAST_COHERENCE if method == "auto" and short else 0.0,
+                least_coherence=LEAST_COHERENCE if short or evidence is not None else 0.0,
             )
             if found is None:
                 continue
@@ -236,8 +259,14 @@ def _fill_group(
                     offer(fill, STEREO_ADVANTAGE)
     for run, plain in ar.items():
         length = run[1] - run[0]
-        if method == "copy" or (method == "auto" and length > LONG_CORE_S * rate):
-            copied = fill_by_copy(sound, runs, run, sample_rate=rate)
+        missed = 0.0
+        if method == "auto" and length > LONG_CORE_S * rate:
+            missed = best[run].error_energy / max(_energy_beside(sound, runs, run), 1e-30)
+        promising = missed > COPY_PROMISE
+        if method == "copy" or promising:
+            # What a copy lacks around the gap it lacks within.
+            most = missed if promising else math.inf
+            copied = fill_by_copy(sound, runs, run, sample_rate=rate, most_missed=most)
             if copied is not None:
                 offer(_fills(copied, [run], "copy")[0], COPY_ADVANTAGE)
         sags = (
@@ -248,25 +277,7 @@ def _fill_group(
         if method == "spectrum" or (method == "auto" and sags):
             drawn = fill_by_spectrum(sound, runs, run, base, plain.error_energy)
             best[run] = replace(plain, samples=drawn, method="spectrum")
-    if method != "auto":
-        return list(best.values())
-    return [_weighed(passage, channel, fill) for fill in best.values()]
-
-
-def _weighed(passage: Passage, channel: int, fill: _Fill) -> _Fill:
-    """Return a fill with what can still be heard under the damage."""
-    first = passage.start + passage.sound[0]
-    start, stop = fill.run[0] + first, fill.run[1] + first
-    known: Estimate | None = None
-    for click in passage.clicks:
-        if click.channel == channel and click.start < stop and start < click.stop:
-            known = join_estimates(known, click.estimate)
-    if known is None or fill.method not in ("ar", "stereo") or stop - start > LONGEST:
-        return fill
-    observed = passage.samples[start - passage.start : stop - passage.start, channel]
-    estimate = known.cut(start, stop)
-    samples, error = weigh(fill.samples, fill.coefficients, fill.variance, observed, estimate)
-    return replace(fill, samples=samples, error_energy=min(error, fill.error_energy))
+    return list(best.values())
 
 
 def _fills(result: Interpolation, runs: Sequence[Run], method: str) -> list[_Fill]:
@@ -320,7 +331,8 @@ def _decide(
     if np.isfinite(error) and error > 0.0:
         gain_db = 10 * math.log10(max(changed / error - 1.0, 1e-3))
         core = slice(0, click.stop - click.start)
-        certain = gain_db >= CERTAIN_GAIN_DB or (
+        enough = CERTAIN_GAIN_DB if click.estimate is None else CERTAIN_KNOWN_DB
+        certain = gain_db >= enough or (
             gain_db >= LEAST_GAIN_DB
             and fill.surprise_db((observed - samples)[core]) >= LEAST_SURPRISE_DB
         )

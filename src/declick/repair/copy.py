@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from declick.repair.ar import Interpolation, ModelSize, Run, interpolate
+from declick.repair.ar import Interpolation, ModelSize, interpolate
+from declick.repair.solve import Run
 from declick.repair.stereo import merge_runs
 
 FloatArray = NDArray[np.float64]
@@ -28,7 +31,12 @@ KERNEL = 16
 
 
 def fill_by_copy(
-    samples: FloatArray, runs: Sequence[Run], run: Run, *, sample_rate: int
+    samples: FloatArray,
+    runs: Sequence[Run],
+    run: Run,
+    *,
+    sample_rate: int,
+    most_missed: float = math.inf,
 ) -> Interpolation | None:
     """Fill one run by the most similar sound within `SEARCH_S`.
 
@@ -46,6 +54,9 @@ def fill_by_copy(
         The one to fill.
     sample_rate : int
         In Hz.
+    most_missed : float
+        A copy is given up whose surroundings differ from the gap's by more than this share of
+        their energy.
 
     Returns
     -------
@@ -59,9 +70,9 @@ def fill_by_copy(
     for a, b in runs:
         known[a:b] = 0.0
     found = _most_similar(samples, known, run, (lo, hi), round(SEARCH_S * sample_rate))
-    if found is None:
+    if found is None or found.missed > most_missed:
         return None
-    shift, gain = found
+    shift, gain, _ = found
     copy, held = _shifted(samples, known, lo, hi, shift)
     missing = merge_runs([*runs, *((lo + a, lo + b) for a, b in _zero_runs(held))], lo, hi)
     if (start - lo, stop - lo) not in missing:
@@ -79,10 +90,18 @@ def fill_by_copy(
     return replace(result, samples=filled)
 
 
+class _Match(NamedTuple):
+    """Shift in samples (with a fraction), gain, and the share of the energy that is missed."""
+
+    shift: float
+    gain: float
+    missed: float
+
+
 def _most_similar(
     samples: FloatArray, known: FloatArray, run: Run, frame: tuple[int, int], reach: int
-) -> tuple[float, float] | None:
-    """Return the shift in samples (with a fraction) and the gain of the best copy."""
+) -> _Match | None:
+    """Return the best copy."""
     (start, stop), (lo, hi) = run, frame
     first, last = max(lo - reach, 0), min(hi + reach, samples.size)
     sound = samples[first:last] * known[first:last]
@@ -116,7 +135,7 @@ def _most_similar(
         bend = before - 2 * here + behind
         if bend < 0:
             fraction = float(np.clip(0.5 * (before - behind) / bend, -0.5, 0.5))
-    return best + first - lo + fraction, gain
+    return _Match(best + first - lo + fraction, gain, max(0.0, 1.0 - float(score[best]) ** 2))
 
 
 def _windowed(row: FloatArray, spans: NDArray[np.intp], count: int) -> FloatArray:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from declick.clicks import Click
 from declick.repair.ar import farthest_look, model_sizes
 from declick.repair.transfer import Transfer
+from declick.repair.weighing import weighed_size
 from declick.settings import RepairSettings
 
 FloatArray = NDArray[np.float64]
@@ -160,7 +161,10 @@ def plan_passages(
 
 def _plan(group: list[Click], sample_rate: int, settings: RepairSettings) -> PassagePlan:
     longest = max(click.stop - click.start for click in group)
-    reach = farthest_look(model_sizes(longest, sample_rate))
+    sizes = model_sizes(longest, sample_rate)
+    if any(click.estimate is not None for click in group):
+        sizes = (*sizes, weighed_size(longest, sample_rate))
+    reach = farthest_look(sizes)
     searching = settings.method == "copy" or (
         settings.method == "auto" and longest > LONG_CORE_S * sample_rate
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from declick.repair.ar import Run
+from declick.repair.solve import Run
 
 FloatArray = NDArray[np.float64]
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from declick.repair.ar import Interpolation, Run, nearby_variance, solve_missing
+from declick.repair.ar import Interpolation, nearby_variance
+from declick.repair.solve import Run, solve_missing
 
 FloatArray = NDArray[np.float64]
 

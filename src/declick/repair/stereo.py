@@ -18,12 +18,12 @@ from declick.dsp.linear_prediction import autocorrelation, prediction_filter
 from declick.repair.ar import (
     Interpolation,
     ModelSize,
-    Run,
     estimation_window,
     farthest_look,
     interpolate,
-    solve_missing,
 )
+from declick.repair.solve import Run, solve_missing
+from declick.repair.weighing import Evidence, interpolate_weighed, weighed_size
 
 FloatArray = NDArray[np.float64]
 
@@ -145,6 +145,7 @@ def fill_from_channel(
     sizes: Sequence[ModelSize],
     sample_rate: int,
     least_coherence: float = 0.0,
+    evidence: Evidence | None = None,
 ) -> tuple[list[Run], Interpolation] | None:
     """Fill the wanted runs from `other` where it is sound and coherent.
 
@@ -165,6 +166,8 @@ def fill_from_channel(
         In Hz.
     least_coherence : float
         0..1; below it, nothing is tried.
+    evidence : Evidence, optional
+        What is known of the target; `sizes` are not asked for then.
 
     Returns
     -------
@@ -177,13 +180,18 @@ def fill_from_channel(
     if not usable:
         return None
     span = (usable[0][0], usable[-1][1])
+    if least_coherence:
+        reach = TEST_SAMPLES + coefficients.size
+        near, lo = _filled_around(other, other_runs, span, reach)
+        part, here = target[lo : lo + near.size], (span[0] - lo, span[1] - lo)
+        if coherence(part, near, here, coefficients) < least_coherence:
+            return None
+    if evidence is not None:
+        sizes = (weighed_size(max(b - a for a, b in usable), sample_rate),)
     context = max(size.context for size in sizes)
-    lo, hi = max(span[0] - context, 0), min(span[1] + context, target.size)
-    near = [(max(a, lo) - lo, min(b, hi) - lo) for a, b in other_runs if b > lo and a < hi]
     filled = np.zeros(target.size)
-    filled[lo:hi] = fill_roughly(other[lo:hi], near)
-    if least_coherence and coherence(target, filled, span, coefficients) < least_coherence:
-        return None
+    near, lo = _filled_around(other, other_runs, span, context)
+    filled[lo : lo + near.size] = near
     reach = farthest_look(sizes)
     lo, hi = max(span[0] - reach, 0), min(span[1] + reach, target.size)
     missing = merge_runs(runs, lo, hi)
@@ -194,16 +202,23 @@ def fill_from_channel(
         difference = target[lo:hi] - guide[lo:hi]
         if not final:
             estimate[lo:hi] = fill_roughly(difference, missing) + guide[lo:hi]
-    result = interpolate(
-        difference,
-        missing,
-        [(a - lo, b - lo) for a, b in usable],
-        sizes=sizes,
-        sample_rate=sample_rate,
-    )
+    gaps = [(a - lo, b - lo) for a, b in usable]
+    if evidence is None:
+        result = interpolate(difference, missing, gaps, sizes=sizes, sample_rate=sample_rate)
+    else:
+        left = evidence.cut(lo, hi).less(guide[lo:hi])
+        result = interpolate_weighed(difference, missing, gaps, left, sample_rate=sample_rate)
     samples = target.copy()
     samples[lo:hi] = result.samples + guide[lo:hi]
     return usable, replace(result, samples=samples)
+
+
+def _filled_around(
+    samples: FloatArray, runs: Sequence[Run], span: Run, reach: int
+) -> tuple[FloatArray, int]:
+    """Return a roughly filled cut around a span, and where it begins."""
+    lo, hi = max(span[0] - reach, 0), min(span[1] + reach, samples.size)
+    return fill_roughly(samples[lo:hi], merge_runs(runs, lo, hi)), lo
 
 
 def merge_runs(runs: Sequence[Run], lo: int, hi: int) -> list[Run]:

@@ -15,7 +15,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from declick.clicks import Click, Repair
-from declick.repair.ar import ModelSize, Run, interpolate, model_sizes
+from declick.repair.ar import ModelSize, interpolate, model_sizes
+from declick.repair.solve import Run
 from declick.repair.stereo import fill_roughly
 
 if TYPE_CHECKING:

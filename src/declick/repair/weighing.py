@@ -8,61 +8,214 @@ Audio Restoration" (1998), chapters 4 and 9, where the damage is noise of known 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import toeplitz
-from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 
-from declick.clicks import Estimate
-from declick.dsp.linear_prediction import filter_autocorrelation
+from declick.clicks import Click
+from declick.dsp.linear_prediction import autocorrelation, prediction_filter
+from declick.repair.ar import (
+    Interpolation,
+    ModelSize,
+    estimation_part,
+    farthest_look,
+    nearby_variance,
+    scaled_size,
+    window_sums,
+)
+from declick.repair.solve import LONGEST_KNOWN, Prior, Run, solve_missing
 
 FloatArray = NDArray[np.float64]
 
 DISTRUST = 2.2
 """Estimates are taken to deviate this many times further than they say; chosen on tuning music."""
 
-LONGEST = 1200
-"""Longer gaps are interpolated alone: the work grows with the third power of their length."""
+ORDER, CONTEXT = 1024, 8192
+"""Order and context of the model at 44.1 kHz, for gaps of all lengths ..."""
+
+FIRST_ORDER, PREDICTABLE_DB = 512, 30.0
+"""... and order of a first one, which is enough for sound that it predicts less well than this."""
+
+ONE_ESTIMATE_MS = 1.2
+"""Up to this length a gap hides so little that one model is as good as two."""
+
+LEVEL_SAMPLES = 256
+"""How many frames on either side of a gap tell how loud the sound is there."""
+
+NEIGHBOUR_SAMPLES = 256
+"""Gaps that are not asked for are filled too up to this far from those that are."""
+
+JOINT_SAMPLES = 128
+"""Where so much is known, gaps are solved in one system up to this many missing samples."""
 
 
-def weigh(
-    interpolated: FloatArray,
-    coefficients: FloatArray,
-    variance: float,
-    observed: FloatArray,
-    estimate: Estimate,
-) -> tuple[FloatArray, float]:
-    """Return the likeliest sound in a gap, and the error energy to be expected.
+class Evidence(NamedTuple):
+    """What is left of one channel's sound under the damage.
 
     Parameters
     ----------
-    interpolated : ndarray, shape (frames,)
-        What the sound around leads one to expect.
-    coefficients : ndarray
-        Prediction error filter of the sound; its first value is 1.
-    variance : float
-        Power of the prediction error.
-    observed : ndarray, shape (frames,)
-        The damaged sound.
-    estimate : Estimate
-        Of the damage in the same frames.
+    values : ndarray of float64, shape (frames,)
+        The observed sound less the estimated damage.
+    deviation : ndarray of float64, shape (frames,)
+        Standard deviation of `values` from the music, as estimated; infinite where nothing is
+        known.
+    """
+
+    values: FloatArray
+    deviation: FloatArray
+
+    def cut(self, start: int, stop: int) -> Evidence:
+        """Return the same for some of the frames."""
+        return Evidence(self.values[start:stop], self.deviation[start:stop])
+
+    def less(self, guide: FloatArray) -> Evidence:
+        """Return what is left of the sound less a known one."""
+        return self._replace(values=self.values - guide)
+
+    def tells_of(self, run: Run) -> bool:
+        """Return whether a run is better filled with than without it."""
+        return run[1] - run[0] <= LONGEST_KNOWN and bool(
+            np.isfinite(self.deviation[slice(*run)]).any()
+        )
+
+    def prior(self, variance: Mapping[Run, float]) -> Prior:
+        """Return how the evidence counts beside prediction errors of a variance in each run."""
+        precision = np.zeros(self.values.size)
+        for (start, stop), power in variance.items():
+            precision[start:stop] = power / np.square(DISTRUST * self.deviation[start:stop])
+        return Prior(self.values, precision)
+
+
+def gather_evidence(samples: FloatArray, start: int, clicks: Iterable[Click]) -> Evidence | None:
+    """Return what the estimates of clicks leave of a channel.
+
+    Parameters
+    ----------
+    samples : ndarray of float64, shape (frames,)
+        The damaged sound of the channel.
+    start : int
+        Frame of the recording that ``samples[0]`` is.
+    clicks : iterable of Click
+        Of the channel.
 
     Returns
     -------
-    samples : ndarray, shape (frames,)
-    error_energy : float
-        Expected sum of squared errors.
+    Evidence or None
+        None where there is no estimate.
     """
-    frames = interpolated.size
-    band = filter_autocorrelation(coefficients)[:frames]
-    precision = toeplitz(np.pad(band, (0, frames - band.size)))
-    # In units of the prediction error, so that the system is well scaled.
-    known = variance / np.square(DISTRUST * estimate.deviation.astype(np.float64))
-    precision[np.diag_indices(frames)] += known
-    factor, info = dpotrf(precision, lower=1, overwrite_a=1)
-    if info:
-        return interpolated, np.inf
-    surprise = observed - estimate.damage - interpolated
-    step, _ = dpotrs(factor, known * surprise, lower=1)
-    inverse, _ = dpotri(factor, lower=1)
-    return interpolated + step, float(variance * np.trace(inverse))
+    deviation = np.full(samples.size, np.inf)
+    values = np.zeros(samples.size)
+    nothing = True
+    for click in clicks:
+        estimate = click.estimate
+        if estimate is None:
+            continue
+        first, last = max(estimate.start - start, 0), min(estimate.stop - start, samples.size)
+        if first >= last:
+            continue
+        part = slice(first + start - estimate.start, last + start - estimate.start)
+        told = estimate.deviation[part]
+        # Where two clicks know something, the surer counts.
+        surer = told < deviation[first:last]
+        np.copyto(deviation[first:last], told, where=surer)
+        np.copyto(values[first:last], samples[first:last] - estimate.damage[part], where=surer)
+        nothing = False
+    return None if nothing else Evidence(values, deviation)
+
+
+def weighed_size(longest: int, sample_rate: int) -> ModelSize:
+    """Return the model for gaps of up to `longest` samples of which something is known."""
+    return scaled_size(ORDER, CONTEXT, longest, sample_rate)
+
+
+def interpolate_weighed(
+    samples: FloatArray,
+    runs: Sequence[Run],
+    wanted: Sequence[Run],
+    evidence: Evidence,
+    *,
+    sample_rate: int,
+) -> Interpolation:
+    """Fill missing runs of one channel by what is known of them and of the sound around.
+
+    A model is estimated from a first guess by the evidence alone, and its interpolation without
+    any evidence is what the second model of longer gaps is estimated from: what the evidence is
+    wrong in must not be taken for music. Only the last fill weighs both.
+
+    Parameters
+    ----------
+    samples, runs, wanted, sample_rate
+        As for `declick.repair.ar.interpolate`.
+    evidence : Evidence
+        For the frames of `samples`.
+
+    Returns
+    -------
+    Interpolation
+        A copy of `samples`, with the wanted runs filled and a rough fill in the others.
+    """
+    longest = max(stop - start for start, stop in wanted)
+    size = weighed_size(longest, sample_rate)
+    first, last, look = wanted[0][0], wanted[-1][1], farthest_look([size])
+    lo, hi = max(0, first - look), min(samples.size, last + look)
+    result = samples.copy()
+    local, evidence = result[lo:hi], evidence.cut(lo, hi)
+    inside = [(max(a, lo) - lo, min(b, hi) - lo) for a, b in runs if b > lo and a < hi]
+    targets = [(a - lo, b - lo) for a, b in wanted]
+    _guess(local, inside, evidence)
+    known = local.size - sum(stop - start for start, stop in inside)
+    part = estimation_part(local, targets, size.context // 2)
+    energy, seen = window_sums(*part.window)
+    reach = NEIGHBOUR_SAMPLES
+    near = [run for run in inside if run[1] > first - lo - reach and run[0] < last - lo + reach]
+    order = min(size.order, known // 4)
+    lower = min(order, size.order * FIRST_ORDER // ORDER)
+    lags = autocorrelation(part.taper(local), order)
+    coefficients, power = prediction_filter(lags[: lower + 1])
+    if power * 10 ** (PREDICTABLE_DB / 10) > lags[0]:
+        order = lower
+    if longest > ONE_ESTIMATE_MS * 1e-3 * sample_rate:
+        solve_missing(local, near, coefficients, errors_for=(), joint=JOINT_SAMPLES)
+        coefficients, power = prediction_filter(autocorrelation(part.taper(local), order))
+    elif order > lower:
+        coefficients, power = prediction_filter(lags)
+    # The errors of the sound that taught the model are too small (Akaike's FPE).
+    optimism = (seen + order) / max(seen - order, 0.1 * seen)
+    variance = {
+        run: optimism * nearby_variance(local, run, coefficients, otherwise=power / energy)
+        for run in near
+    }
+    traces = solve_missing(
+        local,
+        near,
+        coefficients,
+        errors_for=targets,
+        prior=evidence.prior(variance),
+        joint=JOINT_SAMPLES,
+    )
+    return Interpolation(
+        result,
+        tuple(variance[run] * traces[run] for run in targets),
+        tuple(variance[run] for run in targets),
+        coefficients,
+        optimism,
+    )
+
+
+def _guess(samples: FloatArray, runs: Sequence[Run], evidence: Evidence) -> None:
+    """Fill runs, in place, as if the music was white noise of the level around them."""
+    starts, stops = np.array(runs).T
+    known = np.ones(samples.size)
+    for start, stop in runs:
+        known[start:stop] = 0.0
+    low = np.maximum(starts - LEVEL_SAMPLES, 0)
+    high = np.minimum(stops + LEVEL_SAMPLES, samples.size)
+    energy, count = (
+        np.concatenate(([0.0], np.cumsum(row)))[[high, low]] for row in (known * samples**2, known)
+    )
+    powers = (energy[0] - energy[1]) / np.maximum(count[0] - count[1], 1.0)
+    for (start, stop), power in zip(runs, powers, strict=True):
+        spread = np.square(evidence.deviation[start:stop])
+        samples[start:stop] = evidence.values[start:stop] * power / (power + spread + 1e-30)
