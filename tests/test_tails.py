@@ -194,3 +194,11 @@ def test_a_drum_behind_a_core_is_no_thump() -> None:
         sound, cores = ticks(sample_rate, drum)
         found = find_tails(sound, cores, sample_rate=sample_rate)
         assert not any(kind is Kind.THUMP for _, kind in found)
+
+
+def test_nothing_is_looked_for_behind_a_doubtful_core() -> None:
+    sample_rate = 44100
+    sound, cores = ticks(sample_rate, 0.4 * thump(sample_rate // 4, sample_rate, 0.03))
+    sure = [index % 2 == 0 for index in range(len(cores))]
+    found = find_tails(sound, cores, sample_rate=sample_rate, sure=sure)
+    assert [kind is Kind.THUMP for _, kind in found] == sure

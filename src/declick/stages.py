@@ -379,15 +379,12 @@ def _find_stretch_tails(stretch: Stretch) -> list[Click]:
             sample_rate=stretch.sample_rate,
             chain=stretch.chain,
             channel=channel,
+            sure=[click.confidence >= SURE_OF_TAIL for click in clicks],
         )
         for click, (tail, kind) in zip(clicks, tails, strict=True):
-            if click not in stretch.own_set:
-                continue
-            if click.confidence < SURE_OF_TAIL:
-                found.append(click)
-                continue
-            end = max(click.stop, min(tail + stretch.start, stretch.frames))
-            found.append(replace(click, tail=end, kind=kind or click.kind))
+            if click in stretch.own_set:
+                end = max(click.stop, min(tail + stretch.start, stretch.frames))
+                found.append(replace(click, tail=end, kind=kind or click.kind))
     return sorted(found)
 
 

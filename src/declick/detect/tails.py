@@ -93,6 +93,7 @@ def find_tails(
     sample_rate: float,
     chain: Chain | None = None,
     channel: int = 0,
+    sure: Sequence[bool] | None = None,
     thresholds: TailThresholds = DEFAULT_THRESHOLDS,
 ) -> list[tuple[int, Kind | None]]:
     """Say for each core whether a ring or a thump follows it, and where that ends.
@@ -109,6 +110,8 @@ def find_tails(
         The record's rings: they are found at a lower level, and no others are looked for.
     channel : int
         Which channel of the chain this is.
+    sure : sequence of bool, optional
+        Which cores may have set anything swinging; by default all.
     thresholds : TailThresholds
 
     Returns
@@ -131,6 +134,8 @@ def find_tails(
     # Between the cores the two do not differ, so that a core's peak is that up to the next one.
     pushes = np.maximum.reduceat(np.abs(samples - sound), edges[:, 0])
     strong = pushes >= thresholds.core_level * _levels(sound, edges, sample_rate)
+    if sure is not None:
+        strong &= np.array(sure)
     if not strong.any():
         return result
     hertz = [ring.frequency_hz for ring in guesses]
