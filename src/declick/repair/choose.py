@@ -47,6 +47,11 @@ CERTAIN_GAIN_DB = 8.0
 CERTAIN_KNOWN_DB = 4.0
 """... and with as much where the damage is not only found, but known."""
 
+ATTACK_DB, ATTACK_S, ATTACK_SURPRISE_DB = 3.0, 0.01, 10.0
+"""Where the sound behind a click is this much louder than before, a note begins: what is known of
+the click is less sure, and it must surprise by so much besides.
+"""
+
 TAILS_BESIDE_S = 0.025
 """Neighbours' tails are subtracted too where they come this close to the own clicks."""
 
@@ -299,6 +304,16 @@ def _energy_beside(sound: FloatArray, runs: Sequence[Run], run: Run) -> float:
     return float(np.dot(beside, beside)) * length / max(beside.size, 1)
 
 
+def _begins(mended: FloatArray, core: slice, sample_rate: int) -> bool:
+    """Return whether the sound is much louder behind a core than before it."""
+    reach = round(ATTACK_S * sample_rate)
+    before = mended[max(core.start - reach, 0) : core.start]
+    behind = mended[core.stop : core.stop + reach]
+    if not behind.size or not before.size:
+        return False
+    return float(np.mean(behind**2)) > 10 ** (ATTACK_DB / 10) * float(np.mean(before**2))
+
+
 def _decide(
     passage: Passage,
     click: Click,
@@ -332,10 +347,15 @@ def _decide(
         gain_db = 10 * math.log10(max(changed / error - 1.0, 1e-3))
         core = slice(0, click.stop - click.start)
         enough = CERTAIN_GAIN_DB if click.estimate is None else CERTAIN_KNOWN_DB
+        surprise_db = fill.surprise_db((observed - samples)[core])
         certain = gain_db >= enough or (
-            gain_db >= LEAST_GAIN_DB
-            and fill.surprise_db((observed - samples)[core]) >= LEAST_SURPRISE_DB
+            gain_db >= LEAST_GAIN_DB and surprise_db >= LEAST_SURPRISE_DB
         )
+        if click.estimate is not None:
+            lost = slice(span.start, span.start + click.stop - click.start)
+            certain &= surprise_db >= ATTACK_SURPRISE_DB or not _begins(
+                mended, lost, passage.sample_rate
+            )
     if offer is not None:
         return offer.beside(Repair(click, samples, fill.method, gain_db), error)
     if settings.keep_weak and not certain:
