@@ -24,7 +24,7 @@ from declick.train.recipe import read_recipe
 from declick.train.render import accompany, grooves, play, play_parts, write_chords
 
 RATE = 44100
-SHIPPED = Path(__file__).parents[1] / "recipes" / "surface-2" / "corpus.toml"
+SHIPPED = Path(__file__).parents[1] / "recipes" / "surface-3" / "corpus.toml"
 
 RECIPE = """
 schema = "declick-corpus/1"

@@ -142,7 +142,7 @@ def test_the_recipe_of_the_shipped_weights_is_understood() -> None:
     pytest.importorskip("torch")
     from declick.train.settings import read_settings
 
-    recipe = Path(__file__).parent.parent / "recipes" / "surface-2" / "settings.toml"
+    recipe = Path(__file__).parent.parent / "recipes" / "surface-3" / "settings.toml"
     settings = read_settings(recipe)
     assert not {"scratch", "gouge"} & set(settings.examples.modes)
 

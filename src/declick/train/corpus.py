@@ -299,7 +299,7 @@ class _ShardWriter:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build a corpus from the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m declick.train.corpus", description=__doc__)
-    parser.add_argument("recipe", type=Path, help="a TOML file: recipes/surface-2/corpus.toml")
+    parser.add_argument("recipe", type=Path, help="a TOML file: recipes/surface-3/corpus.toml")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the corpus")
     parser.add_argument(
         "--packages", type=Path, help="packages unpacked with dpkg -x, a folder for each"
