@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from declick.clicks import Click, Kind, Repair
+from declick.clicks import Click, Estimate, Kind, Repair
 from declick.repair.choose import repair_passage
 from declick.repair.passage import Passage, plan_passages
 from declick.settings import METHODS, RepairSettings
@@ -254,3 +254,22 @@ def test_a_tail_is_subtracted_and_the_core_filled() -> None:
     (one,) = repair(hurt, [click])
     assert one.samples.shape == (2000,)
     assert gain_db(sound, hurt, [one]) > 15
+
+
+@pytest.mark.parametrize("rings_on", [True, False])
+def test_an_attack_that_is_taken_for_known_damage_is_spared(rings_on: bool) -> None:
+    """What a network believes to know of it would take the beginning of a drum stroke away."""
+    sound = music(2 * RATE, 1, seed=5)
+    sound += 0.01 * np.random.default_rng(5).standard_normal(sound.shape)
+    start, length = RATE, 150
+    time = np.arange(RATE // 4) / RATE
+    stroke = 0.4 * np.exp(-time / 0.06) * np.sin(2 * np.pi * 140.0 * time)
+    if not rings_on:
+        stroke = stroke[:length] * np.hanning(length)
+    worn = sound.copy()
+    worn[start : start + stroke.size, 0] += stroke
+    damage = stroke[:length].astype(np.float32)
+    known = Estimate(start, damage, np.full(length, 0.02, dtype=np.float32))
+    click = Click(start, start + length, start + length, 0, estimate=known)
+    (repair_made,) = repair(worn, [click])
+    assert repair_made.made is not rings_on
