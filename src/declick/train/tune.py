@@ -30,13 +30,13 @@ from declick.train.examples import (
     ExampleSettings,
     Music,
     WornExcerpt,
-    draw_examples,
+    draw_worn,
     take_examples,
 )
 from declick.train.loop import Say
 from declick.train.loss import LossSettings, losses
 from declick.train.network import Answer, SurfaceNetwork
-from declick.train.pairs import Piece, cut_excerpt, cut_pieces
+from declick.train.pairs import Piece, cut_excerpt, cut_pieces, with_rings
 from declick.train.pool import Pool
 
 # Fewer pairs than this are not parted whole: the end of each is held out.
@@ -44,6 +44,8 @@ _FEW: Final = 4
 # Differences up to this long are clips of clicks; so many of a pair are enough.
 _CLIP_S: Final = 0.12
 _CLIPS: Final = 150
+# What says which samples are damaged, and by how much.
+WRITTEN: Final = ("ups", "refine", "more", "write", "doubt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +57,8 @@ class TuneSettings:
     seed : int
     steps, batch : int
         Steps, and the examples in each.
-    rate : float
-        Greatest learning rate.
+    rate, written_rate : float
+        Greatest learning rates of the verdict and of what is said sample by sample.
     own_share : float
         Share of each batch that is the user's.
     average : float
@@ -76,6 +78,7 @@ class TuneSettings:
     steps: int = 300
     batch: int = 64
     rate: float = 1e-3
+    written_rate: float = 5e-4
     own_share: float = 0.4
     average: float = 0.98
     held_out: float = 0.25
@@ -184,7 +187,10 @@ def gather(
         # Every other excerpt has the user's clicks, where they have not been heard before.
         own_turn = number % 2 == 0 and bool(theirs.clicks)
         which, how = (theirs, laid) if own_turn else (bank, examples)
-        known.add(number, draw_examples(number, source, which, how))
+        rng = np.random.default_rng([settings.seed, 17, number])
+        drawn = draw_worn(rng, source, which, how, "train")
+        drawn = with_rings(drawn) if own_turn else drawn
+        known.add(number, take_examples(rng, drawn, examples.most))
     return Lessons(own=own, known=known)
 
 
@@ -222,13 +228,22 @@ def tune(
     tuned = copy.deepcopy(network).to(own.device)
     average: SurfaceNetwork = copy.deepcopy(tuned)
     tuned.requires_grad_(False)
-    learning = list(tuned.verdict.requires_grad_(True).parameters())
-    optimizer = torch.optim.AdamW(learning, lr=settings.rate, weight_decay=0.0)
+    verdict = list(tuned.verdict.requires_grad_(True).parameters())
+    written = [
+        parameter
+        for name in WRITTEN
+        for parameter in getattr(tuned, name).requires_grad_(True).parameters()
+    ]
+    learning = [*verdict, *written]
+    rates = settings.rate, settings.written_rate
+    optimizer = torch.optim.AdamW(
+        [{"params": verdict}, {"params": written}], lr=settings.rate, weight_decay=0.0
+    )
     # Folded: there is no normalisation that evaluation would change.
     tuned.eval()
     for step in range(settings.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate * _rate(step / settings.steps)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * _rate(step / settings.steps)
         rng = np.random.default_rng([settings.seed, 11, step])
         share = round(settings.batch * settings.own_share)
         batches = [own.draw(rng, share), known.draw(rng, settings.batch - share)]
@@ -244,8 +259,9 @@ def tune(
         optimizer.step()
         with torch.no_grad():
             keep = min(settings.average, 1.0 - 1.0 / (step + 1))
-            for slow, fast in zip(average.verdict.parameters(), learning, strict=True):
-                slow.lerp_(fast, 1.0 - keep)
+            for slow, fast in zip(average.parameters(), tuned.parameters(), strict=True):
+                if fast.requires_grad:
+                    slow.lerp_(fast, 1.0 - keep)
         if (step + 1) % 50 == 0 or step + 1 == settings.steps:
             told = {name: round(float(value.detach()), 3) for name, value in parts.items()}
             say(f"step {step + 1} of {settings.steps}, {time.monotonic() - begun:.0f} s: {told}")
@@ -262,7 +278,9 @@ def _rate(share: float) -> float:
 
 def _own_pool(pairs: Sequence[WornExcerpt], settings: TuneSettings, place: torch.device) -> Pool:
     """Return the examples of the pairs; of many pieces some, evenly."""
-    pieces = [piece for pair in pairs for piece in cut_pieces(pair, settings.piece_s)]
+    pieces = [
+        piece for pair in pairs for piece in cut_pieces(with_rings(pair), settings.piece_s)
+    ]
     if len(pieces) > settings.pieces:
         chosen = np.linspace(0, len(pieces) - 1, settings.pieces).round().astype(int)
         pieces = [pieces[index] for index in chosen]
