@@ -256,9 +256,9 @@ def with_rings(drawn: WornExcerpt) -> WornExcerpt:
             plain[click.start : click.stop] = True
         spans = runs(plain, round(_CORE_JOINED_S * rate))
         starts = np.array([start for start, _ in spans], dtype=np.intp)
-        at = np.searchsorted(starts, [click.start for click, _ in own], side="right") - 1
-        for (click, family), number in zip(own, at.tolist(), strict=True):
-            start, stop = spans[number]
+        for click, family in own:
+            at = int(np.searchsorted(starts, click.start, side="right")) - 1
+            start, stop = spans[at] if click.start < click.stop else (click.start, click.stop)
             cores[start:stop, channel] = True
             whole = replace(click, start=start, stop=stop, tail=max(stop, click.tail))
             marks.append((whole, family))
