@@ -11,7 +11,15 @@ import soundfile
 from declick.cli import main
 from declick.damage.dataset import METADATA
 from declick.errors import ReadError, WriteError
-from declick.train.pairs import cut_pieces, find_pairs, read_pair, tell_clicks
+from declick.train.pairs import (
+    as_excerpt,
+    cut_excerpt,
+    cut_pieces,
+    find_pairs,
+    read_pair,
+    tell_clicks,
+    with_rings,
+)
 from declick.train.sharing import pack, tell_truth, unpack
 from worn import RATE, worn_piece
 
@@ -92,6 +100,29 @@ def test_pieces_hold_the_whole_pair_once(folder: Path) -> None:
     assert np.array_equal(np.concatenate(parts), whole.sound)
     cores = [piece.excerpt.cores[piece.within[0] : piece.within[1]] for piece in pieces]
     assert np.array_equal(np.concatenate(cores), whole.cores)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_ring_is_learned_to_the_sample(channels: int) -> None:
+    rng = np.random.default_rng(1)
+    clean = 0.1 * rng.standard_normal((RATE, channels))
+    worn = clean.copy()
+    time = np.arange(900) / RATE
+    worn[20_000:20_900, 0] += np.cos(2 * np.pi * 2000 * time) * np.exp(-time / 4e-3)
+    sound, clean, clicks = tell_clicks(worn, clean, RATE)
+    told = as_excerpt(sound, clean, clicks, RATE, name="x")
+    whole = with_rings(told)
+    (short, _), (long, _) = told.marks[0], whole.marks[0]
+    # The ring falls to 30 % of the music after 4 ms * ln(1 / 0.03) = 14 ms.
+    assert short.stop - short.start < 300
+    assert (long.start, long.channel, long.tail) == (short.start, 0, short.tail)
+    assert long.stop - long.start == pytest.approx(618, abs=25)
+    assert np.array_equal(np.flatnonzero(whole.cores[:, 0]), np.arange(long.start, long.stop))
+    assert whole.cores[:, 1].any() == (channels == 1)
+    assert whole.laid.clicks == told.laid.clicks
+    part = cut_excerpt(whole, 10_000, 30_000)
+    assert part.laid.clicks[0].start == told.laid.clicks[0].start - 10_000
+    assert part.marks[0][0].stop == long.stop - 10_000
 
 
 def test_packing_and_unpacking_keep_every_sample(folder: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Skipped where torch, onnx or onnxruntime are not installed (the extra ``train``)
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ def test_tuning_learns_what_differs(base: Path) -> None:
     learned, held = part_pairs([pair], 0.25)
     assert len(learned[0].sound) + len(held[0].sound) == len(worn)
     assert bank_of(learned).clicks
-    settings = TuneSettings(steps=12, batch=16, excerpts=2, rate=3e-3)
+    settings = TuneSettings(steps=12, batch=16, laid=2, known=2)
     lessons = gather(learned, settings, examples=ExampleSettings(seconds=2.0, most=24))
     network, said = read_network(base), list[str]()
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -170,6 +171,8 @@ def test_tuning_learns_what_differs(base: Path) -> None:
     again = tune(network, gather(learned, settings, examples=ExampleSettings(seconds=2.0, most=24)),
                  settings, say=said.append)  # fmt: skip
     assert all(map(torch.equal, tuned.state_dict().values(), again.state_dict().values()))
+    near = tune(network, lessons, replace(settings, steps=2, way=0.0), say=said.append)
+    assert all(map(torch.equal, before.values(), near.state_dict().values()))
 
 
 @pytest.mark.slow

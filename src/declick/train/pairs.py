@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -239,6 +239,34 @@ def as_excerpt(
     )
 
 
+def with_rings(drawn: WornExcerpt) -> WornExcerpt:
+    """Return the same with all that is plainly damaged as cores, rings and knocks, too.
+
+    Music under a ring is not lost, so it is no core elsewhere. But its shape is peculiar to the
+    player, and here it is known to the sample: what can be told of it can be mended.
+    """
+    rate = drawn.sample_rate
+    level = CORE_SHARE * _local_level(drawn.laid.clean, rate)
+    cores = drawn.cores.copy()
+    marks: list[tuple[Click, int]] = []
+    for channel in range(drawn.laid.worn.shape[1]):
+        own = [mark for mark in drawn.marks if mark[0].channel == channel]
+        plain = np.abs(drawn.damage[:, channel]) > level
+        for click, _ in own:
+            plain[click.start : click.stop] = True
+        spans = runs(plain, round(_CORE_JOINED_S * rate))
+        starts = np.array([start for start, _ in spans], dtype=np.intp)
+        for click, family in own:
+            at = int(np.searchsorted(starts, click.start, side="right")) - 1
+            start, stop = spans[at] if click.start < click.stop else (click.start, click.stop)
+            cores[start:stop, channel] = True
+            whole = replace(click, start=start, stop=stop, tail=max(stop, click.tail))
+            marks.append((whole, family))
+    if drawn.laid.worn.shape[1] == 1:
+        cores[:, 1:] = cores[:, :1]
+    return replace(drawn, cores=cores, marks=tuple(sorted(marks)))
+
+
 def _family(click: Click, rate: int) -> int:
     """Return the family that the kind tells; a pop with a tail may be several."""
     name = click.kind.value
@@ -374,27 +402,20 @@ def cut_excerpt(whole: WornExcerpt, low: int, high: int) -> WornExcerpt:
     def part(values: NDArray[np.generic]) -> NDArray[np.generic]:
         return np.pad(values[first:last], pad)
 
-    marks = tuple(
-        (
-            Click(
-                max(0, click.start - low),
-                click.stop - low,
-                click.tail - low,
-                click.channel,
-                click.confidence,
-                click.kind,
-            ),
-            family,
-        )
-        for click, family in whole.marks
-        if click.tail > low and click.stop > low and click.start < high
-    )
+    def moved(click: Click) -> Click | None:
+        if click.tail <= low or click.stop <= low or click.start >= high:
+            return None
+        start = max(0, click.start - low)
+        return replace(click, start=start, stop=click.stop - low, tail=click.tail - low)
+
+    marks = tuple((cut, family) for click, family in whole.marks if (cut := moved(click)))
+    clicks = [cut for click in whole.laid.clicks if (cut := moved(click))]
     sound, clean = part(whole.sound), part(whole.laid.clean)
     return WornExcerpt(
         sound=sound,  # type: ignore[arg-type]
         damage=part(whole.damage),  # type: ignore[arg-type]
         cores=part(whole.cores),  # type: ignore[arg-type]
-        laid=Worn(sound, clean, [click for click, _ in marks], []),  # type: ignore[arg-type]
+        laid=Worn(sound, clean, clicks, []),  # type: ignore[arg-type]
         marks=marks,
         sample_rate=whole.sample_rate,
         source=whole.source,

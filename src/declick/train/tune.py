@@ -1,9 +1,9 @@
 """Tune the network to one turntable, one sort of record: from recordings before and after.
 
-Half of every batch is of the user's pairs, half of what the network knew before: worn music of the
-base corpus or, without it, of the mended sides of the pairs. Only the verdict learns: whether it is
-damage, of which family, how long its tail is. Which samples are lost stays as the base has it, as
-a repair differs from its rip in more samples than are lost.
+A batch is of the user's pairs, of the user's clicks laid on other music, and of what the network
+knew before: worn music of the base corpus or, without it, of the mended sides of the pairs. All of
+the network learns, as the pairs tell the damage to the sample, rings included. Then the weights go
+back part of the way, which keeps most of what they knew.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ from declick.train.examples import (
     Music,
     WornExcerpt,
     draw_examples,
+    draw_worn,
     take_examples,
 )
 from declick.train.loop import Say
 from declick.train.loss import LossSettings, losses
 from declick.train.network import Answer, SurfaceNetwork
-from declick.train.pairs import Piece, cut_excerpt, cut_pieces
+from declick.train.pairs import Piece, cut_excerpt, cut_pieces, with_rings
 from declick.train.pool import Pool
 
 # Fewer pairs than this are not parted whole: the end of each is held out.
@@ -57,8 +58,12 @@ class TuneSettings:
         Steps, and the examples in each.
     rate : float
         Greatest learning rate.
-    own_share : float
-        Share of each batch that is the user's.
+    shares : tuple of float
+        Shares of each batch: the user's pairs, the user's clicks on other music, what it knew.
+    way : float
+        How far the weights go from the old ones to those that were learned. Half way between, a
+        network knows most of either (Wortsman et al., "Robust fine-tuning of zero-shot models"
+        (2022)).
     average : float
         The weights that count are averages; the share that a step keeps of them.
     held_out : float
@@ -67,23 +72,25 @@ class TuneSettings:
         Length of the pieces that pairs are looked at in.
     most : int
         Examples of a piece.
-    pieces, excerpts : int
-        The user's pieces and the excerpts of what it knew that are at hand.
+    pieces, laid, known : int
+        Pieces of the pairs, and excerpts of the two others, that are at hand.
     loss : LossSettings
     """
 
     seed: int = 1
-    steps: int = 300
+    steps: int = 1000
     batch: int = 64
-    rate: float = 1e-3
-    own_share: float = 0.4
+    rate: float = 1.5e-3
+    shares: tuple[float, float, float] = (0.4, 0.35, 0.25)
+    way: float = 0.75
     average: float = 0.98
     held_out: float = 0.25
     piece_s: float = 4.0
     most: int = 96
     pieces: int = 160
-    excerpts: int = 80
-    loss: LossSettings = field(default_factory=lambda: LossSettings(false_alarm=1.0))
+    laid: int = 120
+    known: int = 120
+    loss: LossSettings = field(default_factory=lambda: LossSettings(cores=4.0, damage=1.0))
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 4 or not 0.0 < self.held_out < 1.0:
@@ -138,11 +145,14 @@ class Lessons:
     ----------
     own : Pool
         Examples of the user's pairs.
+    laid : Pool
+        Of the user's clicks, laid on other music.
     known : Pool
-        Examples of what the network knows already.
+        Of what the network knows already.
     """
 
     own: Pool
+    laid: Pool
     known: Pool
 
 
@@ -176,16 +186,18 @@ def gather(
     place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     own = _own_pool(pairs, settings, place)
     examples = replace(examples or ExampleSettings(), seed=settings.seed)
-    known = Pool(settings.excerpts, examples.most, place)
     source = music or PairMusic(pairs)
     theirs = bank_of(pairs)
-    laid = replace(examples, modes={"clean": 0.25, "real": 0.75}, level_db=(-6.0, 0.0))
-    for number in range(settings.excerpts):
-        # Every other excerpt has the user's clicks, where they have not been heard before.
-        own_turn = number % 2 == 0 and bool(theirs.clicks)
-        which, how = (theirs, laid) if own_turn else (bank, examples)
-        known.add(number, draw_examples(number, source, which, how))
-    return Lessons(own=own, known=known)
+    elsewhere = replace(examples, modes={"clean": 0.25, "real": 0.75}, level_db=(-6.0, 0.0))
+    laid = Pool(settings.laid, examples.most, place)
+    for number in range(settings.laid):
+        rng = np.random.default_rng([settings.seed, 15, number])
+        drawn = draw_worn(rng, source, theirs, elsewhere, "train")
+        laid.add(number, take_examples(rng, with_rings(drawn), examples.most))
+    known = Pool(settings.known, examples.most, place)
+    for number in range(settings.known):
+        known.add(number, draw_examples(number, source, bank, examples))
+    return Lessons(own=own, laid=laid, known=known)
 
 
 def bank_of(pairs: Sequence[WornExcerpt]) -> Bank:
@@ -218,11 +230,10 @@ def tune(
     """
     begun = time.monotonic()
     torch.manual_seed(settings.seed)
-    own, known = lessons.own, lessons.known
-    tuned = copy.deepcopy(network).to(own.device)
+    pools = lessons.own, lessons.laid, lessons.known
+    tuned = copy.deepcopy(network).to(lessons.own.device)
     average: SurfaceNetwork = copy.deepcopy(tuned)
-    tuned.requires_grad_(False)
-    learning = list(tuned.verdict.requires_grad_(True).parameters())
+    learning = list(tuned.requires_grad_(True).parameters())
     optimizer = torch.optim.AdamW(learning, lr=settings.rate, weight_decay=0.0)
     # Folded: there is no normalisation that evaluation would change.
     tuned.eval()
@@ -230,12 +241,12 @@ def tune(
         for group in optimizer.param_groups:
             group["lr"] = settings.rate * _rate(step / settings.steps)
         rng = np.random.default_rng([settings.seed, 11, step])
-        share = round(settings.batch * settings.own_share)
-        batches = [own.draw(rng, share), known.draw(rng, settings.batch - share)]
+        counts = [round(settings.batch * share) for share in settings.shares]
+        batches = [pool.draw(rng, n) for pool, n in zip(pools, counts, strict=True)]
         batch = {name: torch.cat([part[name] for part in batches]) for name in batches[0]}
         answer = Answer(*tuned(*(batch[name].float() for name in Views._fields)))
-        own.learn(answer.events[:share])
-        known.learn(answer.events[share:])
+        for pool, said in zip(pools, answer.events.split(counts), strict=True):
+            pool.learn(said)
         parts = losses(answer, batch, settings.loss)
         total = torch.stack(list(parts.values())).sum()
         optimizer.zero_grad(set_to_none=True)
@@ -244,12 +255,15 @@ def tune(
         optimizer.step()
         with torch.no_grad():
             keep = min(settings.average, 1.0 - 1.0 / (step + 1))
-            for slow, fast in zip(average.verdict.parameters(), learning, strict=True):
+            for slow, fast in zip(average.parameters(), learning, strict=True):
                 slow.lerp_(fast, 1.0 - keep)
         if (step + 1) % 50 == 0 or step + 1 == settings.steps:
             told = {name: round(float(value.detach()), 3) for name, value in parts.items()}
             say(f"step {step + 1} of {settings.steps}, {time.monotonic() - begun:.0f} s: {told}")
     average.cpu().eval()
+    with torch.no_grad():
+        for new, old in zip(average.parameters(), network.parameters(), strict=True):
+            new.lerp_(old, 1.0 - settings.way)
     return average
 
 
@@ -262,7 +276,7 @@ def _rate(share: float) -> float:
 
 def _own_pool(pairs: Sequence[WornExcerpt], settings: TuneSettings, place: torch.device) -> Pool:
     """Return the examples of the pairs; of many pieces some, evenly."""
-    pieces = [piece for pair in pairs for piece in cut_pieces(pair, settings.piece_s)]
+    pieces = [piece for pair in pairs for piece in cut_pieces(with_rings(pair), settings.piece_s)]
     if len(pieces) > settings.pieces:
         chosen = np.linspace(0, len(pieces) - 1, settings.pieces).round().astype(int)
         pieces = [pieces[index] for index in chosen]
