@@ -373,7 +373,7 @@ class ArDetector:
                 described = describe(around, channel, cell, channels, geometry)
                 second = _has_second_opinion(around, cell, channels)
                 confidence = self.model(described, second)
-                start, stop = _edges(around, channel, cell, geometry)
+                start, stop = find_edges(around, channel, cell, geometry)
                 digital, alone = digital_places(samples, channel, start, stop, geometry)
                 confidence[digital] = 0.0
                 confidence[alone] = 1.0
@@ -393,7 +393,7 @@ def _has_second_opinion(around: Surroundings, cell: IntArray, channels: int) -> 
     return np.asarray(side > SAME_SHARE * np.maximum(left, right))
 
 
-def _edges(
+def find_edges(
     around: Surroundings, channel: IntArray, cell: IntArray, geometry: Geometry
 ) -> tuple[IntArray, IntArray]:
     """Return where each core starts and stops.

@@ -46,6 +46,11 @@ _SCALE = FEATURES.index("height over the larger scale")
 _RIVAL = FEATURES.index("height over the highest rival within 25 ms")
 TOWERING: Final = (4.5, 2.5)
 """A place this far (natural logarithm) above the local scale and above its rivals is no music."""
+LONELY: Final = (3.4, 1.8, -3.2)
+"""Nor is what stands this far above scale and rivals, out of prediction errors that are this far
+below it half a millisecond before and behind: no attack comes out of nothing and is gone at once.
+"""
+_BESIDE: Final = [FEATURES.index(name) for name in ("envelope -0.5 ms", "envelope +0.6 ms")]
 
 
 @dataclass(frozen=True)
@@ -110,10 +115,12 @@ class ConfidenceModels:
 
 
 def towers(described: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return which places, shape (..., features), are `TOWERING`."""
-    return np.asarray(
-        (described[..., _SCALE] > TOWERING[0]) & (described[..., _RIVAL] > TOWERING[1])
-    )
+    """Return which places, shape (..., features), are `TOWERING` or `LONELY`."""
+    scale, rival = described[..., _SCALE], described[..., _RIVAL]
+    high = (scale > TOWERING[0]) & (rival > TOWERING[1])
+    beside = described[..., _BESIDE].max(axis=-1)
+    lonely = (scale > LONELY[0]) & (rival > LONELY[1]) & (beside < LONELY[2])
+    return np.asarray(high | lonely)
 
 
 @cache

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
-from declick.detect.ar import IntArray
+from declick.detect.ar import IntArray, find_edges
+from declick.detect.confidence import FEATURES, towers
 from declick.detect.findings import Findings, Heard, is_loud, joined, nothing, paint, silence
 from declick.detect.screen import load_screen
 from declick.detect.spans import MOST_PRIOR_OF_NETWORK, PLAIN_TO_NETWORK
@@ -50,6 +51,8 @@ BATCH: Final = 16
 # Samples are spoken of from these log odds of damage on: the greatest sensitivity asks for -6.6, of
 # a worn record.
 LEAST_SPOKEN: Final = -7.0
+# What needs no network is damage with this probability.
+SURE_OF_TOWER: Final = 0.995
 # Range of the natural logarithm of how far the damage may be off.
 DOUBT: Final = (-6.0, 3.0)
 
@@ -216,11 +219,37 @@ class NeuralDetector:
             return silence(pair.shape)
         native = ViewGeometry(self.geometry.sample_rate / self.factor)
         sight = see(_decimated(pair, self.factor), native)
-        return paint(pair, self.look(sight, _inside(sight)), self.geometry)
-
-    def look(self, sight: Sight, frames: IntArray) -> Findings:
-        """Return what the network says of those of some instants that may be damage."""
+        frames = _inside(sight)
         facts = describe_instants(sight, frames)
+        heard = paint(pair, self.look(sight, frames, facts), self.geometry)
+        self._paint_towers(heard, sight, frames, facts)
+        return heard
+
+    def _paint_towers(
+        self, heard: Heard, sight: Sight, frames: IntArray, facts: Float32Array
+    ) -> None:
+        """Add the instants that need no network, some louder than all it has learned from.
+
+        Nothing is known of the damage there.
+        """
+        high = towers(facts.reshape(len(frames), 2, len(FEATURES)))[:, : heard.probability.shape[1]]
+        which, channel = np.nonzero(high)
+        if not len(which):
+            return
+        start, stop = find_edges(
+            sight.around, channel, frames[which] // sight.geometry.cell, sight.geometry
+        )
+        half = self.factor // 2
+        for side, first, last in zip(channel, start, stop, strict=True):
+            core = slice(
+                max(int(first) * self.factor - half, 0), (int(last) - 1) * self.factor + half + 1
+            )
+            if heard.probability[core, side].max(initial=0.0) < SURE_OF_TOWER:
+                heard.probability[core, side] = SURE_OF_TOWER
+                heard.deviation[core, side] = np.inf
+
+    def look(self, sight: Sight, frames: IntArray, facts: Float32Array) -> Findings:
+        """Return what the network says of those of some instants that may be damage."""
         worth = load_screen()(facts)
         frames, facts = frames[worth], facts[worth]
         parts = [

@@ -1,0 +1,49 @@
+"""What no network needs to be asked about is mended, however unlike what it has learned from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from declick.clicks import FloatArray
+from declick.damage.piece import synthesize_piece
+from declick.pipeline import restore
+from declick.read import Recording
+
+RATE = 44100
+AT = (88_200, 121_345, 158_760)
+
+
+def music() -> FloatArray:
+    clean = synthesize_piece(5.0, sample_rate=RATE)
+    noise = np.random.default_rng(1).standard_normal(clean.shape)
+    return np.asarray(clean + 10 ** (-45 / 20) * clean.std() * noise)
+
+
+SHAPES = {
+    "impulse": np.array([1.0]),
+    "step out and back": np.array([0.7, -0.7]),
+    "knock": np.exp(-np.arange(40) / 8) * np.cos(2.0 * np.arange(40)),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_loud_clicks_that_are_the_same_left_and_right_are_mended(name: str) -> None:
+    """L-R shows nothing of them, and they are louder than any record's."""
+    clean = music()
+    worn = clean.copy()
+    for at in AT:
+        worn[at : at + len(SHAPES[name])] += SHAPES[name][:, None]
+    done = restore(Recording.from_array(worn, RATE), mono_record=False)
+    assert done.samples is not None
+    for at in AT:
+        near = slice(at - 100, at + 200)
+        before = np.sum((worn - clean)[near] ** 2)
+        after = np.sum((done.samples - clean)[near] ** 2)
+        assert 10 * np.log10(before / after) > 15.0
+
+
+def test_the_music_alone_has_none() -> None:
+    clean = music()
+    done = restore(Recording.from_array(clean, RATE), mono_record=False)
+    assert np.array_equal(np.asarray(done.samples), clean)
