@@ -47,3 +47,12 @@ def test_the_music_alone_has_none() -> None:
     clean = music()
     done = restore(Recording.from_array(clean, RATE), mono_record=False)
     assert np.array_equal(np.asarray(done.samples), clean)
+
+
+def test_short_clean_files_stay_as_they_are() -> None:
+    """Silence around a file is no reason to take all of it for a click."""
+    clean = music()[66_150:]
+    for frames in (*range(1, 200, 23), 300, 500):
+        part = np.ascontiguousarray(clean[:frames])
+        done = restore(Recording.from_array(part, RATE), mono_record=False)
+        assert np.array_equal(np.asarray(done.samples), part)

@@ -10,6 +10,7 @@ import numpy as np
 
 from declick.clicks import Click, Repair, disjoint_clicks
 from declick.detect.spans import (
+    LARGEST_SHARE,
     RETURNING,
     SURE_OF_TAIL,
     Span,
@@ -98,7 +99,9 @@ def detect(
     patches: list[Patch] = []
     spans = _with_returning(_spans(recording, settings, workers, progress), patches, rate)
     fused = fuse_spans(spans, sample_rate=rate, frames=recording.frames)
-    clicks = with_patches([_click_of(span) for span in fused], patches)
+    most = LARGEST_SHARE * recording.frames
+    found = [_click_of(span) for span in fused if span.stop - span.start <= most]
+    clicks = with_patches(found, patches)
     if not make_detector(settings, rate).finds_whole_cores:
         clicks = disjoint_clicks(_settled(recording, clicks, workers, progress))
     chain = Chain()

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
-from declick.detect.ar import IntArray, find_edges
+from declick.detect.ar import IntArray, digital_places, find_edges
 from declick.detect.confidence import FEATURES, towers
 from declick.detect.findings import Findings, Heard, is_loud, joined, nothing, paint, silence
 from declick.detect.screen import load_screen
@@ -222,11 +222,16 @@ class NeuralDetector:
         frames = _inside(sight)
         facts = describe_instants(sight, frames)
         heard = paint(pair, self.look(sight, frames, facts), self.geometry)
-        self._paint_towers(heard, sight, frames, facts)
+        self._paint_towers(heard, pair, sight, frames, facts)
         return heard
 
     def _paint_towers(
-        self, heard: Heard, sight: Sight, frames: IntArray, facts: Float32Array
+        self,
+        heard: Heard,
+        pair: FloatArray,
+        sight: Sight,
+        frames: IntArray,
+        facts: Float32Array,
     ) -> None:
         """Add the instants that need no network, some louder than all it has learned from.
 
@@ -240,10 +245,13 @@ class NeuralDetector:
             sight.around, channel, frames[which] // sight.geometry.cell, sight.geometry
         )
         half = self.factor // 2
-        for side, first, last in zip(channel, start, stop, strict=True):
-            core = slice(
-                max(int(first) * self.factor - half, 0), (int(last) - 1) * self.factor + half + 1
-            )
+        start = np.maximum(start * self.factor - half, 0)
+        stop = (stop - 1) * self.factor + half + 1
+        digital, _ = digital_places(pair, channel, start, stop, self.geometry)
+        for side, first, last in zip(
+            channel[~digital], start[~digital], stop[~digital], strict=True
+        ):
+            core = slice(int(first), int(last))
             if heard.probability[core, side].max(initial=0.0) < SURE_OF_TOWER:
                 heard.probability[core, side] = SURE_OF_TOWER
                 heard.deviation[core, side] = np.inf
