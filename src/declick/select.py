@@ -50,7 +50,7 @@ class Selection:
         if not any(lists) and self.confidence_below is None:
             raise SettingsError(
                 "no clicks are chosen: give their numbers, --between, --kind, --channel, "
-                "--method or --confidence-below"
+                "--by-method or --confidence-below"
             )
         if self.confidence_below is not None and not 0.0 <= self.confidence_below <= 1.0:
             raise SettingsError(
