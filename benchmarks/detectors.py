@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
 from declick.damage.bank import Bank, read_bank
-from declick.detect.ar import Geometry
 from declick.detect.neural import NeuralDetector, shipped_weights
+from declick.detect.survey import Geometry
 from declick.train.evaluate import Tally, classical, compare, least_log_odds, recall_table
 from declick.train.examples import ExampleSettings
 from declick.train.loop import open_music

@@ -23,8 +23,10 @@ import soundfile
 from declick.clicks import Click, FloatArray
 from declick.damage.apply import wear
 from declick.damage.draw import Family, WearSettings, draw_wear
-from declick.detect.ar import Geometry, describe, propose, survey
+from declick.detect.ar import propose
 from declick.detect.confidence import FEATURES, STEREO_FEATURES, ConfidenceModel
+from declick.detect.places import describe
+from declick.detect.survey import Geometry, survey
 
 RATE = 44100
 MODES = ("clean", "tick", "pop", "crackle", "real", "shellac")

@@ -16,8 +16,8 @@ from declick.copies.guide import follow
 from declick.copies.guide import reach as guide_reach
 from declick.copies.judge import Side
 from declick.copies.lay import Copy, Part, Span, spans_within
-from declick.detect.ar import Geometry
 from declick.detect.spans import POP_MS
+from declick.detect.survey import Geometry
 from declick.dsp.chain import Chain
 from declick.excerpt import Excerpt
 from declick.parallel import Workers

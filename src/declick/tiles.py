@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import Click, Estimate, join_estimates
-from declick.detect.ar import ArDetector, Geometry
+from declick.detect.ar import ArDetector
+from declick.detect.survey import Geometry
 from declick.excerpt import Excerpt
 from declick.read import Recording
 from declick.settings import DetectSettings

@@ -15,7 +15,7 @@ from declick.copies.guide import Guide, Run, follow, runs_of
 from declick.copies.guide import reach as guide_reach
 from declick.copies.judge import Side, View, is_missing, judge
 from declick.copies.losses import split_losses
-from declick.detect.ar import FLOOR, Geometry
+from declick.detect.survey import FLOOR, Geometry
 from declick.detect.whitening import whiten
 
 BoolArray = NDArray[np.bool_]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
 from declick.copies.guide import Guide, Run
-from declick.detect.ar import FLOOR, Geometry
+from declick.detect.survey import FLOOR, Geometry
 from declick.dsp.linear_prediction import autocorrelation, prediction_filter
 
 BoolArray = NDArray[np.bool_]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
 from declick.copies.guide import Run, runs_of
-from declick.detect.ar import FLOOR
+from declick.detect.survey import FLOOR
 from declick.dsp.linear_prediction import autocorrelation, prediction_filter
 
 BoolArray = NDArray[np.bool_]

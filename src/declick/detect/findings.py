@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
 from declick.clicks import FloatArray
-from declick.detect.ar import IntArray, digital_places
+from declick.detect.places import digital_places
+from declick.detect.survey import IntArray
 from declick.detect.views import MIDDLE, Float32Array, ViewGeometry
 
 # Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's

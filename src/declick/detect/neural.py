@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
-from declick.detect.ar import IntArray, digital_places, find_edges
 from declick.detect.confidence import FEATURES, towers
 from declick.detect.findings import Findings, Heard, is_loud, joined, nothing, paint, silence
+from declick.detect.places import digital_places, find_edges
 from declick.detect.screen import load_screen
 from declick.detect.spans import MOST_PRIOR_OF_NETWORK, PLAIN_TO_NETWORK
+from declick.detect.survey import IntArray
 from declick.detect.views import (
     Float32Array,
     Sight,

@@ -19,8 +19,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
-from declick.detect.ar import FLOOR, Geometry, IntArray, Surroundings, describe, survey
 from declick.detect.confidence import FEATURES, STEREO_FEATURES
+from declick.detect.places import describe, side_score
+from declick.detect.survey import FLOOR, Geometry, IntArray, Surroundings, survey
 
 # Frames that are shown around an instant, and those in the middle that the network speaks of.
 WINDOW: Final = 2048
@@ -218,7 +219,7 @@ def _stand_out(around: Surroundings, cell: int, factor: int) -> tuple[IntArray, 
     """Return frame and score of the peaks of the prediction error that stand out."""
     score = around.peak / around.scale
     own = score[:2]
-    side = sliding_window_view(np.pad(score[2], 1), 3).max(axis=-1)
+    side = side_score(score, 2)
     stands = (own > STANDS_OUT) | ((side > STANDS_OUT) & (own > STANDS_OUT_WITH_SIDE))
     padded = np.pad(around.peak[:2], ((0, 0), (1, 1)))
     summit = (around.peak[:2] >= padded[:, :-2]) & (around.peak[:2] > padded[:, 2:])

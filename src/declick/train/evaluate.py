@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
 from declick.damage.bank import Bank
-from declick.detect.ar import ArDetector, Geometry
+from declick.detect.ar import ArDetector
 from declick.detect.spans import threshold
+from declick.detect.survey import Geometry
 from declick.settings import DetectSettings
 from declick.train.examples import ExampleSettings, Music, WornExcerpt, draw_worn
 

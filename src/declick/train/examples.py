@@ -23,7 +23,7 @@ from declick.damage.apply import Worn, wear
 from declick.damage.bank import Bank
 from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.model import Damage, Wear
-from declick.detect.ar import IntArray
+from declick.detect.survey import IntArray
 from declick.detect.views import MIDDLE, ViewGeometry, Views, find_instants, local_level, see, view
 from declick.errors import ReadError, SettingsError
 from declick.train.variation import vary

@@ -23,7 +23,7 @@ from declick.copies.compare import Difference, compare, tile_context
 from declick.copies.guide import follow
 from declick.copies.judge import Side
 from declick.damage.dataset import METADATA, Pair, write_flac, write_metadata
-from declick.detect.ar import Geometry
+from declick.detect.survey import Geometry
 from declick.errors import ReadError, WriteError
 from declick.labels import write_labels
 from declick.read import Recording
