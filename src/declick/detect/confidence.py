@@ -50,6 +50,8 @@ LONELY: Final = (3.4, 1.8, -3.2)
 """Nor is what stands this far above scale and rivals, out of prediction errors that are this far
 below it half a millisecond before and behind: no attack comes out of nothing and is gone at once.
 """
+SURE: Final = 0.995
+"""The least probability of damage of such a place."""
 _BESIDE: Final = [FEATURES.index(name) for name in ("envelope -0.5 ms", "envelope +0.6 ms")]
 
 
@@ -111,7 +113,7 @@ class ConfidenceModels:
         alone[:, STEREO_FEATURES] = 0.0
         confidence = np.where(second, self.stereo(described), self.mono(alone))
         # Beyond what was seen in fitting the model knows nothing; this needs no model.
-        return np.where(towers(described), np.maximum(confidence, 0.995), confidence)
+        return np.where(towers(described), np.maximum(confidence, SURE), confidence)
 
 
 def towers(described: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -114,8 +114,6 @@ def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard
     """Return what is said of each sample and channel: in each core, by its event."""
     channels, factor = samples.shape[1], int(geometry.octave)
     least = LEAST_CORE if factor == 1 else LEAST_CORE_ALONE
-    # A sample of the network's stands for those around it in the file.
-    half = factor // 2
     painted = silence(samples.shape)
     confidence = 1.0 / (1.0 + np.exp(-np.clip(found.log_odds, -40.0, 40.0)))
     rows, starts, stops, sure, whose = [], [], [], [], []
@@ -127,13 +125,14 @@ def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard
             for first, last in own_cores(found.cores[number, side], least):
                 rows.append(side)
                 begin = frame - MIDDLE // 2
-                starts.append((begin + first) * factor - half)
-                stops.append((begin + last - 1) * factor + half + 1)
+                starts.append(begin + first)
+                stops.append(begin + last)
                 sure.append(confidence[number, side])
                 whose.append((number, first, last))
     if not rows:
         return painted
     channel, start, stop = np.array([rows, starts, stops], dtype=np.intp)
+    start, stop = in_file(start, stop, factor)
     level = np.array(sure)
     digital, alone = digital_places(samples, channel, start, stop, geometry)
     level[digital] = 0.0
@@ -146,6 +145,15 @@ def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard
             painted.damage[core, side] = found.damage[number, side, first:last]
             painted.deviation[core, side] = found.deviation[number, side, first:last]
     return painted
+
+
+def in_file(start: IntArray, stop: IntArray, factor: int) -> tuple[IntArray, IntArray]:
+    """Return spans of frames of the file, which has `factor` for each that the network sees.
+
+    A sample of the network's stands for those around it.
+    """
+    half = factor // 2
+    return start * factor - half, (stop - 1) * factor + half + 1
 
 
 def _not_explained(found: Findings, side: int, least: float) -> list[int]:

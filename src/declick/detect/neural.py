@@ -18,10 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
-from declick.detect.confidence import FEATURES, towers
-from declick.detect.findings import Findings, Heard, is_loud, joined, nothing, paint, silence
+from declick.detect.confidence import SURE
+from declick.detect.findings import (
+    Findings,
+    Heard,
+    in_file,
+    is_loud,
+    joined,
+    nothing,
+    paint,
+    silence,
+)
 from declick.detect.places import digital_places, find_edges
-from declick.detect.screen import load_screen
+from declick.detect.screen import load_screen, towering_channels
 from declick.detect.spans import MOST_PRIOR_OF_NETWORK, PLAIN_TO_NETWORK
 from declick.detect.survey import IntArray
 from declick.detect.views import (
@@ -52,8 +61,6 @@ BATCH: Final = 16
 # Samples are spoken of from these log odds of damage on: the greatest sensitivity asks for -6.6, of
 # a worn record.
 LEAST_SPOKEN: Final = -7.0
-# What needs no network is damage with this probability.
-SURE_OF_TOWER: Final = 0.995
 # Range of the natural logarithm of how far the damage may be off.
 DOUBT: Final = (-6.0, 3.0)
 
@@ -238,23 +245,20 @@ class NeuralDetector:
 
         Nothing is known of the damage there.
         """
-        high = towers(facts.reshape(len(frames), 2, len(FEATURES)))[:, : heard.probability.shape[1]]
-        which, channel = np.nonzero(high)
+        which, channel = np.nonzero(towering_channels(facts)[:, : pair.shape[1]])
         if not len(which):
             return
         start, stop = find_edges(
             sight.around, channel, frames[which] // sight.geometry.cell, sight.geometry
         )
-        half = self.factor // 2
-        start = np.maximum(start * self.factor - half, 0)
-        stop = (stop - 1) * self.factor + half + 1
+        start, stop = in_file(start, stop, self.factor)
         digital, _ = digital_places(pair, channel, start, stop, self.geometry)
         for side, first, last in zip(
             channel[~digital], start[~digital], stop[~digital], strict=True
         ):
             core = slice(int(first), int(last))
-            if heard.probability[core, side].max(initial=0.0) < SURE_OF_TOWER:
-                heard.probability[core, side] = SURE_OF_TOWER
+            if heard.probability[core, side].max(initial=0.0) < SURE:
+                heard.probability[core, side] = SURE
                 heard.deviation[core, side] = np.inf
 
     def look(self, sight: Sight, frames: IntArray, facts: Float32Array) -> Findings:

@@ -81,8 +81,12 @@ class Screen:
             if number < last:
                 np.maximum(x, np.float32(0.0), out=x)
         # Beyond what it was taught with it knows nothing.
-        plain = towers(facts.reshape(-1, 2, len(FEATURES))).any(axis=1)
-        return np.asarray((x[:, 0] >= 0.0) | plain)
+        return np.asarray((x[:, 0] >= 0.0) | towering_channels(facts).any(axis=1))
+
+
+def towering_channels(facts: Float32Array) -> NDArray[np.bool_]:
+    """Return in which channels instants need no network, shape (n, 2); see `towers`."""
+    return towers(facts.reshape(-1, 2, len(FEATURES)))
 
 
 def plainer_first(facts: Float32Array) -> Float32Array:
