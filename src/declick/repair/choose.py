@@ -314,6 +314,16 @@ def _begins(mended: FloatArray, core: slice, sample_rate: int) -> bool:
     return float(np.mean(behind**2)) > 10 ** (ATTACK_DB / 10) * float(np.mean(before**2))
 
 
+def _asked_surprise_db(
+    click: Click, gain_db: float, mended: FloatArray, lost: slice, sample_rate: int
+) -> float:
+    """Return how surprising damage must be; -inf where its gain says enough."""
+    if click.estimate is not None and _begins(mended, lost, sample_rate):
+        return ATTACK_SURPRISE_DB
+    enough = CERTAIN_GAIN_DB if click.estimate is None else CERTAIN_KNOWN_DB
+    return -math.inf if gain_db >= enough else LEAST_SURPRISE_DB
+
+
 def _decide(
     passage: Passage,
     click: Click,
@@ -345,17 +355,12 @@ def _decide(
     certain = changed > 0.0 and error == 0.0
     if np.isfinite(error) and error > 0.0:
         gain_db = 10 * math.log10(max(changed / error - 1.0, 1e-3))
-        core = slice(0, click.stop - click.start)
-        enough = CERTAIN_GAIN_DB if click.estimate is None else CERTAIN_KNOWN_DB
-        surprise_db = fill.surprise_db((observed - samples)[core])
-        certain = gain_db >= enough or (
-            gain_db >= LEAST_GAIN_DB and surprise_db >= LEAST_SURPRISE_DB
+        length = click.stop - click.start
+        lost = slice(span.start, span.start + length)
+        asked_db = _asked_surprise_db(click, gain_db, mended, lost, passage.sample_rate)
+        certain = asked_db == -math.inf or (
+            gain_db >= LEAST_GAIN_DB and fill.surprise_db((observed - samples)[:length]) >= asked_db
         )
-        if click.estimate is not None:
-            lost = slice(span.start, span.start + click.stop - click.start)
-            certain &= surprise_db >= ATTACK_SURPRISE_DB or not _begins(
-                mended, lost, passage.sample_rate
-            )
     if offer is not None:
         return offer.beside(Repair(click, samples, fill.method, gain_db), error)
     if settings.keep_weak and not certain:

@@ -152,13 +152,13 @@ class _Separation:
         if not np.isfinite(wave).all():
             return False
         span = slice(stop, tail)
-        wave = wave * fade_out(tail - stop, round(FADE_S * self._rate))
-        heard = self.result[span][~self._missing[span]]
-        rest = heard - wave[~self._missing[span]]
+        known = ~self._missing[span]
+        wave = np.where(known, wave * fade_out(tail - stop, round(FADE_S * self._rate)), 0.0)
+        heard, rest = self.result[span][known], (self.result[span] - wave)[known]
         if not float(rest @ rest) < float(heard @ heard):
             # Between long cores little holds a fit: what adds to the sound was not in it.
             return False
-        self.result[span] -= np.where(self._missing[span], 0.0, wave)
+        self.result[span] -= wave
         self._sound[span] = bridge(self.result[span], self._missing[span])
         return True
 
