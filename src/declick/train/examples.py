@@ -26,7 +26,7 @@ from declick.damage.model import Damage, Wear
 from declick.detect.survey import IntArray
 from declick.detect.views import MIDDLE, ViewGeometry, Views, find_instants, local_level, see, view
 from declick.errors import ReadError, SettingsError
-from declick.train.variation import vary
+from declick.train.variation import equalized, vary
 
 FAMILIES: Final = ("tick", "pop", "crackle", "ring", "thump")
 """What the network tells apart; real clicks go by their kind."""
@@ -364,11 +364,7 @@ def _transferred(
 
 def _low_pass(sound: FloatArray, edge: float) -> FloatArray:
     """Return the sound without what is above `edge` (cycles per frame), without delay."""
-    frames = 1 << (len(sound) + 4096 - 1).bit_length()
-    spectrum = np.fft.rfft(sound, frames, axis=0)
-    fall = 1.0 / (1.0 + (np.fft.rfftfreq(frames) / edge) ** 16)
-    low: FloatArray = np.fft.irfft(spectrum * fall[:, None], frames, axis=0)[: len(sound)]
-    return low
+    return equalized(sound, lambda frequency: 1.0 / (1.0 + (frequency / edge) ** 16))
 
 
 def label_instants(

@@ -6,10 +6,12 @@ played faster, duller or drier than it was recorded is another drum.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 import scipy.signal
+from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
 
@@ -65,11 +67,21 @@ def vary(
 
 def _toned(rng: np.random.Generator, sound: FloatArray, sample_rate: float) -> FloatArray:
     """Return the sound through an equalizer without delay."""
-    size = 1 << (len(sound) + 4096 - 1).bit_length()
-    hertz = np.fft.rfftfreq(size, 1.0 / sample_rate)
     bends = rng.normal(0.0, _TONE_DB, len(_NODES_HZ))
-    gain_db = np.interp(np.log(np.maximum(hertz, 1.0)), np.log(_NODES_HZ), bends)
-    spectrum = np.fft.rfft(sound, size, axis=0) * 10.0 ** (gain_db / 20.0)[:, None]
+
+    def gain(frequency: NDArray[np.floating]) -> NDArray[np.floating]:
+        hertz = np.maximum(frequency * sample_rate, 1.0)
+        return np.asarray(10.0 ** (np.interp(np.log(hertz), np.log(_NODES_HZ), bends) / 20.0))
+
+    return equalized(sound, gain)
+
+
+def equalized(
+    sound: FloatArray, gain: Callable[[NDArray[np.floating]], NDArray[np.floating]]
+) -> FloatArray:
+    """Return the sound with a gain for each frequency, in cycles per frame, and no delay."""
+    size = 1 << (len(sound) + 4096 - 1).bit_length()
+    spectrum = np.fft.rfft(sound, size, axis=0) * gain(np.fft.rfftfreq(size))[:, None]
     return np.asarray(np.fft.irfft(spectrum, size, axis=0)[: len(sound)])
 
 
