@@ -2,7 +2,7 @@
 
     python benchmarks/rotation.py --clean DIR
 
-Joins the recordings of the report split to a side, lays scratches and some crackle on it, and
+Joins the recordings of the report split to a side, lays scratches on it, and then ticks as well, and
 restores it twice: as always, and without the lower threshold at angles where clicks return. Writes
 results/rotation.json. Some two minutes on one core.
 """
