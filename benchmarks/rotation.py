@@ -2,9 +2,9 @@
 
     python benchmarks/rotation.py --clean DIR
 
-Joins the recordings of the report split to a side, lays scratches on it, and then ticks as well, and
-restores it twice: as always, and without the lower threshold at angles where clicks return. Writes
-results/rotation.json. Some two minutes on one core.
+Joins the recordings of the report split to a side, lays scratches on it, alone and with ticks, and
+restores each side twice: as always, and without the lower threshold at angles where clicks return.
+Writes results/rotation.json. Some two minutes on one core.
 """
 
 from __future__ import annotations
