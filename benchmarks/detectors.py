@@ -22,8 +22,8 @@ from declick.damage.bank import Bank, read_bank
 from declick.detect.neural import NeuralDetector, shipped_weights
 from declick.detect.survey import Geometry
 from declick.train.evaluate import Tally, classical, compare, least_log_odds, recall_table
-from declick.train.examples import ExampleSettings
-from declick.train.loop import open_music
+from declick.train.music import open_music
+from declick.train.worn import ExampleSettings
 
 MODES = ("clean", "tick", "pop", "crackle", "real", "shellac", "scratch", "gouge")
 HELD_OUT = "runout_groove_4_turns.wav"

@@ -30,10 +30,10 @@ from declick.damage.apply import wear
 from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.model import Chain, Damage, Wear
 from declick.damage.sets import SETS
-from declick.train.examples import Music, WornExcerpt
 from declick.train.judge import Judgement, judge, summarize
-from declick.train.loop import open_music
+from declick.train.music import Music, open_music
 from declick.train.pairs import as_excerpt, find_pairs, read_pair
+from declick.train.worn import WornExcerpt
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,8 @@ from declick.detect.confidence import FEATURES
 from declick.detect.screen import Screen, load_screen
 from declick.detect.views import ViewGeometry, describe_instants, find_instants, see
 from declick.errors import ReadError
-from declick.train.examples import ExampleSettings, FolderMusic
+from declick.train.music import FolderMusic
+from declick.train.worn import ExampleSettings
 
 RATE = 44100
 

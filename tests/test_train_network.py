@@ -31,7 +31,9 @@ from declick.detect.views import (
     view,
 )
 from declick.errors import MissingExtraError, ReadError, SettingsError, WriteError
-from declick.train.examples import Examples, ExampleSettings, FolderMusic, draw_examples
+from declick.train.examples import Examples, draw_examples
+from declick.train.music import FolderMusic
+from declick.train.worn import ExampleSettings
 
 RATE = 44100
 
@@ -330,7 +332,7 @@ def test_higher_sample_rates_are_heard(weights: Path, factor: int) -> None:
 
 
 def test_a_bank_without_some_records_keeps_the_rest() -> None:
-    from declick.train.examples import without_records
+    from declick.train.worn import without_records
 
     assert without_records(Bank(), ("x",)).clicks == ()
 

@@ -151,10 +151,10 @@ def test_what_is_no_network_cannot_be_tuned(taught: Path) -> None:
 
 def test_tuning_learns_what_differs(base: Path) -> None:
     torch = pytest.importorskip("torch")
-    from declick.train.examples import ExampleSettings
     from declick.train.folding import read_network
     from declick.train.pairs import as_excerpt
     from declick.train.tune import TuneSettings, bank_of, gather, part_pairs, tune
+    from declick.train.worn import ExampleSettings
 
     clean, worn, clicks = worn_piece()
     pair = as_excerpt(worn, clean, clicks, 44100, name="side")

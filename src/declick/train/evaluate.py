@@ -20,7 +20,8 @@ from declick.detect.ar import ArDetector
 from declick.detect.spans import threshold
 from declick.detect.survey import Geometry
 from declick.settings import DetectSettings
-from declick.train.examples import ExampleSettings, Music, WornExcerpt, draw_worn
+from declick.train.music import Music
+from declick.train.worn import ExampleSettings, WornExcerpt, draw_worn
 
 COLLAR_S: Final = 2e-3
 CLEAN_FALSE: Final = 0.125

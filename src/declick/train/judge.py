@@ -16,7 +16,7 @@ from declick.clicks import Click, FloatArray
 from declick.read import Recording
 from declick.settings import DetectSettings, RepairSettings
 from declick.stages import detect, repair
-from declick.train.examples import WornExcerpt
+from declick.train.worn import WornExcerpt
 
 COLLAR_S: Final = 2e-3
 """A click may be found so far beside the true core."""

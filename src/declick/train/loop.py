@@ -16,26 +16,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from declick.clicks import FloatArray
 from declick.damage.bank import Bank, read_bank
 from declick.detect.views import Views
 from declick.errors import ReadError, SettingsError
 from declick.parallel import Workers
-from declick.train.corpus import Corpus
-from declick.train.examples import (
-    Examples,
-    ExampleSettings,
-    FolderMusic,
-    Music,
-    draw_examples,
-    without_records,
-)
+from declick.train.examples import Examples, draw_examples
 from declick.train.folding import begin_from, fold
 from declick.train.loss import losses
-from declick.train.manifest import NAME as MANIFEST
+from declick.train.music import Music, open_music
 from declick.train.network import Answer, NetworkSettings, SurfaceNetwork, count_parameters
 from declick.train.pool import Pool
 from declick.train.settings import LoopSettings, TrainSettings
+from declick.train.worn import ExampleSettings, without_records
 
 CHECKPOINT, RECORD = "checkpoint.pt", "run.json"
 
@@ -63,32 +55,6 @@ class Sources:
         if bank is not None:
             bank = without_records(bank, settings.held_out_records)
         return open_music(self.music), bank
-
-
-def open_music(folder: Path) -> Music:
-    """Return the music of a folder: of a corpus if it has a manifest, else of its files."""
-    if (folder / MANIFEST).exists():
-        return CorpusMusic(folder)
-    return FolderMusic(folder)
-
-
-class CorpusMusic:
-    """Music of a corpus, with the name of its source.
-
-    Parameters
-    ----------
-    folder : Path
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._corpus = Corpus(folder)
-
-    def draw(
-        self, rng: np.random.Generator, split: str, seconds: float
-    ) -> tuple[FloatArray, int, str]:
-        """Return an excerpt, its sample rate and the name of its source."""
-        samples, rate, entry = self._corpus.draw(rng, split, seconds)
-        return samples.astype(np.float64), rate, f"{entry.sound_class}: {entry.source}"
 
 
 # --- examples in the background ----------------------------------------------------------------

@@ -25,7 +25,7 @@ from declick.detect.views import (
     WINDOW,
 )
 from declick.errors import SettingsError
-from declick.train.examples import FAMILIES
+from declick.train.worn import FAMILIES
 
 PATCH: Final = 8
 _LEVELS: Final = 4

@@ -27,7 +27,7 @@ from declick.detect.views import ViewGeometry, is_native
 from declick.errors import LabelError, ReadError
 from declick.labels import read_labels
 from declick.read import Recording
-from declick.train.examples import FAMILIES, WornExcerpt
+from declick.train.worn import FAMILIES, WornExcerpt
 
 SOUNDS: Final = (".flac", ".wav", ".aif", ".aiff", ".w64", ".rf64", ".caf")
 _SIDES: Final = (("before", "after"), ("damaged", "clean"), ("worn", "clean"))

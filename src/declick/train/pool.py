@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from declick.train.examples import FAMILIES, Examples
+from declick.train.examples import Examples
+from declick.train.worn import FAMILIES
 
 # How often what is plainly music is shown, against what is taken for damage.
 _LEAST_SHOWN = 0.1

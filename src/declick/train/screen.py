@@ -26,11 +26,13 @@ from declick.detect import screen as glance
 from declick.detect.confidence import FEATURES
 from declick.detect.neural import load_weights, shipped_weights
 from declick.detect.screen import WIDTHS, plainer_first
-from declick.train.examples import ExampleSettings, Music, draw_examples
+from declick.train.examples import draw_examples
 from declick.train.folding import read_network
 from declick.train.loop import Sources
+from declick.train.music import Music
 from declick.train.network import SurfaceNetwork
 from declick.train.settings import read_settings
+from declick.train.worn import ExampleSettings
 
 WANTED: Final = -4.0
 """Log odds from which on the network's answer matters: the default settings ask for -3.6 at least,

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from declick.errors import SettingsError
-from declick.train.examples import ExampleSettings
 from declick.train.loss import LossSettings
 from declick.train.network import NetworkSettings
+from declick.train.worn import ExampleSettings
 
 
 @dataclass(frozen=True, kw_only=True)

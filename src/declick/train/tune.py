@@ -25,20 +25,14 @@ from declick.damage.pairs import Pairing
 from declick.detect.views import Views
 from declick.errors import ReadError, SettingsError
 from declick.read import Recording
-from declick.train.examples import (
-    Examples,
-    ExampleSettings,
-    Music,
-    WornExcerpt,
-    draw_examples,
-    draw_worn,
-    take_examples,
-)
+from declick.train.examples import Examples, draw_examples, take_examples
 from declick.train.loop import Say
 from declick.train.loss import LossSettings, losses
+from declick.train.music import Music
 from declick.train.network import Answer, SurfaceNetwork
 from declick.train.pairs import Piece, cut_excerpt, cut_pieces, with_rings
 from declick.train.pool import Pool
+from declick.train.worn import ExampleSettings, WornExcerpt, draw_worn
 
 # Fewer pairs than this are not parted whole: the end of each is held out.
 _FEW: Final = 4

@@ -16,14 +16,15 @@ from declick.damage.bank import Bank
 from declick.detect.neural import NeuralDetector, load_weights
 from declick.errors import ReadError
 from declick.train.evaluate import calibrate
-from declick.train.examples import ExampleSettings, Music, WornExcerpt
 from declick.train.export import export
 from declick.train.folding import fold, read_network
 from declick.train.judge import Judgement, judge, summarize
 from declick.train.loop import CHECKPOINT, Say, load_network
+from declick.train.music import Music
 from declick.train.network import SurfaceNetwork
 from declick.train.pairs import cut_excerpt, find_pairs, read_pair
 from declick.train.tune import PairMusic, TuneSettings, gather, part_pairs, tune
+from declick.train.worn import ExampleSettings, WornExcerpt
 
 # Clean excerpts that a base which never was calibrated is calibrated on, tuned.
 _CALIBRATION: Final = 30
