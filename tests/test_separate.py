@@ -232,9 +232,42 @@ def test_chain_is_found_where_there_is_one() -> None:
     (found,) = chain.channel_rings(0)
     assert found.frequency_hz == pytest.approx(4100.0, rel=0.02)
     assert found.decay_s == pytest.approx(0.012, rel=0.2)
-    assert chain.channel_rings(1) == ()
+    # One cartridge hears both channels.
+    assert chain.channel_rings(1) == (found,)
     assert chain.channel_rings(7) == ()
     assert json.loads(json.dumps(chain.as_dict()))["rings"][0][0]["decay_s"] == found.decay_s
+
+
+def test_two_clicks_tell_of_a_plain_ring_and_not_of_two() -> None:
+    sample_rate = 44100
+    for hertz, rings in ((4100.0, 1), (4400.0, 0)):
+        record = np.stack([music(4 * sample_rate, sample_rate, seed) for seed in (11, 12)], axis=1)
+        clicks = []
+        for start, channel, frequency in ((50000, 0, 4100.0), (120000, 1, hertz)):
+            record[start : start + 20, channel] += 0.5
+            record[start : start + 6000, channel] += 0.3 * ring(6000, sample_rate, frequency, 0.01)
+            clicks.append(Click(start, start + 20, start + 20, channel))
+        read = lambda start, stop, sound=record: sound[start:stop]  # noqa: E731
+        chain = estimate_chain(read, clicks, sample_rate=sample_rate)
+        assert [len(chain.channel_rings(channel)) for channel in (0, 1)] == [rings, rings]
+
+
+def test_a_ring_under_weaker_clicks_is_one_ring() -> None:
+    sample_rate = 44100
+    clean = music(2 * sample_rate, sample_rate, seed=8)
+    damaged, missing = damage(clean, 44000, 30, 0.3 * ring(9000, sample_rate, 4100.0, 0.012))
+    damaged[44000:44030] += 0.5
+    tails, stop = [], 44030
+    for start in range(44060, 44300, 60):
+        tails.append((stop, start, Kind.POP))
+        stop = start + 8
+        missing[start:stop] = True
+    tails.append((stop, 46000, Kind.POP))
+    chain = Chain(rings=((Ring(frequency_hz=4095.0, decay_s=0.011),),))
+    mended = subtract_tails(damaged, missing, tails, sample_rate=sample_rate, chain=chain)
+    known = ~missing[44030:46000]
+    before = np.sum((damaged - clean)[44030:46000][known] ** 2)
+    assert np.sum((mended - clean)[44030:46000][known] ** 2) < 10**-2 * before
 
 
 def test_chain_of_a_record_without_clicks() -> None:

@@ -202,3 +202,16 @@ def test_nothing_is_looked_for_behind_a_doubtful_core() -> None:
     sure = [index % 2 == 0 for index in range(len(cores))]
     found = find_tails(sound, cores, sample_rate=sample_rate, sure=sure)
     assert [kind is Kind.THUMP for _, kind in found] == sure
+
+
+def test_a_ring_of_the_chain_goes_on_under_weaker_clicks_and_attacks() -> None:
+    sample_rate = 44100
+    sound, (first, *_) = ticks(sample_rate, 0.3 * ring(9000, sample_rate, 4100.0, 0.012))
+    chain = Chain(rings=((Ring(frequency_hz=4100.0, decay_s=0.012),),))
+    # The ring itself is taken for damage here and there, and a note begins with the click.
+    cores = [first, (first[1] + 60, first[1] + 66), (first[1] + 130, first[1] + 134)]
+    note = np.sin(2 * np.pi * 700.0 * np.arange(9000) / sample_rate)
+    sound[first[0] : first[0] + 9000] += 0.4 * note
+    (one, _), (two, _), (three, _) = find_tails(sound, cores, sample_rate=sample_rate, chain=chain)
+    assert (one, two) == (cores[1][0], cores[2][0])
+    assert three - first[1] > 0.03 * sample_rate

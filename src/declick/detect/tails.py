@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy.fft import rfft
 
 from declick.clicks import Kind
-from declick.dsp.chain import Chain
-from declick.dsp.rings import FittedRing
+from declick.dsp.chain import PLAIN_SPREAD, Chain
+from declick.dsp.rings import FittedRing, Ring
 from declick.dsp.tailfit import bridge, core_start, fit_tail_rings, fit_tail_thump
 from declick.dsp.thumps import FittedThump
 
@@ -161,31 +161,56 @@ def find_tails(
             if longest > cores[index][1]:
                 result[index] = (longest, Kind.THUMP)
             index += 1
-    for index, (_, stop) in enumerate(cores):
-        limit = limits[index]
+    if chain is not None and not expected:
+        return result
+    reached = 0
+    for index in np.flatnonzero(strong).tolist():
+        # Where a ring comes into a click there is no sound before it to rise over.
+        if ring_rise[index] < ring_least and cores[index][0] > reached:
+            continue
         if result[index][1] is Kind.THUMP:
             continue
-        if ring_rise[index] >= ring_least and (chain is None or expected):
-            tail = min(stop + round(_LONGEST_RING_S * sample_rate), limit)
-            if tail - stop < _SHORTEST_FIT_S * sample_rate:
-                continue
-            rings = fit_tail_rings(
-                sound,
-                missing,
-                stop,
-                tail,
-                sample_rate=sample_rate,
-                guesses=guesses,
-                fresh=not expected,
-                dirty=ring_dirt,
-                passes=1,
-            )
-            ends = [
-                _ring_end(sound, missing, stop, ring, sample_rate, thresholds, expected)
-                for ring in rings
-            ]
-            result[index] = (min(max(ends, default=stop), tail), None)
+        stop = cores[index][1]
+        longest = min(stop + round(_LONGEST_RING_S * sample_rate), samples.size)
+        # What rings on under a weaker core does not end there.
+        tail = _rival(index, edges, pushes, longest)
+        if tail - stop < _SHORTEST_FIT_S * sample_rate:
+            continue
+        rings = fit_tail_rings(
+            sound,
+            missing,
+            stop,
+            tail,
+            sample_rate=sample_rate,
+            guesses=guesses,
+            fresh=not expected,
+            dirty=ring_dirt,
+            passes=1,
+        )
+        ends = [
+            _ring_end(sound, missing, stop, ring, sample_rate, thresholds, guesses)
+            for ring in rings
+        ]
+        reached = max(reached, max(ends, default=stop))
+        end = min(max(ends, default=stop), tail)
+        while index < len(cores) and cores[index][1] < end:
+            longest = max(result[index][0], min(end, limits[index]))
+            result[index] = (longest, result[index][1])
+            index += 1
     return result
+
+
+def _rival(index: int, edges: NDArray[np.int64], pushes: FloatArray, end: int) -> int:
+    """Return where the next core before `end` begins that was pushed half as much, or `end`.
+
+    A weaker one may be no more than the ring itself.
+    """
+    for other in range(index + 1, len(edges)):
+        if edges[other, 0] >= end:
+            break
+        if pushes[other] >= 0.5 * pushes[index]:
+            return int(edges[other, 0])
+    return end
 
 
 def _levels(sound: FloatArray, edges: NDArray[np.int64], sample_rate: float) -> FloatArray:
@@ -252,7 +277,8 @@ def _rises(
 ) -> tuple[FloatArray, FloatArray]:
     """Return how many dB the most risen high band, and the bass, exceed before and later.
 
-    Where rings are expected, only bands near their frequencies count.
+    Where rings are expected, only bands near their frequencies count, and only what was before:
+    later the next click may ring.
     """
     short = _decaying(_RING_WINDOW_S, sample_rate)
     long = _decaying(_THUMP_WINDOW_S, sample_rate)
@@ -266,12 +292,12 @@ def _rises(
         start, stop = edges[begin : begin + _CORES_AT_ONCE].T
         after = _windows(sound, stop, short)[:, high]
         quiet = np.maximum(
-            np.maximum(
-                _windows(sound, start - short.size, short)[:, high],
-                _windows(sound, start - 2 * short.size, short)[:, high],
-            ),
-            _windows(sound, stop + round(0.055 * sample_rate), short)[:, high],
+            _windows(sound, start - short.size, short)[:, high],
+            _windows(sound, start - 2 * short.size, short)[:, high],
         )
+        if not expected:
+            later = _windows(sound, stop + round(0.055 * sample_rate), short)[:, high]
+            quiet = np.maximum(quiet, later)
         floor = 1e-4 * quiet.mean(axis=1, keepdims=True) + 1e-30
         rise = 10.0 * np.log10((after + floor) / (quiet + floor))
         # An attack lifts all bands, a ring one.
@@ -292,11 +318,17 @@ def _ring_end(
     fitted: FittedRing,
     sample_rate: float,
     thresholds: TailThresholds,
-    expected: bool,
+    expected: Sequence[Ring],
 ) -> int:
     """Return where a ring sinks below the music of its band; `stop` where it is not credible."""
     least = thresholds.chain_evidence if expected else thresholds.ring_evidence
-    if fitted.evidence < least or fitted.unrest > thresholds.unrest:
+    if fitted.evidence < least:
+        return stop
+    # Music that begins at a click does not have the chain's frequency, nearly to the Hertz.
+    plain = fitted.evidence >= thresholds.ring_evidence and any(
+        abs(fitted.ring.frequency_hz / ring.frequency_hz - 1.0) < PLAIN_SPREAD for ring in expected
+    )
+    if fitted.unrest > thresholds.unrest and not plain:
         return stop
     start = core_start(missing, stop, round(0.025 * sample_rate))
     size = round(0.1 * sample_rate)

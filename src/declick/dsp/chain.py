@@ -22,9 +22,17 @@ PROBE_S = 0.045
 # What rings shorter than this is over within two milliseconds, and interpolated with the core.
 SHORTEST_DECAY_S = 0.6e-3
 FREQUENCY_SPREAD = 0.02
+# Behind how many clicks, and what share of those looked at, a ring comes back; behind fewer where
+# each of them shows plainly, and nearly to the Hertz, the same.
 FEWEST_CLICKS = 4
 FEWEST_SHARE = 0.12
+FEWEST_PLAIN = 2
+PLAIN_EVIDENCE = 150.0
+PLAIN_SPREAD = 0.004
+PLAIN_DECAY = 1.4
 WIDEST_DECAY = 3.0
+# What the channels hear within this time is one click.
+TOGETHER_S = 0.01
 
 
 class Apply(Protocol):
@@ -88,7 +96,7 @@ def estimate_chain(
 
     At most 40 clicks per channel are looked at: those that stand alone, with the longest tails,
     then the longest cores, then the earliest. A ring counts where it has the same frequency
-    behind several of them.
+    behind several of them, on either channel of a pair: one cartridge hears both.
 
     Parameters
     ----------
@@ -108,15 +116,30 @@ def estimate_chain(
         With one entry per channel up to the highest in `clicks`.
     """
     channels = 1 + max((click.channel for click in clicks), default=-1)
-    rings = []
-    for channel in range(channels):
-        own = sorted(
-            (click for click in clicks if click.channel == channel),
-            key=lambda click: (click.start, click.stop, click.tail),
-        )
-        fitted = _rings_behind(read, own, channel, sample_rate, apply)
-        rings.append(_recurring(*fitted))
+    rings: list[tuple[Ring, ...]] = []
+    for first in range(0, channels, 2):
+        pair = range(first, min(first + 2, channels))
+        found: list[_FoundRing] = []
+        most = 0
+        for channel in pair:
+            own = sorted(
+                (click for click in clicks if click.channel == channel),
+                key=lambda click: (click.start, click.stop, click.tail),
+            )
+            fitted, looked_at = _rings_behind(read, own, channel, sample_rate, apply)
+            found += fitted
+            most = max(most, looked_at)
+        rings += [_recurring(found, most)] * len(pair)
     return Chain(rings=tuple(rings))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FoundRing:
+    """A ring behind a click at a time."""
+
+    ring: Ring
+    evidence: float
+    time_s: float
 
 
 def _isolated(clicks: Sequence[Placed], sample_rate: float) -> list[int]:
@@ -145,8 +168,8 @@ def _rings_behind(
     channel: int,
     sample_rate: float,
     apply: Apply,
-) -> tuple[list[tuple[Ring, float, int]], int]:
-    """Fit rings behind the chosen clicks: (ring, evidence, click) and how many were looked at."""
+) -> tuple[list[_FoundRing], int]:
+    """Fit rings behind the chosen clicks; return them, and how many clicks were looked at."""
     window = round(WINDOW_S * sample_rate)
     starts = np.array([click.start for click in clicks])
     chosen = _isolated(clicks, sample_rate)
@@ -172,7 +195,11 @@ def _rings_behind(
         )
 
     found = [
-        (fitted.ring, fitted.evidence, index)
+        _FoundRing(
+            ring=fitted.ring,
+            evidence=fitted.evidence,
+            time_s=clicks[index].start / sample_rate,
+        )
         for index, rings in zip(chosen, apply(_fit_probe, map(probe, chosen)), strict=True)
         for fitted in rings
         if fitted.ring.decay_s >= SHORTEST_DECAY_S
@@ -203,22 +230,26 @@ def _fit_probe(probe: _Probe) -> list[FittedRing]:
     )
 
 
-def _recurring(found: list[tuple[Ring, float, int]], looked_at: int) -> tuple[Ring, ...]:
+def _recurring(found: list[_FoundRing], looked_at: int) -> tuple[Ring, ...]:
     """Return the rings whose frequency comes back behind several clicks."""
     fewest = max(FEWEST_CLICKS, FEWEST_SHARE * looked_at)
     rings: list[Ring] = []
     while found and len(rings) < MOST_RINGS:
-        frequency = np.log([ring.frequency_hz for ring, _, _ in found])
-        decay = np.log([ring.decay_s for ring, _, _ in found])
-        weight = np.array([evidence for _, evidence, _ in found])
-        origin = np.array([index for _, _, index in found])
+        frequency = np.log([item.ring.frequency_hz for item in found])
+        decay = np.log([item.ring.decay_s for item in found])
+        weight = np.array([item.evidence for item in found])
+        time_s = np.array([item.time_s for item in found])
+        apart = np.abs(frequency[:, None] - frequency[None, :])
+        shrunk = np.abs(decay[:, None] - decay[None, :])
         # A short ring is broad: its frequency cannot be known better than its bandwidth.
         width = np.maximum(FREQUENCY_SPREAD, 0.1 / np.exp(frequency + decay))
-        near = np.abs(frequency[:, None] - frequency[None, :]) <= width[:, None]
-        near &= np.abs(decay[:, None] - decay[None, :]) <= np.log(WIDEST_DECAY)
-        count = np.array([np.unique(origin[row]).size for row in near])
+        near = (apart <= width[:, None]) & (shrunk <= np.log(WIDEST_DECAY))
+        count = np.array([_count_instants(time_s[row]) for row in near])
         best = int(np.lexsort((-weight, -count))[0])
-        if count[best] < fewest:
+        plain = (apart[best] <= PLAIN_SPREAD) & (shrunk[best] <= np.log(PLAIN_DECAY))
+        plain &= weight >= PLAIN_EVIDENCE
+        enough = _count_instants(time_s[plain]) >= max(FEWEST_PLAIN, FEWEST_SHARE * looked_at)
+        if count[best] < fewest and not enough:
             break
         members = near[best]
         rings.append(
@@ -229,6 +260,11 @@ def _recurring(found: list[tuple[Ring, float, int]], looked_at: int) -> tuple[Ri
         )
         found = [item for item, gone in zip(found, members, strict=True) if not gone]
     return tuple(rings)
+
+
+def _count_instants(time_s: FloatArray) -> int:
+    """Return how many times there are, those of one click counted once."""
+    return int(np.count_nonzero(np.diff(np.sort(time_s)) > TOGETHER_S)) + bool(time_s.size)
 
 
 def _weighted_median(values: FloatArray, weights: FloatArray) -> float:

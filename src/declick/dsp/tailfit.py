@@ -17,6 +17,7 @@ BoolArray = NDArray[np.bool_]
 
 RING_CONTEXT_S = 0.25
 THUMP_BEFORE_S, THUMP_AFTER_S = 0.6, 0.4
+FOUL_RING_S = 0.08
 RING_ORDER_S = 512 / 44100
 THUMP_ORDER_S = 0.1
 LONGEST_CORE_S = 0.025
@@ -146,7 +147,8 @@ def fit_tail_rings(
     low, high = start - before.size, min(sound.size, tail + context)
     music = sound[low:high].copy()
     foul = np.zeros(high - low, dtype=bool) if dirty is None else dirty[low:high].copy()
-    foul[start - low : tail - low] = True
+    # A ring is heard no longer long before it is gone from the statistics.
+    foul[start - low : max(tail, stop + round(FOUL_RING_S * sample_rate)) - low] = True
     least = RING_LEAST * float(np.sqrt(np.mean(before**2))) if before.size else 0.0
     most = max(1, len(guesses))
     rings: list[FittedRing] = []
@@ -174,7 +176,9 @@ def fit_tail_rings(
             rings.append(best)
             cleaned[onset:] -= best.samples(cleaned.size - onset)
         if not rings:
-            break
+            # What is left of a ring may pass for music; a plain one of the chain does not.
+            plain = [ring for ring in earlier if ring.evidence >= SHORT_RING_EVIDENCE]
+            return plain if guesses else []
         fit = WhitenedFit(error_filter, before, cleaned, lost)
         cleaned[fit.lost] = fit.interpolate()
         music[start - low : end - low] = cleaned

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from declick.clicks import Kind
 from declick.dsp.chain import Chain, estimate_chain
 from declick.dsp.rings import Ring
-from declick.dsp.tailfit import bridge, fit_tail_rings, fit_tail_thump
+from declick.dsp.tailfit import LONGEST_CORE_S, bridge, core_start, fit_tail_rings, fit_tail_thump
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -75,31 +75,42 @@ def subtract_tails(
         if min(tail, samples.size) - max(stop, 0) >= _SHORTEST
     ]
     work = _Separation(samples, missing, order, sample_rate)
-    for pieces in _spans(order, missing):
+    for pieces in _spans(order, missing, [work.push(stop) for stop, _, _ in order]):
         if pieces[0][2] is Kind.THUMP:
             whole = (pieces[0][0], pieces[-1][1])
             if not work.subtract_thump(*whole) and len(pieces) > 1:
                 for stop, tail, _ in pieces:
                     work.subtract_thump(stop, tail)
+        under = pieces[0][2] is not Kind.THUMP and len(pieces) > 1 and bool(guesses)
+        if under:
+            # One ring under weaker cores; what they add to it is in the pieces.
+            work.subtract_rings(pieces[0][0], pieces[-1][1], guesses, fresh=False)
         for stop, tail, kind in pieces:
             if kind is not Kind.THUMP or guesses:
+                fresh = kind is not Kind.THUMP and not under
                 # Under a thump only the chain's rings are looked for: its swing hides any other.
-                work.subtract_rings(stop, tail, guesses, fresh=kind is not Kind.THUMP)
+                work.subtract_rings(stop, tail, guesses, fresh=fresh)
     return work.result
 
 
 def _spans(
-    tails: Sequence[tuple[int, int, Kind]], missing: BoolArray
+    tails: Sequence[tuple[int, int, Kind]], missing: BoolArray, pushes: Sequence[float]
 ) -> list[list[tuple[int, int, Kind]]]:
-    """Put the pieces of thumps that go on under later clicks together."""
+    """Put the pieces of tails that go on under later clicks together.
+
+    A ring is taken for another's behind a core that was pushed half as much.
+    """
     spans: list[list[tuple[int, int, Kind]]] = []
-    for piece in tails:
-        if spans and piece[2] is Kind.THUMP and spans[-1][-1][2] is Kind.THUMP:
+    first_push = 0.0
+    for piece, push in zip(tails, pushes, strict=True):
+        if spans and (piece[2] is Kind.THUMP) == (spans[-1][-1][2] is Kind.THUMP):
             end = spans[-1][-1][1]
-            if end <= piece[0] and missing[end : piece[0]].all():
+            joined = end <= piece[0] and missing[end : piece[0]].all()
+            if joined and (piece[2] is Kind.THUMP or push < 0.5 * first_push):
                 spans[-1].append(piece)
                 continue
         spans.append([piece])
+        first_push = push
     return spans
 
 
@@ -121,6 +132,12 @@ class _Separation:
         self._dirty: BoolArray = np.zeros(samples.size, dtype=bool)
         for stop, tail, _ in tails:
             self._dirty[stop:tail] = True
+
+    def push(self, stop: int) -> float:
+        """Return the peak of what the core that ends at `stop` has over a line through it."""
+        start = core_start(self._missing, stop, round(LONGEST_CORE_S * self._rate))
+        core = slice(start, stop)
+        return float(np.abs(self.result[core] - self._sound[core]).max(initial=0.0))
 
     def subtract_thump(self, stop: int, tail: int) -> bool:
         """Take a thump out of ``[stop, tail)``; say whether there was one."""

@@ -49,7 +49,7 @@ def strike(rng: np.random.Generator, sound: FloatArray, sample_rate: float) -> F
         return sound
     struck = sound.copy()
     # Some of one kind, which differ as the strokes of one player do.
-    kinds = [_draw_stroke(rng, sample_rate, sound.shape[1]) for _ in range(int(rng.integers(1, 4)))]
+    kinds = [draw_stroke(rng, sample_rate, sound.shape[1]) for _ in range(int(rng.integers(1, 4)))]
     loudest = level * 10.0 ** (rng.uniform(*_LEVEL_DB) / 20.0)
     beat_s = 1.0 / rng.uniform(*_RATE_HZ)
     time_s = float(rng.uniform(0.0, beat_s))
@@ -61,8 +61,14 @@ def strike(rng: np.random.Generator, sound: FloatArray, sample_rate: float) -> F
     return struck
 
 
-def _draw_stroke(rng: np.random.Generator, sample_rate: float, channels: int) -> FloatArray:
-    """Return a stroke, (frames, channels), whose peak is 1."""
+def draw_stroke(rng: np.random.Generator, sample_rate: float, channels: int) -> FloatArray:
+    """Draw one stroke.
+
+    Returns
+    -------
+    ndarray, shape (frames, channels)
+        A quarter of a second; its peak is 1.
+    """
     frames = round(_LENGTH_S * sample_rate)
     hands = np.zeros(frames)
     for _ in range(int(rng.integers(1, _HANDS + 1))):

@@ -27,26 +27,24 @@ from declick.detect.taught import (
     NORM,
     REACH,
     SCHEMA,
-    Columns,
     TaughtKind,
     load_taught,
     pick_peaks,
     to_levels,
 )
 from declick.errors import LabelError, WriteError
+from declick.train.lesson_draws import draw_excerpts, draw_strokes
 from declick.train.lessons import Lesson, fold_lessons, read_lessons
 from declick.train.loop import Say
 
 COLLAR_S: Final = 0.05
 """An onset that is found so near to a label is right."""
 TOLERANCE: Final = 2e-3
-# Columns of an excerpt that is learned from, beside what it needs to each side.
-_EXCERPT: Final = 128
+# Sounds drawn that are none of those taught.
+_STROKES: Final = 200
 # Factors of the 2 * NORM + 1 columns that a level is compared with.
 _NEAR: Final = 15
 _FAR: Final = (2 * NORM + 1) // _NEAR
-# Half the width of the target around an onset, in columns.
-_WIDTH: Final = 1.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,11 +148,12 @@ def teach(
         optimizer, settings.rate, total_steps=settings.steps
     )
     lessons = list(lessons)
+    strokes = draw_strokes(np.random.default_rng(settings.seed), _STROKES)
     for step in range(settings.steps):
         if step in (settings.steps // 3, 2 * settings.steps // 3):
             lessons = [_moved(network, lesson, settings.moved_s) for lesson in lessons]
         rng = np.random.default_rng([settings.seed, step])
-        levels, targets = _draw(rng, lessons, kinds, settings.batch)
+        levels, targets = draw_excerpts(rng, lessons, kinds, settings.batch, strokes)
         said = network(torch.from_numpy(levels))
         wanted = torch.from_numpy(targets)
         loss = functional.binary_cross_entropy_with_logits(
@@ -170,68 +169,6 @@ def teach(
             say(f"step {step + 1} of {settings.steps}, {taken:.0f} s: {float(loss.detach()):.3f}")
     network.eval()
     return network
-
-
-def _draw(
-    rng: np.random.Generator, lessons: Sequence[Lesson], kinds: int, batch: int
-) -> tuple[Columns, NDArray[np.float32]]:
-    """Return levels and targets of excerpts, every other one around the sound."""
-    size = _EXCERPT + 2 * REACH
-    levels = np.zeros((batch, BANDS, size), dtype=np.float32)
-    targets = np.zeros((batch, kinds, _EXCERPT), dtype=np.float32)
-    every = [
-        (number, float(onset))
-        for number, lesson in enumerate(lessons)
-        for onsets in lesson.onsets
-        for onset in onsets
-    ]
-    shares = np.array([lesson.columns for lesson in lessons], dtype=np.float64)
-    shares /= shares.sum()
-    for row in range(batch):
-        number, start = int(rng.choice(len(lessons), p=shares)), None
-        if row % 2 == 0:
-            number, onset = every[int(rng.integers(len(every)))]
-            start = round(onset) - int(rng.integers(8, _EXCERPT - 8))
-        powers, target = _excerpt(rng, lessons[number], start, size)
-        # Laid over something else, and played back through something else.
-        if rng.uniform() < 0.5:
-            other = int(rng.choice(len(lessons), p=shares))
-            more, further = _excerpt(rng, lessons[other], None, size)
-            gain = 10.0 ** rng.uniform(-2.0, 0.3)
-            powers = powers + gain * more
-            # A faint one that was laid over is neither there nor not: it is not asked for.
-            target = np.maximum(target, further if gain > 0.3 else 0.0 * further)
-        tilt = np.interp(np.arange(BANDS), np.linspace(0, BANDS - 1, 4), rng.normal(0.0, 0.15, 4))
-        powers = _shifted(powers, float(rng.uniform(-1.2, 1.2)))
-        level = to_levels(powers) + (tilt[:, None] + rng.uniform(-0.5, 0.3)).astype(np.float32)
-        levels[row], targets[row] = level, target
-    return levels, targets
-
-
-def _shifted(powers: Columns, bands: float) -> Columns:
-    """Return powers moved up by so many bands: a take that sounds higher."""
-    place = np.clip(np.arange(BANDS) - bands, 0, BANDS - 1)
-    low = np.minimum(place.astype(int), BANDS - 2)
-    share = (place - low)[:, None].astype(np.float32)
-    return np.asarray(powers[low] * (1 - share) + powers[low + 1] * share)
-
-
-def _excerpt(
-    rng: np.random.Generator, lesson: Lesson, start: int | None, size: int
-) -> tuple[Columns, NDArray[np.float32]]:
-    """Return powers and targets of an excerpt; one at random where no start is given."""
-    last = max(0, lesson.columns - _EXCERPT)
-    begin = int(rng.integers(last + 1)) if start is None else min(max(start, 0), last)
-    powers = np.zeros((BANDS, size), dtype=np.float32)
-    piece = lesson.powers[:, begin : begin + size]
-    powers[:, : piece.shape[1]] = piece
-    column = np.arange(_EXCERPT)
-    target = np.zeros((len(lesson.onsets), _EXCERPT), dtype=np.float32)
-    for kind, onsets in enumerate(lesson.onsets):
-        for onset in onsets[(onsets > begin - 8) & (onsets < begin + _EXCERPT + 8)]:
-            bell = np.exp(-0.5 * ((column - (onset - begin)) / _WIDTH) ** 2)
-            target[kind] = np.maximum(target[kind], bell)
-    return powers, target
 
 
 def log_odds_of(network: TaughtNetwork, lesson: Lesson) -> NDArray[np.float32]:
