@@ -1,0 +1,106 @@
+"""Excerpts that training hears: strokes that are no clicks, and clicks that are rare."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.signal
+
+from declick.clicks import FloatArray
+from declick.damage.piece import synthesize_piece
+from declick.detect.taught import BANDS, REACH
+from declick.train.lesson_draws import draw_excerpts, draw_strokes
+from declick.train.lessons import Lesson
+from declick.train.strokes import draw_stroke, strike
+from declick.train.worn import ExampleSettings, WornExcerpt, draw_worn
+
+RATE = 44100
+PLAIN = ExampleSettings(
+    seconds=2.0, modes={"tick": 1.0}, top=0.0, mono=0.0, hiss=0.0, narrow=0.0, level_db=(3.0, 3.0)
+)
+
+
+class OnePiece:
+    """Music that is always the same."""
+
+    def draw(
+        self, rng: np.random.Generator, split: str, seconds: float
+    ) -> tuple[FloatArray, int, str]:
+        return synthesize_piece(seconds), RATE, "piece"
+
+
+def draw(seed: int, settings: ExampleSettings) -> WornExcerpt:
+    return draw_worn(np.random.default_rng(seed), OnePiece(), None, settings, "train")
+
+
+def test_a_stroke_begins_at_once_and_rings_on_longer_than_a_click() -> None:
+    high = scipy.signal.butter(2, 2000.0, "highpass", fs=RATE)
+    for seed in range(20):
+        stroke = draw_stroke(np.random.default_rng(seed), RATE, 2)
+        assert stroke.shape == (RATE // 4, 2)
+        assert np.max(np.abs(stroke)) == pytest.approx(1.0)
+        ringing = np.abs(scipy.signal.lfilter(*high, stroke.max(axis=1)))
+        heard = np.flatnonzero(ringing > 0.1 * ringing.max())
+        assert heard[-1] - heard[0] > 0.003 * RATE
+        assert np.max(np.abs(stroke[-3:])) < 1e-3
+
+
+def test_strokes_lie_over_the_sound_and_repeat_with_their_seed() -> None:
+    sound = synthesize_piece(2.0)
+    struck = strike(np.random.default_rng(1), sound, RATE)
+    assert struck.shape == sound.shape
+    assert not np.array_equal(struck, sound)
+    assert np.array_equal(struck, strike(np.random.default_rng(1), sound, RATE))
+    silence = np.zeros((RATE, 1))
+    assert strike(np.random.default_rng(1), silence, RATE) is silence
+
+
+def test_lateral_clicks_are_exactly_alike_on_both_channels() -> None:
+    worn = draw(3, replace(PLAIN, lateral=1.0))
+    left, right = np.abs(worn.damage).T
+    assert np.any(left)
+    # Laid by the level of each channel, which differs.
+    shape = left[left > 0] / left.max(), right[left > 0] / right.max()
+    assert np.corrcoef(*shape)[0, 1] > 0.9
+    sides = np.sign(worn.damage[(left > 1e-3) & (right > 1e-3)])
+    assert len({float(a * b) for a, b in sides}) == 1
+
+
+def test_loud_clicks_are_louder_and_short_ones_shorter() -> None:
+    usual = draw(4, PLAIN)
+    loud, short = draw(4, replace(PLAIN, loud=1.0)), draw(4, replace(PLAIN, short=1.0))
+    assert np.max(np.abs(loud.damage)) > 1.5 * np.max(np.abs(usual.damage))
+    lengths = [np.median([c.stop - c.start for c in x.laid.clicks]) for x in (usual, short)]
+    assert lengths[1] < min(12, lengths[0])
+
+
+def test_a_clipped_recording_has_a_level_that_nothing_exceeds() -> None:
+    clipped = 0
+    for seed in range(8):
+        worn = draw(seed, replace(PLAIN, clipped=1.0, loud=1.0))
+        peak = np.abs(worn.sound).max()
+        clipped += np.count_nonzero(np.abs(worn.sound) > 0.9999 * peak) > 3
+    assert clipped >= 6
+
+
+def test_without_shares_nothing_is_different() -> None:
+    zeros = replace(PLAIN, strokes=0.0, lateral=0.0, loud=0.0, short=0.0, clipped=0.0)
+    assert np.array_equal(draw(5, PLAIN).sound, draw(5, zeros).sound)
+
+
+def test_lessons_are_varied_and_strokes_are_no_targets() -> None:
+    rng = np.random.default_rng(1)
+    powers = rng.uniform(0.5, 1.0, (BANDS, 2 * REACH + 400)).astype(np.float32)
+    lesson = Lesson(powers=powers, onsets=(np.array([150.0]),), hop_s=256 / RATE)
+    strokes = draw_strokes(np.random.default_rng(2), 3)
+    assert all(stroke.shape[0] == BANDS and stroke.max() == 1.0 for stroke in strokes)
+    drawn = [
+        draw_excerpts(np.random.default_rng(3), [lesson], 1, 8, given) for given in ((), strokes)
+    ]
+    (levels, targets), (struck, same) = drawn
+    assert levels.shape[0] == targets.shape[0] == 8
+    assert targets[::2].max(axis=(1, 2)).min() > 0.9
+    assert np.array_equal(targets[0], same[0])
+    assert not np.array_equal(levels, struck)
