@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from declick.clicks import Click, Estimate, join_estimates
 from declick.detect.ar import ArDetector
+from declick.detect.ends import continued
 from declick.detect.survey import Geometry
 from declick.excerpt import Excerpt
 from declick.read import Recording
@@ -100,12 +101,15 @@ class Tile:
     start : int
         Frame of the recording that the tile begins at.
     samples : Excerpt
+    frames : int
+        Of the whole recording.
     sample_rate : float
     settings : DetectSettings
     """
 
     start: int
     samples: Excerpt
+    frames: int
     sample_rate: float
     settings: DetectSettings
 
@@ -118,6 +122,7 @@ class Tile:
         return cls(
             start=start,
             samples=Excerpt.cut(recording, low, low + geometry.tile + 2 * geometry.context),
+            frames=recording.frames,
             sample_rate=recording.sample_rate,
             settings=settings,
         )
@@ -125,10 +130,14 @@ class Tile:
     def listen(self) -> Told:
         """Ask the detector."""
         detector = make_detector(self.settings, self.sample_rate)
-        samples = self.samples.read()
+        geometry = detector.geometry
+        samples = continued(
+            self.samples.read(), self.start - geometry.context, self.frames, geometry
+        )
+        inside = self.frames - self.start
         if isinstance(detector, ArDetector):
-            return Told(Plateaus.of(detector(samples)), ())
-        heard = detector.hear(samples)
+            return Told(Plateaus.of(detector(samples)[:inside]), ())
+        heard = detector.hear(samples).until(inside)
         return Told(Plateaus.of(heard.probability), _patches(heard, self.start))
 
 

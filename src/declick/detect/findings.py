@@ -81,6 +81,10 @@ class Heard(NamedTuple):
     damage: NDArray[np.float32]
     deviation: NDArray[np.float32]
 
+    def until(self, frame: int) -> Heard:
+        """Return what is heard before a frame."""
+        return Heard(*(part[:frame] for part in self))
+
 
 def silence(shape: tuple[int, ...]) -> Heard:
     """Return what is heard where there is nothing."""
