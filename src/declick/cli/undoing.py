@@ -50,7 +50,7 @@ def run_undo(options: argparse.Namespace) -> int:
         def write_report(written: Written) -> None:
             if new_report is not None:
                 numbers = {entry.number for entry in chosen}
-                _write_report(new_report, report, numbers, written.output, removed_path)
+                _write_report(new_report, report, numbers, written, removed_path)
 
         written = put_back(
             restored,
@@ -136,14 +136,14 @@ def check_same(recording: Recording, report: Report, path: Path) -> None:
 
 
 def _write_report(
-    path: Path, report: Report, undone: set[int], output: Path | None, removed: Path
+    path: Path, report: Report, undone: set[int], written: Written, removed: Path
 ) -> None:
     """Write the report of what is still mended, so that nothing is put back twice."""
     writer = ReportWriter(
         path,
         source=report.source,
         settings=report.settings,
-        output=output,
+        output=written.output,
         removed=removed,
         created=utc_now(),
     )
@@ -151,6 +151,7 @@ def _write_report(
         writer.chain = dict(report.chain)
         writer.rotation_s = report.rotation_s
         writer.notices = list(report.notices)
+        writer.frames_changed = written.frames_removed
         for entry in report.entries:
             made = entry.made and entry.number not in undone
             samples: FloatArray = np.zeros(entry.click.tail - entry.click.start if made else 0)
