@@ -189,9 +189,10 @@ def digital_places(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which places are digital rather than damage, and which can be nothing but damage.
 
-    The border of digital silence and a clipped peak of the music are digital; a pulse with digital
-    silence on both sides is no music. A flat top is the music's own if there are more of them
-    nearby, and if the sound is as loud farther away on both sides: a clipped click stands alone.
+    The border of digital silence and a clipped peak of the music are digital; a pulse with the same
+    digital silence on both sides is no music. A flat top is the music's own if there are more of
+    them nearby, and if the sound is as loud farther away on both sides: a clipped click stands
+    alone.
     """
     still = np.ones(samples.shape[::-1], dtype=bool)
     still[:, 1:] = (samples[1:] == samples[:-1]).T
@@ -216,7 +217,10 @@ def digital_places(
         clipped[clipped] = _loud_elsewhere(
             samples, channel[clipped], start[clipped], stop[clipped], geometry
         )
-    return (silent_before != silent_after) | clipped, silent_before & silent_after & ~clipped
+    low, high = (np.clip(edge, 0, len(samples) - 1) for edge in (start - 2, stop + 1))
+    step = samples[low, channel] != samples[high, channel]
+    alone = silent_before & silent_after & ~step & ~clipped
+    return ((silent_before | silent_after) & ~alone) | clipped, alone
 
 
 def _loud_elsewhere(
