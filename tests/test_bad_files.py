@@ -154,6 +154,11 @@ def test_not_finite(tmp_path: Path, subtype: str, value: float, what: str) -> No
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["bad.wav"]
 
 
+def test_beyond_all_sound(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "bad.wav", np.array([0.0, -1e200]), RATE, subtype="DOUBLE")
+    refused(tmp_path / "bad.wav", "a sample is -1e\\+200 \\(no sound\\) at 0:00.000, channel 1; ")
+
+
 def test_not_finite_array() -> None:
     recording = Recording.from_array(np.array([0.0, np.nan]), RATE)
     with pytest.raises(ReadError, match="the array: a sample is NaN"):

@@ -104,6 +104,26 @@ def test_undo_of_one_click_changes_its_span_alone(restored: Path, tmp_path: Path
     assert np.array_equal(after[span], source[span])
 
 
+def test_what_is_counted_as_changed_is_what_differs_from_the_source(
+    restored: Path, tmp_path: Path
+) -> None:
+    source = read(restored / "rip.wav")
+
+    def counted(sound: Path) -> tuple[int, int]:
+        totals = json.loads(sound.with_suffix(".json").read_text())["totals"]
+        differs = (read(sound) != source).any(axis=1)
+        return totals["frames_changed"], int(np.count_nonzero(differs))
+
+    told, changed = counted(restored / "rip.declicked.wav")
+    assert told == changed > 0
+    made = [e["number"] for e in entries(restored / "rip.declicked.json") if e["made"]]
+    out = tmp_path / "half.wav"
+    some = ",".join(map(str, made[::2]))
+    assert run("undo", restored / "rip.declicked.wav", "--clicks", some, "-o", out).status == 0
+    left, still = counted(out)
+    assert changed > left == still > 0
+
+
 def test_nothing_is_put_back_twice(restored: Path, tmp_path: Path) -> None:
     folder = tmp_path
     made = [e["number"] for e in entries(restored / "rip.declicked.json") if e["made"]]

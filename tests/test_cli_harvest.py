@@ -32,8 +32,8 @@ def repaired(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "rip.flac", tmp_path / "repair.flac"
 
 
-def failure(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
-    assert main([*map(str, words)]) == 1
+def failure(capsys: pytest.CaptureFixture[str], *words: str | Path, status: int = 1) -> str:
+    assert main([*map(str, words)]) == status
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("declick: ")
     return error
@@ -122,10 +122,14 @@ def test_what_cannot_be_is_told(groove: Path, capsys: pytest.CaptureFixture[str]
     soundfile.write(quiet, groove_noise("hiss", 2.0), RATE, subtype="FLOAT")
     assert "not one click" in failure(capsys, "harvest", quiet, "-o", bank, "--whole")
     words = ("harvest", groove, "-o", bank)
-    assert "ends at" in failure(capsys, *words, "--between", "5:00-6:00")
-    assert "needs --after" in failure(capsys, *words, "--labels", groove.with_name("x.txt"))
-    assert "one rip" in failure(capsys, "harvest", groove, quiet, "--after", tone, "-o", bank)
-    assert "leave out --whole" in failure(capsys, *words, "--after", tone, "--whole")
+    assert "ends at" in failure(capsys, *words, "--between", "5:00-6:00", status=2)
+    assert "needs --after" in failure(
+        capsys, *words, "--labels", groove.with_name("x.txt"), status=2
+    )
+    assert "one rip" in failure(
+        capsys, "harvest", groove, quiet, "--after", tone, "-o", bank, status=2
+    )
+    assert "leave out --whole" in failure(capsys, *words, "--after", tone, "--whole", status=2)
     assert "is a file" in failure(capsys, "harvest", groove, "-o", tone)
     assert "no such file" in failure(capsys, "harvest", groove.with_name("no.wav"), "-o", bank)
     assert not bank.exists()

@@ -152,6 +152,27 @@ def test_commands_of_the_page_parse(tmp_path: Path) -> None:
     assert seen == set(subparsers()) - {"demo"}
 
 
+def test_commands_of_the_page_can_be_typed_one_after_the_other() -> None:
+    """Nothing that an earlier example has written is in the way."""
+    written: set[str] = set()
+    for words in shown_commands():
+        options = vars(build_parser().parse_args(words))
+        source = options.get("path") or (options.get("paths") or [""])[0]
+        output = options.get("output")
+        if output is None and words[0] in ("restore", "repair", "undo"):
+            ending = ".undone" if words[0] == "undo" else ".declicked"
+            path = Path(source)
+            output = str(path.with_name(path.stem + ending + path.suffix))
+        names = {str(options[name]) for name in ("removed", "report") if options.get(name)}
+        if words[0] in ("restore", "detect") and options.get("labels"):
+            names.add(str(options["labels"]))
+        if output not in (None, "-", "restored/") and not str(source).startswith("-"):
+            names.add(str(output))
+        if not options.get("overwrite") and not options.get("append"):
+            assert not names & written, f"declick {shlex.join(words)}"
+        written |= names
+
+
 def test_python_of_the_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

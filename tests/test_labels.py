@@ -160,6 +160,13 @@ def test_what_editors_make_of_it(tmp_path: Path, data: bytes) -> None:
     ]  # fmt: skip
 
 
+def test_a_point_at_the_very_end_marks_what_is_before_it(tmp_path: Path) -> None:
+    clicks = read(tmp_path, "10.0\t10.0\n")
+    assert {(click.start, click.stop, click.tail) for click in clicks} == {
+        (441_000 - 22, 441_000, 441_000)
+    }
+
+
 def test_overlapping_labels_merge(tmp_path: Path) -> None:
     text = "1.0\t1.001\ttick L 0.4\n1.0005\t1.004\tpop L 0.9\n1.0\t1.001\ttick R 0.4\n"
     assert read(tmp_path, text) == [
@@ -172,7 +179,7 @@ def test_overlapping_labels_merge(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("1.0\t1.1\n9.0\t11.0\tpop\n", ":2: the label reaches 11.000 s and the sound ends at 10.0"),
-        ("10.0\t10.0\n", ":1: the label reaches 10.000 s"),
+        ("10.001\t10.001\n", ":1: the label reaches 10.001 s"),
         ("1e300\t1e300\n", ":1: the label reaches"),
         ("-1.0\t1.0\tpop\n", ":1: the label starts before the sound; move it or delete the line"),
         ("2.0\t1.0\tpop\n", ":1: the label ends before it starts; move it"),

@@ -280,7 +280,7 @@ def test_what_cannot_be_meant_is_said_at_once(
     for name in ("a.wav", "b.wav", "c.wav"):
         soundfile.write(name, music()[:RATE], RATE)
     done = run("restore", "a.wav", *arguments)
-    assert done.status == 1
+    assert done.status == 2
     assert words in done.fault
 
 

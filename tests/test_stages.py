@@ -132,6 +132,13 @@ def test_a_click_in_digital_silence_is_taken_out_whole() -> None:
     assert np.max(np.abs(laid(samples, repairs))) < 1e-6
 
 
+@pytest.mark.parametrize("rate", [11025, 44100, 96000])
+def test_a_step_from_one_digital_silence_to_another_is_no_click(rate: int) -> None:
+    samples = np.zeros((2 * rate, 2))
+    samples[rate:] = 0.3
+    assert run(samples, rate)[0] == []
+
+
 @pytest.mark.parametrize("frames", [1, 7, 100, 5000])
 @pytest.mark.parametrize("rate", [8000, 44100, 192000])
 def test_short_recordings_of_any_rate(frames: int, rate: int) -> None:

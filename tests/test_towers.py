@@ -56,3 +56,31 @@ def test_short_clean_files_stay_as_they_are() -> None:
         part = np.ascontiguousarray(clean[:frames])
         done = restore(Recording.from_array(part, RATE), mono_record=False)
         assert np.array_equal(np.asarray(done.samples), part)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [1e6, 1e10, 3e38])
+def test_a_broken_sample_of_a_float_file_is_mended(value: float) -> None:
+    worn = music()[66_150:100_000].astype(np.float32)
+    clean = worn.copy()
+    worn[15_000] = -value
+    done = restore(Recording.from_array(worn, RATE), mono_record=False)
+    mended = np.asarray(done.samples)
+    assert np.abs(mended[15_000] - clean[15_000]).max() < 0.05
+    outside = np.r_[0:14_900, 15_100 : len(worn)]
+    assert np.array_equal(mended[outside], clean[outside])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("exponent", [15, 60, 120])
+def test_floats_of_any_size_are_sound(exponent: int) -> None:
+    worn = music()[66_150:100_000]
+    worn[15_000:15_040] += SHAPES["knock"][:, None]
+    done = [
+        restore(Recording.from_array(worn * unit, RATE), mono_record=False)
+        for unit in (1.0, 2.0**exponent)
+    ]
+    (click, _), (louder, _) = (item.detection.clicks for item in done)
+    assert (click.start, click.stop) == (louder.start, louder.stop)
+    one, other = (np.asarray(item.samples) for item in done)
+    assert np.allclose(one * 2.0**exponent, other, rtol=0.0, atol=1e-4 * 2.0**exponent)

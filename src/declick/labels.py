@@ -187,7 +187,7 @@ def read_labels(
             fault = "starts before the sound" if start_s < 0 else "ends before it starts"
             raise LabelError(f"{where}: the label {fault}; move it or delete the line")
         start, stop = round(start_s * sample_rate), round(stop_s * sample_rate)
-        if start_s >= end_s or stop > frames:
+        if start > frames or stop > frames:
             raise LabelError(
                 f"{where}: the label reaches {stop_s:.3f} s and the sound ends at {end_s:.3f} s; "
                 "take the labels of this recording or move the label"

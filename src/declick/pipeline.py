@@ -383,6 +383,7 @@ def _write(
             writer.rotation_s = detection.rotation.period_s if detection.rotation else None
             writer.notices = notices
             writer.copies = facts
+            writer.frames_changed = written.frames_changed
             for item, energy in zip(remembered, energies, strict=True):
                 writer.add(item, removed_db=energy)
 
@@ -398,7 +399,7 @@ def _write(
     return Restoration(
         written=written,
         detection=detection,
-        totals=tally.totals(),
+        totals=tally.totals(frames_changed=written.frames_changed),
         notices=tuple(notices),
         report=report,
         copies=tuple(facts),

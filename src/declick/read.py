@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import stat
 import tempfile
@@ -26,6 +27,8 @@ from declick.source import SequentialDecoder, Source
 MAX_CHANNELS = 8
 LOWEST_RATE, HIGHEST_RATE = 4_000, 768_000
 _PIECE = 1 << 16
+# The square of a larger sample is too large for a number.
+_LARGEST = 1e100
 
 # What libsndfile decodes so that writing it back gives the same samples. ALAC_32 is not among
 # them: libsndfile 1.2.2 drops its upper 8 bits.
@@ -413,14 +416,13 @@ class Recording:
     def _check_finite(self, samples: FloatArray, position: int) -> None:
         if self.subtype not in ("FLOAT", "DOUBLE"):
             return
-        with np.errstate(invalid="ignore", over="ignore"):
-            if np.isfinite(samples.sum()):
-                return
-        bad = np.argwhere(~np.isfinite(samples))
-        if not len(bad):
+        if max(samples.max(), -samples.min()) <= _LARGEST:
             return
-        frame, channel = (int(number) for number in bad[0])
-        what = "NaN (not a number)" if np.isnan(samples[frame, channel]) else "infinity"
+        frame, channel = map(int, np.argwhere(~(np.abs(samples) <= _LARGEST))[0])
+        value = float(samples[frame, channel])
+        what = "NaN (not a number)" if math.isnan(value) else "infinity"
+        if math.isfinite(value):
+            what = f"{value:.0e} (no sound)"
         raise ReadError(
             f"{self.name}: a sample is {what} at {_clock((position + frame) / self.sample_rate)}, "
             f"channel {channel + 1}; write the file again without it, or as integers"

@@ -163,6 +163,8 @@ class ReportWriter:
     notices : list of str
     copies : list of dict
         What is to be said of other copies of the record; left out where there are none.
+    frames_changed : int
+        As in `Totals`.
 
     Raises
     ------
@@ -191,6 +193,7 @@ class ReportWriter:
         self.rotation_s: float | None = None
         self.notices: list[str] = []
         self.copies: list[dict[str, Any]] = []
+        self.frames_changed = 0
         self._path = Path(path)
         self._settings = settings
         self._output, self._removed, self._created = output, removed, created
@@ -260,7 +263,7 @@ class ReportWriter:
 
     def totals(self) -> Totals:
         """Return the sums so far."""
-        return self._tally.totals()
+        return self._tally.totals(frames_changed=self.frames_changed)
 
     def _write_all(self, file: TextIO) -> None:
         from declick import __version__

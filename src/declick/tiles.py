@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from declick.clicks import Click, Estimate, join_estimates
+from declick.clicks import Click, Estimate, FloatArray, join_estimates
 from declick.detect.ar import ArDetector
+from declick.detect.ends import continued
 from declick.detect.survey import Geometry
 from declick.excerpt import Excerpt
 from declick.read import Recording
@@ -21,6 +23,10 @@ from declick.settings import DetectSettings
 if TYPE_CHECKING:
     from declick.detect.findings import Heard
     from declick.detect.neural import NeuralDetector
+
+# Floats may be anything: what is louder than this is heard in a unit near the music's level, and as
+# if no sample were louder; beside such a one single precision would lose the music.
+LOUDEST: Final = 1e5
 
 
 def make_detector(settings: DetectSettings, sample_rate: float) -> ArDetector | NeuralDetector:
@@ -100,12 +106,15 @@ class Tile:
     start : int
         Frame of the recording that the tile begins at.
     samples : Excerpt
+    frames : int
+        Of the whole recording.
     sample_rate : float
     settings : DetectSettings
     """
 
     start: int
     samples: Excerpt
+    frames: int
     sample_rate: float
     settings: DetectSettings
 
@@ -118,6 +127,7 @@ class Tile:
         return cls(
             start=start,
             samples=Excerpt.cut(recording, low, low + geometry.tile + 2 * geometry.context),
+            frames=recording.frames,
             sample_rate=recording.sample_rate,
             settings=settings,
         )
@@ -125,11 +135,25 @@ class Tile:
     def listen(self) -> Told:
         """Ask the detector."""
         detector = make_detector(self.settings, self.sample_rate)
-        samples = self.samples.read()
+        geometry = detector.geometry
+        samples, unit = _tamed(self.samples.read())
+        samples = continued(samples, self.start - geometry.context, self.frames, geometry)
+        inside = self.frames - self.start
         if isinstance(detector, ArDetector):
-            return Told(Plateaus.of(detector(samples)), ())
-        heard = detector.hear(samples)
+            return Told(Plateaus.of(detector(samples)[:inside]), ())
+        heard = detector.hear(samples).until(inside)
+        if unit > 1.0:
+            heard = heard.louder(unit)
         return Told(Plateaus.of(heard.probability), _patches(heard, self.start))
+
+
+def _tamed(samples: FloatArray) -> tuple[FloatArray, float]:
+    """Return samples as they are heard, and the unit, a power of 2, that they are heard in."""
+    if max(samples.max(), -samples.min()) <= LOUDEST:
+        return samples, 1.0
+    level = float(np.median(np.abs(samples[samples != 0.0])))
+    unit = 2.0 ** max(0, math.frexp(level)[1])
+    return np.clip(samples / unit, -LOUDEST, LOUDEST), unit
 
 
 def _patches(heard: Heard, start: int) -> tuple[Patch, ...]:

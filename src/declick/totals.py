@@ -21,7 +21,7 @@ class Totals:
     clicks, repaired, left : int
         ``clicks == repaired + left``.
     frames_changed : int
-        Frames inside at least one repair, on whatever channel.
+        Frames in which the output is not as the source, on whatever channel.
     seconds_changed : float
     by_kind, by_method : mapping of str to int
         Clicks of each kind and method.
@@ -67,7 +67,7 @@ class Tally:
 
     def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate
-        self.clicks = self._made = self._frames_changed = self._changed_until = 0
+        self.clicks = self._made = 0
         self._energy: float | None = None
         self._by_kind: Counter[str] = Counter()
         self._by_method: Counter[str] = Counter()
@@ -80,21 +80,18 @@ class Tally:
         self._by_method[repair.method] += 1
         if repair.made:
             self._made += 1
-            begin = max(int(click.start), self._changed_until)
-            self._frames_changed += max(0, int(click.tail) - begin)
-            self._changed_until = max(self._changed_until, int(click.tail))
         if removed_db is not None:
             self._energy = (self._energy or 0.0) + 10.0 ** (removed_db / 10.0)
 
-    def totals(self) -> Totals:
-        """Return the sums so far."""
+    def totals(self, *, frames_changed: int) -> Totals:
+        """Return the sums so far; only who writes the samples knows how many frames changed."""
         removed_db = 10.0 * math.log10(self._energy) if self._energy else None
         return Totals(
             clicks=self.clicks,
             repaired=self._made,
             left=self.clicks - self._made,
-            frames_changed=self._frames_changed,
-            seconds_changed=round(self._frames_changed / self._sample_rate, 6),
+            frames_changed=frames_changed,
+            seconds_changed=round(frames_changed / self._sample_rate, 6),
             by_kind=dict(sorted(self._by_kind.items())),
             by_method=dict(sorted(self._by_method.items())),
             removed_db=None if removed_db is None else round(removed_db, 2) + 0.0,

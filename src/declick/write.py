@@ -46,6 +46,8 @@ class Written:
         The output where no file was asked for.
     frames_changed : int
         Frames in which any channel is not as it was.
+    frames_removed : int
+        Frames in which anything is taken out of the source: the same, except where it was put back.
     changed_samples : ndarray of int64, shape (repairs,)
         Samples that each repair changed, in the order of the repairs.
     removed_energy : ndarray of float64, shape (repairs,)
@@ -59,6 +61,7 @@ class Written:
     format: str
     subtype: str
     frames_changed: int
+    frames_removed: int
     changed_samples: NDArray[np.int64] = field(repr=False)
     removed_energy: FloatArray = field(repr=False)
     samples: FloatArray | None = field(repr=False, default=None)
@@ -140,6 +143,7 @@ def write_restored(
             subtype=subtype,
             samples=samples,
             frames_changed=overlay.frames_changed,
+            frames_removed=overlay.frames_changed,
             changed_samples=np.array(overlay.changed, dtype=np.int64),
             removed_energy=np.array(overlay.energy, dtype=np.float64),
             notices=notices,
@@ -199,8 +203,7 @@ def put_back(
             f"differ); give the file that was written with it"
         )
     format, subtype = output_format(restored, output)
-    keep_rest = removed_output is not None
-    edit = _PutBack(restored, removed, _merge(spans, restored), subtype, keep_rest)
+    edit = _PutBack(restored, removed, _merge(spans, restored), subtype)
 
     def describe(samples: FloatArray | None, notices: tuple[str, ...]) -> Written:
         frames_changed, changed, energy = edit.totals()
@@ -211,6 +214,7 @@ def put_back(
             subtype=subtype,
             samples=samples,
             frames_changed=frames_changed,
+            frames_removed=edit.frames_removed,
             changed_samples=changed,
             removed_energy=energy,
             notices=notices,
@@ -311,9 +315,8 @@ class _PutBack:
         removed: Recording,
         spans: list[tuple[int, int, int]],
         subtype: str,
-        keep_rest: bool,
     ) -> None:
-        self._removed, self._keep_rest = removed, keep_rest
+        self._removed, self.frames_removed = removed, 0
         self._spans, self._owners = spans, array("q")
         self._overlay = _Overlay(restored, self._pieces(), subtype, add=True)
 
@@ -331,11 +334,10 @@ class _PutBack:
 
     def __call__(self, start: int, samples: FloatArray, /) -> FloatArray | None:
         taken = self._overlay(start, samples)
-        if not self._keep_rest:
-            return None
         rest = self._removed.read(start, start + len(samples))
         if taken is not None:
             rest[taken != 0.0] = 0.0
+        self.frames_removed += int(np.count_nonzero(rest.any(axis=1)))
         return rest
 
     def totals(self) -> tuple[int, NDArray[np.int64], FloatArray]:

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 from declick.cli.lines import say
-from declick.errors import DeclickError
+from declick.errors import DeclickError, SettingsError
 
 # Set it to see where a fault of the program lies.
 _TRACEBACK = "DECLICK_TRACEBACK"
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if all went well, 1 if anything failed, 2 for words that are not understood, 130 if the
+        0 if all went well, 1 if anything failed, 2 for arguments that make no sense, 130 if the
         run was interrupted.
     """
     try:
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return status
     except DeclickError as error:
         say(f"declick: {error}")
+        return 2 if isinstance(error, SettingsError) else 1
     except KeyboardInterrupt:
         say("declick: interrupted; nothing half-written is left")
         return 130

@@ -7,15 +7,22 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from declick.errors import SettingsError
 from declick.settings import DetectSettings, RepairSettings, Settings
 
+# What somebody has marked is mended, whatever the evidence says.
+MARKED: Final[Mapping[str, Mapping[str, Any]]] = {"repair": {"keep_weak": False}}
+
 _GROUPS = {"detect": DetectSettings, "repair": RepairSettings}
 
 
-def add_settings(parser: argparse.ArgumentParser, *groups: str) -> None:
+def add_settings(
+    parser: argparse.ArgumentParser,
+    *groups: str,
+    base: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
     """Add a flag for every setting of some groups.
 
     Parameters
@@ -23,16 +30,19 @@ def add_settings(parser: argparse.ArgumentParser, *groups: str) -> None:
     parser : argparse.ArgumentParser
     *groups : str
         "detect", "repair".
+    base : mapping, optional
+        What this command has in place of the defaults; see `settings_of`.
     """
     for group in groups:
         section = parser.add_argument_group(f"how to {group}")
         for item in fields(_GROUPS[group]):
             flag = "--" + item.name.replace("_", "-")
             text = item.metadata["help"]
+            usual = (base or {}).get(group, {}).get(item.name, item.default)
             common: dict[str, Any] = {"dest": f"{group}.{item.name}", "default": None}
             if isinstance(item.default, bool):
                 action = argparse.BooleanOptionalAction
-                default = "yes" if item.default else "no"
+                default = "yes" if usual else "no"
                 section.add_argument(
                     flag, action=action, help=f"{text} (default: {default})", **common
                 )
@@ -44,7 +54,7 @@ def add_settings(parser: argparse.ArgumentParser, *groups: str) -> None:
                 type=type(item.default),
                 choices=item.metadata["choices"],
                 metavar=None if item.metadata["choices"] else item.name.split("_")[-1].upper(),
-                help=f"{text} ({reach}default: {item.default if item.default != '' else 'none'})",
+                help=f"{text} ({reach}default: {usual if usual != '' else 'none'})",
                 **common,
             )
     parser.add_argument(

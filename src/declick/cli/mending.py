@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from declick.cli.console import progress_bar
-from declick.cli.flags import settings_of
+from declick.cli.flags import MARKED, settings_of
 from declick.cli.lines import say
 from declick.cli.names import choose_output, choose_report
 from declick.cli.opening import open_source, open_target
@@ -36,8 +36,7 @@ class _Marked:
 
     clicks: list[Click]
     chain: Chain | None = None
-    # What somebody has marked is mended, whatever the evidence says.
-    settings: Mapping[str, Any] = field(default_factory=lambda: {"repair": {"keep_weak": False}})
+    settings: Mapping[str, Any] = field(default_factory=lambda: MARKED)
 
 
 def run_repair(options: argparse.Namespace) -> int:

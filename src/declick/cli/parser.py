@@ -18,7 +18,7 @@ from declick.cli.arguments import (
     positive,
     seed,
 )
-from declick.cli.flags import add_settings
+from declick.cli.flags import MARKED, add_settings
 from declick.cli.lines import one_line
 from declick.cli.restoring import add_copies, run_restore
 
@@ -49,7 +49,10 @@ class Parser(argparse.ArgumentParser):
         """Parse, and remember what was given."""
         if not Parser._given:
             Parser._given = list(sys.argv[1:] if args is None else args)
-        return super().parse_known_args(args, namespace)
+        values, unknown = super().parse_known_args(args, namespace)
+        if unknown and " " in self.prog:  # a command: its own help knows what there is
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return values, unknown
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and leave with status 2."""
@@ -193,7 +196,7 @@ def _add_repair(commands: _Commands[Parser]) -> None:
     add_targets(parser)
     add_common(parser)
     add_jobs(parser)
-    add_settings(parser, "repair")
+    add_settings(parser, "repair", base=MARKED)
     parser.set_defaults(run=_later("declick.cli.mending", "run_repair"))
 
 

@@ -196,7 +196,8 @@ def _restore_several(
         for number, result in enumerate(workers.map(_restore_in_worker, tasks), start=1):
             results.append(result)
             for notice in result.get("notices", ()):
-                say(f"declick: {notice}", quiet=options.quiet)
+                name = "" if notice.startswith(result["source"]) else f"{result['source']}: "
+                say(f"declick: {name}{notice}", quiet=options.quiet)
             failed = "error" in result
             text = result["error"] if failed else result.pop("text")
             say(f"[{number}/{len(tasks)}] {text}", quiet=options.quiet and not failed)

@@ -13,7 +13,7 @@ from declick.cli.lines import say
 from declick.cli.names import choose_output, find_report, free_report
 from declick.cli.opening import open_target
 from declick.clicks import FloatArray, Repair
-from declick.errors import LabelError, SettingsError
+from declick.errors import LabelError
 from declick.pipeline import check_outputs
 from declick.read import Recording
 from declick.report import UNDONE, Entry, Report, ReportWriter, read_report, utc_now
@@ -26,7 +26,7 @@ def run_undo(options: argparse.Namespace) -> int:
     report_path = find_report(options)
     report = read_report(report_path)
     restored_path = restored_of(report, report_path, options)
-    chosen = _chosen(report, report_path, options)
+    chosen, left = _chosen(report, report_path, options)
     removed_path = options.removed or _removed_of(report, report_path)
     output = options.output
     if output is None:
@@ -50,7 +50,7 @@ def run_undo(options: argparse.Namespace) -> int:
         def write_report(written: Written) -> None:
             if new_report is not None:
                 numbers = {entry.number for entry in chosen}
-                _write_report(new_report, report, numbers, written.output, removed_path)
+                _write_report(new_report, report, numbers, written, removed_path)
 
         written = put_back(
             restored,
@@ -63,7 +63,8 @@ def run_undo(options: argparse.Namespace) -> int:
     for notice in written.notices:
         say(f"declick: {notice}", quiet=options.quiet)
     count = "1 click" if len(chosen) == 1 else f"{len(chosen)} clicks"
-    say(f"{restored_path}: {count} put back", quiet=options.quiet)
+    rest = f"; {left} more of this choice had not been mended" if left else ""
+    say(f"{restored_path}: {count} put back{rest}", quiet=options.quiet)
     if written.output is not None:
         say(f"  -> {written.output}", quiet=options.quiet)
     if options.json:
@@ -90,12 +91,13 @@ def selection_of(options: argparse.Namespace) -> Selection:
     )
 
 
-def _chosen(report: Report, path: Path, options: argparse.Namespace) -> list[Entry]:
-    """Return the repairs to take back."""
-    chosen = [entry for entry in select(report, selection_of(options)) if entry.made]
+def _chosen(report: Report, path: Path, options: argparse.Namespace) -> tuple[list[Entry], int]:
+    """Return the repairs to take back, and how many more are chosen that are none."""
+    entries = select(report, selection_of(options))
+    chosen = [entry for entry in entries if entry.made]
     if not chosen:
-        raise SettingsError(f"{path}: none of its repairs is chosen; choose others")
-    return chosen
+        raise LabelError(f"{path}: none of its repairs is chosen; choose others")
+    return chosen, len(entries) - len(chosen)
 
 
 def restored_of(report: Report, path: Path, options: argparse.Namespace) -> Path:
@@ -136,14 +138,14 @@ def check_same(recording: Recording, report: Report, path: Path) -> None:
 
 
 def _write_report(
-    path: Path, report: Report, undone: set[int], output: Path | None, removed: Path
+    path: Path, report: Report, undone: set[int], written: Written, removed: Path
 ) -> None:
     """Write the report of what is still mended, so that nothing is put back twice."""
     writer = ReportWriter(
         path,
         source=report.source,
         settings=report.settings,
-        output=output,
+        output=written.output,
         removed=removed,
         created=utc_now(),
     )
@@ -151,6 +153,7 @@ def _write_report(
         writer.chain = dict(report.chain)
         writer.rotation_s = report.rotation_s
         writer.notices = list(report.notices)
+        writer.frames_changed = written.frames_removed
         for entry in report.entries:
             made = entry.made and entry.number not in undone
             samples: FloatArray = np.zeros(entry.click.tail - entry.click.start if made else 0)

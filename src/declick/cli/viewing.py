@@ -32,6 +32,9 @@ def run_inspect(options: argparse.Namespace) -> int:
     report = read_report(report_path)
     rotation = _rotation(report, options.period)
     chosen = _chosen(report, options)
+    if not chosen:
+        text = "no click is drawn: there is none of this kind, or none was mended"
+        say(f"declick: {report_path}: {text}", quiet=options.quiet)
     stem = report_path.stem
     pictures = [f"{stem}.overview.png", f"{stem}.disc.png"]
     pictures += [f"{stem}.click-{entry.number}.png" for entry in chosen]

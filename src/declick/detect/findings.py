@@ -81,6 +81,22 @@ class Heard(NamedTuple):
     damage: NDArray[np.float32]
     deviation: NDArray[np.float32]
 
+    def until(self, frame: int) -> Heard:
+        """Return what is heard before a frame."""
+        return Heard(*(part[:frame] for part in self))
+
+    def louder(self, times: float) -> Heard:
+        """Return what is heard of a sound that is so many times louder."""
+        with np.errstate(over="ignore"):
+            damage, deviation = (part * np.float64(times) for part in self[1:])
+            damage, deviation = damage.astype(np.float32), deviation.astype(np.float32)
+        known = np.isfinite(damage) & np.isfinite(deviation)
+        return Heard(
+            self.probability,
+            np.where(known, damage, np.float32(0.0)),
+            np.where(known, deviation, np.float32(np.inf)),
+        )
+
 
 def silence(shape: tuple[int, ...]) -> Heard:
     """Return what is heard where there is nothing."""

@@ -16,6 +16,11 @@ EDGE: Final = 3.0
 # ... or below this share of the click's own peak, whichever is higher.
 EDGE_SHARE: Final = 0.05
 
+# Music that is clipped has, on both sides of a flat top, more than this share of cells ...
+LOUD_SHARE: Final = 0.01
+# ... whose peak is over this share of the flat top's height.
+LOUD_ELSEWHERE: Final = 0.7
+
 # Stretches of the prediction error's envelope before and after the peak: a click dies at once.
 ENVELOPE_MS: Final = (
     (-9.0, -3.4),
@@ -184,8 +189,10 @@ def digital_places(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which places are digital rather than damage, and which can be nothing but damage.
 
-    The border of digital silence and a clipped peak of the music are digital; a pulse with digital
-    silence on both sides is no music.
+    The border of digital silence and a clipped peak of the music are digital; a pulse with the same
+    digital silence on both sides is no music. A flat top is the music's own if there are more of
+    them nearby, and if the sound is as loud farther away on both sides: a clipped click stands
+    alone.
     """
     still = np.ones(samples.shape[::-1], dtype=bool)
     still[:, 1:] = (samples[1:] == samples[:-1]).T
@@ -206,7 +213,33 @@ def digital_places(
     own = flats(start - geometry.cell, stop + geometry.cell)
     nearby = flats(start - geometry.hop, stop + geometry.hop) - own
     clipped = (own > 0) & (nearby >= 4)
-    return (silent_before != silent_after) | clipped, silent_before & silent_after & ~clipped
+    if clipped.any():
+        clipped[clipped] = _loud_elsewhere(
+            samples, channel[clipped], start[clipped], stop[clipped], geometry
+        )
+    low, high = (np.clip(edge, 0, len(samples) - 1) for edge in (start - 2, stop + 1))
+    step = samples[low, channel] != samples[high, channel]
+    alone = silent_before & silent_after & ~step & ~clipped
+    return ((silent_before | silent_after) & ~alone) | clipped, alone
+
+
+def _loud_elsewhere(
+    samples: FloatArray, channel: IntArray, start: IntArray, stop: IntArray, geometry: Geometry
+) -> NDArray[np.bool_]:
+    """Return whether the sound is nearly as loud as each place somewhat before and behind it."""
+    cell, near, far = geometry.cell, geometry.context // 7, geometry.context
+    peaks = np.abs(samples.T).reshape(samples.shape[1], -1, cell).max(axis=-1)
+    loud = []
+    for side, first, last in zip(
+        channel.tolist(), (start // cell).tolist(), (-(-stop // cell)).tolist(), strict=True
+    ):
+        row = peaks[side]
+        top = row[max(first, 0) : last].max(initial=0.0)
+        before = row[max(first - far // cell, 0) : max(first - near // cell, 0)]
+        behind = row[last + near // cell : last + far // cell]
+        shares = [np.mean(part > LOUD_ELSEWHERE * top) for part in (before, behind)]
+        loud.append(min(shares) > LOUD_SHARE)
+    return np.array(loud, dtype=bool)
 
 
 def _counts(

@@ -36,7 +36,7 @@ FUSION_MS: Final = 0.25
 # A core longer than this is cut off: what is longer is no click.
 LONGEST_MS: Final = 25.0
 # Nor is what fills more than this share of a recording: too little is left to know it by.
-LARGEST_SHARE: Final = 0.5
+LARGEST_SHARE: Final = 0.1
 # From this length on a tick is called a pop.
 POP_MS: Final = 0.6
 # What is weaker than this share of a click's height does not make it longer.

@@ -380,7 +380,8 @@ def describe_instants(sight: Sight, frames: IntArray) -> Float32Array:
     """Return the classical description of each instant on both channels, shape (n, FACTS)."""
     cell = np.clip(frames // sight.geometry.cell, 1, sight.around.peak.shape[1] - 2)
     channel = np.repeat(np.arange(2), len(cell))
-    facts = describe(sight.around, channel, np.tile(cell, 2), 2, sight.geometry)
+    with np.errstate(divide="ignore", invalid="ignore"):  # the other channel may be flat there
+        facts = describe(sight.around, channel, np.tile(cell, 2), 2, sight.geometry)
     if sight.mono:
         facts[:, STEREO_FEATURES] = 0.0
     facts = np.clip(np.nan_to_num(facts), -12.0, 12.0).astype(np.float32)

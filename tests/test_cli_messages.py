@@ -1,0 +1,92 @@
+"""What a person is told, beside failures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from declick.cli.flags import MARKED
+from runs import entries, files, run, worn_sound, write_worn
+from worn import RATE
+
+
+@pytest.fixture(scope="module")
+def restored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a restored rip that has clicks which were left alone."""
+    folder = tmp_path_factory.mktemp("restored")
+    rip, out = write_worn(folder / "rip.wav"), folder / "out.wav"
+    assert run("restore", rip, "-o", out, "--removed", folder / "taken.wav").status == 0
+    return out
+
+
+def test_help_of_repair_tells_its_own_default() -> None:
+    shown = " ".join(run("repair", "--help").out.split())
+    assert MARKED == {"repair": {"keep_weak": False}}
+    assert re.search(r"beat leaving it \(default: no\)", shown)
+    assert re.search(
+        r"beat leaving it \(default: yes\)", " ".join(run("restore", "-h").out.split())
+    )
+
+
+@pytest.mark.parametrize("command", ["restore", "undo", "bench"])
+def test_an_unknown_option_points_to_the_help_of_its_command(command: str) -> None:
+    words = ["x"] if command != "bench" else []
+    done = run(command, *words, "--nonsense")
+    assert done.status == 2
+    assert done.fault == (
+        f"declick {command}: unrecognized arguments: --nonsense; see 'declick {command} --help'"
+    )
+
+
+def test_arguments_that_make_no_sense_are_bad_usage(restored: Path) -> None:
+    rip = restored.with_name("rip.wav")
+    bad: tuple[list[str | Path], ...] = (
+        ["restore", rip, "--sensitivity", "2"],
+        ["restore", rip, "--overwrite", "--skip-existing"],
+        ["repair", rip],
+        ["undo", restored, "--clicks", "five"],
+        ["undo", restored],
+        ["inspect", restored, "--period", "99"],
+    )
+    for words in bad:
+        assert run(*words).status == 2, words
+    assert run("restore", rip.with_name("absent.wav")).status == 1
+
+
+def test_undo_says_what_there_was_nothing_to_undo_of(restored: Path, tmp_path: Path) -> None:
+    made = [entry["number"] for entry in entries(restored.with_suffix(".json")) if entry["made"]]
+    once, twice = tmp_path / "once.wav", tmp_path / "twice.wav"
+    first = run("undo", restored, "--clicks", str(made[0]), "-o", once)
+    assert first.err.splitlines()[0] == f"{restored}: 1 click put back"
+    chosen = f"{made[0]},{made[1]}"
+    again = run(
+        "undo", once, "--clicks", chosen, "-o", twice, "--removed", restored.with_name("taken.wav")
+    )
+    told = f"{once}: 1 click put back; 1 more of this choice had not been mended"
+    assert again.err.splitlines()[0] == told
+
+
+def test_inspect_says_where_no_click_is_chosen(restored: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    kinds = {entry["kind"] for entry in entries(restored.with_suffix(".json"))}
+    absent = next(kind for kind in ("dropout", "scratch", "thump") if kind not in kinds)
+    done = run("inspect", restored, "--kind", absent, "-o", tmp_path)
+    assert done.status == 0
+    assert "no click is drawn" in done.err
+    assert len(files(tmp_path)) == 2
+
+
+def test_notices_in_a_folder_name_their_file(tmp_path: Path) -> None:
+    rips = tmp_path / "rips"
+    rips.mkdir()
+    for name in ("a.ogg", "b.ogg"):
+        soundfile.write(rips / name, worn_sound(1.0), RATE)
+    done = run("restore", rips, "-j", "1")
+    notices = [line for line in done.err.splitlines() if line.startswith("declick: ")]
+    assert len(notices) >= 2
+    for line in notices:
+        assert line.startswith(f"declick: {rips}{'/'}"), line
+        assert line.count(str(rips)) == 1
