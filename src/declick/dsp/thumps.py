@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import product
 
 import numpy as np
+from scipy.fft import rfft
 
 from declick.dsp.whitening import FloatArray, WhitenedFit, solve_fit
 
@@ -114,7 +115,7 @@ _DECAYS_S = (0.02, 0.05, 0.1)
 _FIRST_HZ, _LAST_HZ, _FALLS_S = (45.0, 70.0, 100.0, 140.0), (8.0, 18.0), (0.02, 0.05, 0.12)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=1)
 def _grid() -> FloatArray:
     """Return starting points for the search."""
     return np.array(
@@ -125,15 +126,48 @@ def _grid() -> FloatArray:
     )
 
 
-def _grid_columns(seconds: FloatArray) -> FloatArray:
-    """Return `swing_columns` of the starting points: they share their decays and their phases."""
-    time = np.maximum(seconds, 0.0)
-    sunk = np.stack([fall * np.expm1(-time / fall) for fall in _FALLS_S])
-    first, last = np.array(_FIRST_HZ)[:, None, None, None], np.array(_LAST_HZ)[:, None, None]
-    phase = (2.0 * math.pi * (last * time - (first - last) * sunk)).reshape(-1, time.size)
-    level = np.stack([np.exp(-time / decay) * (seconds >= 0.0) for decay in _DECAYS_S])
-    columns = level[:, None, None] * np.stack((np.cos(phase), np.sin(phase)), axis=1)
-    return np.asarray(columns.reshape(-1, 2, time.size))
+# Length of their columns at the low rate, long enough for all of them to die away.
+_GRID_FRAMES = 1024
+# A swing that the lost samples nearly explain explains no more than its energy, less this share.
+_GRID_RIDGE = 0.01
+
+
+@lru_cache(maxsize=4)
+def _grid_columns(low_rate: float) -> tuple[FloatArray, FloatArray]:
+    """Return `swing_columns` of the starting points, and the products of their spectra.
+
+    Returns
+    -------
+    columns : ndarray, shape (swings, 2, _GRID_FRAMES)
+    products : ndarray, shape (4 * swings, _GRID_FRAMES // 2 + 1)
+        Multiplied by the power response of a filter, the Gram matrices of the filtered columns.
+    """
+    columns = swing_columns(_grid(), np.arange(_GRID_FRAMES) / low_rate)
+    spectra = rfft(columns)
+    double = np.full(spectra.shape[-1], 2.0 / _GRID_FRAMES)
+    double[0] = double[-1] = 1.0 / _GRID_FRAMES
+    products = (spectra[:, :, None] * spectra[:, None].conj()).real * double
+    return columns, products.reshape(-1, double.size)
+
+
+def _try_grid(fit: WhitenedFit, onset: int, low_rate: float) -> tuple[FloatArray, FloatArray]:
+    """Return what each starting point explains, and its amplitudes.
+
+    The end of the stretch, where the swings have nearly died away, is let alone: so none of them
+    need be whitened.
+    """
+    columns, products = _grid_columns(low_rate)
+    response = np.abs(rfft(fit.error_filter, _GRID_FRAMES)) ** 2
+    gram = (products @ response).reshape(-1, 2, 2)
+    gram[:, (0, 1), (0, 1)] *= 1.0 + _GRID_RIDGE
+    matched = fit.matched()[onset:]
+    right = columns[:, :, : matched.size] @ matched
+    if fit.lost.size:
+        hidden = fit.hide(columns.reshape(-1, _GRID_FRAMES), onset).reshape(-1, 2, fit.lost.size)
+        gram -= hidden @ hidden.transpose(0, 2, 1)
+    gram += 1e-300 * np.eye(2)
+    pairs = np.linalg.solve(gram, right[:, :, None])[:, :, 0]
+    return np.sum(right * pairs, axis=1), pairs
 
 
 # Refining seldom more than doubles what the best start explains ...
@@ -157,7 +191,8 @@ def low_pass(sample_rate: float) -> tuple[int, FloatArray]:
 
 def fit_thump(
     fit: WhitenedFit,
-    seconds: FloatArray,
+    onset: int,
+    low_rate: float,
     guess: Swing | None = None,
     *,
     least: float = 0.0,
@@ -168,8 +203,11 @@ def fit_thump(
     Parameters
     ----------
     fit : WhitenedFit
-    seconds : ndarray, shape (fit.frames,)
-        Times of the samples from the onset of the tail.
+        Without weights, unless there is a `guess`.
+    onset : int
+        First sample of the tail within the fit.
+    low_rate : float
+        In Hz.
     guess : Swing, optional
         Where to start; searched for otherwise.
     least : float
@@ -181,19 +219,22 @@ def fit_thump(
     -------
     FittedThump or None
     """
-    starts = _grid() if guess is None else guess.as_vector()[None, :]
-    columns = swing_columns(starts, seconds) if guess is not None else _grid_columns(seconds)
-    energies, pairs = fit.energies(fit.whiten(columns))
-    best = float(energies.max())
-    variance = max(fit.sound_energy - best, 0.0) / max(fit.frames - fit.lost.size, 1)
-    if best < _HOPELESS * least * variance:
-        return None
-    chosen = np.argsort(-energies)[: _STARTS if guess is None else 1]
-    waves = np.einsum("ij,ijk->ik", pairs[chosen], columns[chosen])
-    if np.square(waves).sum(axis=1).max() < _QUIET * least_energy:
-        return None
-    tried = [_refine(fit, seconds, starts[index], _FEW_STEPS) for index in chosen]
-    vector, energy = max(tried, key=lambda item: item[1])
+    seconds = (np.arange(fit.frames) - onset) / low_rate
+    if guess is not None:
+        vector = guess.as_vector()
+    else:
+        energies, pairs = _try_grid(fit, onset, low_rate)
+        best = float(energies.max())
+        variance = max(fit.sound_energy - best, 0.0) / max(fit.frames - fit.lost.size, 1)
+        if best < _HOPELESS * least * variance:
+            return None
+        chosen = np.argsort(-energies)[:_STARTS]
+        columns = _grid_columns(low_rate)[0][chosen, :, : fit.frames - onset]
+        waves = np.einsum("ij,ijk->ik", pairs[chosen], columns)
+        if np.square(waves).sum(axis=1).max() < _QUIET * least_energy:
+            return None
+        tried = [_refine(fit, seconds, _grid()[index], _FEW_STEPS) for index in chosen]
+        vector, _ = max(tried, key=lambda item: item[1])
     vector, energy = _refine(fit, seconds, vector, _STEPS)
     return _bend(fit, seconds, vector, energy) if energy > 0.0 else None
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
-from scipy.linalg import cho_factor, cho_solve, solve_toeplitz
+from scipy.linalg import cho_factor, cho_solve, solve_toeplitz, solve_triangular
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -127,11 +127,7 @@ class WhitenedFit:
             gram[np.diag_indices_from(gram)] *= 1.0 + 1e-10
             factor, lower = cho_factor(gram, lower=True, check_finite=False)
             return factor, lower
-        span = int(self.lost[-1] - self.lost[0]) + 1
-        lags = np.zeros(max(span, self.order + 1))
-        lags[: self.order + 1] = self.filter_lags(self.order + 1)
-        distance = np.abs(self.lost[:, None] - self.lost[None, :])
-        gram = lags[distance]
+        gram = self._lost_gram()
         cut = self.lost + self.order >= self.frames
         if cut.any():
             # Equations beyond the end of the stretch are not there: take them out again.
@@ -140,9 +136,16 @@ class WhitenedFit:
             padded = np.concatenate((self.error_filter, [0.0]))
             beyond = padded[np.minimum(steps, self.order + 1)]
             gram[np.ix_(cut, cut)] -= beyond.T @ beyond
-        gram[np.diag_indices_from(gram)] *= 1.0 + 1e-10
         factor, lower = cho_factor(gram, lower=True, check_finite=False)
         return factor, lower
+
+    def _lost_gram(self) -> FloatArray:
+        """Return the products of the lost samples' answers, as if the stretch did not end."""
+        span = int(self.lost[-1] - self.lost[0]) + 1
+        lags = self.filter_lags(max(span, self.order + 1))
+        gram: FloatArray = lags[np.abs(self.lost[:, None] - self.lost[None, :])]
+        gram[np.diag_indices_from(gram)] *= 1.0 + 1e-10
+        return gram
 
     def _answer(self) -> FloatArray | None:
         """Return the whitened lost samples as columns; None where that would be a large matrix."""
@@ -224,31 +227,29 @@ class WhitenedFit:
             right = right - self._touch @ solved
         return gram, right
 
-    def energies(self, white: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the energy that each group of whitened rows explains by itself, and how.
+    def hide(self, columns: FloatArray, onset: int) -> FloatArray:
+        """Return how much of whitened columns the lost samples explain, on a stretch without end.
 
         Parameters
         ----------
-        white : ndarray, shape (groups, rows, frames)
+        columns : ndarray, shape (count, n)
+            Zero before `onset`, where they begin.
+        onset : int
 
         Returns
         -------
-        energies : ndarray, shape (groups,)
-        coefficients : ndarray, shape (groups, rows)
+        ndarray, shape (count, lost samples)
+            Its rows' products are what the columns' Gram matrix loses.
         """
-        gram = white @ white.transpose(0, 2, 1)
-        right = white @ self.error
-        if self._factor is not None:
-            groups, rows, frames = white.shape
-            seen = self._see(white.reshape(-1, frames))
-            solved = cho_solve(self._factor, seen.T, check_finite=False)
-            right = right - (self._touch @ solved).reshape(groups, rows)
-            solved = solved.reshape(-1, groups, rows).transpose(1, 0, 2)
-            gram = gram - seen.reshape(groups, rows, -1) @ solved
-        ridge = 1e-12 * np.trace(gram, axis1=1, axis2=2) / white.shape[1] + 1e-300
-        gram = gram + ridge[:, None, None] * np.eye(white.shape[1])
-        coefficients = np.linalg.solve(gram, right[:, :, None])[:, :, 0]
-        return np.sum(right * coefficients, axis=1), coefficients
+        if self._factor is None:
+            return np.zeros((len(columns), 0))
+        columns = columns[:, : max(0, int(self.lost[-1]) + self.order + 1 - onset)]
+        distance = np.abs(np.arange(columns.shape[1])[:, None] + (onset - self.lost)[None, :])
+        seen = columns @ self.filter_lags(int(distance.max(initial=0)) + 1)[distance]
+        factor = self._factor[0]
+        if self.lost[-1] + self.order >= self.frames:
+            factor = cho_factor(self._lost_gram(), lower=True, check_finite=False)[0]
+        return np.asarray(solve_triangular(factor, seen.T, lower=True, check_finite=False).T)
 
     def _see(self, white: FloatArray) -> FloatArray:
         """Return the products of whitened rows with the whitened lost samples."""
