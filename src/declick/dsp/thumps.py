@@ -79,36 +79,46 @@ def bent_columns(swing: Swing, seconds: FloatArray) -> FloatArray:
 
 def swing_columns(vectors: FloatArray, seconds: FloatArray) -> FloatArray:
     """Return both quadratures of each swing, shape ``(swings, 2, times)``, zero before 0 s."""
-    decay, first, last, fall = (np.exp(vectors[:, k, None]) for k in range(4))
-    time = np.maximum(seconds, 0.0)[None, :]
-    phase = 2.0 * math.pi * (last * time - (first - last) * fall * np.expm1(-time / fall))
-    level = np.exp(-time / decay) * (seconds >= 0.0)
-    return np.stack((level * np.cos(phase), level * np.sin(phase)), axis=1)
+    decay, first, last, fall = np.exp(vectors.T)[:, :, None]
+    time = np.maximum(seconds, 0.0)
+    phase = (-2.0 * math.pi * (first - last) * fall) * np.expm1(time * (-1.0 / fall))
+    phase += (2.0 * math.pi * last) * time
+    level = np.exp(time * (-1.0 / decay))
+    level *= seconds >= 0.0
+    columns = np.empty((len(vectors), 2, seconds.size))
+    np.multiply(level, np.cos(phase), out=columns[:, 0])
+    np.multiply(level, np.sin(phase), out=columns[:, 1])
+    return columns
 
 
-def swing_slopes(vector: FloatArray, pair: FloatArray, seconds: FloatArray) -> FloatArray:
+def swing_slopes(
+    vector: FloatArray, pair: FloatArray, columns: FloatArray, time: FloatArray
+) -> FloatArray:
     """Return how a swing with the amplitudes `pair` changes with each entry of its vector.
+
+    Parameters
+    ----------
+    vector : ndarray, shape (4,)
+    pair : ndarray, shape (2,)
+    columns : ndarray, shape (2, times)
+        The swing's quadratures, from `swing_columns`.
+    time : ndarray, shape (times,)
+        In s from the onset; 0 before it.
 
     Returns
     -------
     ndarray, shape (4, times)
     """
     decay, first, last, fall = np.exp(vector)
-    time = np.maximum(seconds, 0.0)
-    gone = np.expm1(-time / fall)
-    phase = 2.0 * math.pi * (last * time - (first - last) * fall * gone)
-    level = np.exp(-time / decay) * (seconds >= 0.0)
-    cosine, sine = level * np.cos(phase), level * np.sin(phase)
-    swing = pair[0] * cosine + pair[1] * sine
-    turned = 2.0 * math.pi * (pair[1] * cosine - pair[0] * sine)
-    return np.stack(
-        (
-            swing * (time / decay),
-            turned * (-first * fall * gone),
-            turned * (last * (time + fall * gone)),
-            turned * ((last - first) * (fall * gone + time * (gone + 1.0))),
-        )
-    )
+    gone = np.expm1(time * (-1.0 / fall))
+    sunk = fall * gone
+    slopes = np.empty((4, time.size))
+    turned = (2.0 * math.pi * pair[1]) * columns[0] - (2.0 * math.pi * pair[0]) * columns[1]
+    np.multiply(pair @ columns, time * (1.0 / decay), out=slopes[0])
+    np.multiply(turned, -first * sunk, out=slopes[1])
+    np.multiply(turned, last * (time + sunk), out=slopes[2])
+    np.multiply(turned, (last - first) * (sunk + time * (gone + 1.0)), out=slopes[3])
+    return slopes
 
 
 _DECAYS_S = (0.02, 0.05, 0.1)
@@ -245,10 +255,12 @@ def _refine(
     """Levenberg-Marquardt over the swing, the amplitudes solved for at every step."""
     damping = 1e-2
     energy, best = 0.0, vector
-    trial = np.clip(vector, _LOWEST, _HIGHEST)
+    trial = _bounded(vector)
+    time = np.maximum(seconds, 0.0)
     gram, right = np.zeros((6, 6)), np.zeros(6)
     for _ in range(steps):
-        white = fit.whiten(swing_columns(trial[None, :], seconds)[0])
+        columns = swing_columns(trial[None, :], seconds)[0]
+        white = fit.whiten(columns)
         gram2, right2 = fit.normal_equations(white)
         pair, trial_energy = solve_fit(gram2, right2)
         if trial_energy > energy:
@@ -256,7 +268,7 @@ def _refine(
             energy, best = trial_energy, trial
             if gained < 1e-4 * energy:
                 break
-            slopes = fit.whiten(swing_slopes(trial, pair, seconds))
+            slopes = fit.whiten(swing_slopes(trial, pair, columns, time))
             gram, right = fit.normal_equations(np.concatenate((white, slopes)))
             damping = max(damping * 0.2, 1e-6)
         else:
@@ -264,10 +276,16 @@ def _refine(
             if damping > 1e4:
                 break
         system = gram.copy()
-        system[2:, 2:] += damping * np.diag(np.diag(gram)[2:]) + 1e-9 * energy * np.eye(4)
+        corner = system.reshape(-1)[14::7]  # the diagonal, from the third row on
+        corner += damping * corner + 1e-9 * energy
         step, _ = solve_fit(system, right)
-        trial = np.clip(best + np.clip(step[2:], -0.5, 0.5), _LOWEST, _HIGHEST)
+        trial = _bounded(best + np.minimum(np.maximum(step[2:], -0.5), 0.5))
     return best, energy
+
+
+def _bounded(vector: FloatArray) -> FloatArray:
+    """Return the nearest swing that an arm could make."""
+    return np.minimum(np.maximum(vector, _LOWEST), _HIGHEST)
 
 
 def _bend(fit: WhitenedFit, seconds: FloatArray, vector: FloatArray, energy: float) -> FittedThump:
