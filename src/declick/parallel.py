@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.util import Finalize
 from types import FrameType, TracebackType
@@ -23,6 +25,8 @@ from declick.errors import DeclickError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+# One process loads the libraries, and the others are made of it; elsewhere each loads its own.
+_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 # BLAS counts its threads when it is loaded, and its sums depend on them: one thread everywhere.
 # glibc gives big arrays back to the kernel at once, and clearing fresh pages for the next one takes
 # a third of the detector's time: let it keep 24 MB.
@@ -120,6 +124,11 @@ def _call(function: Callable[[Item], Result], item: Item) -> Result:
         _busy = False
 
 
+def _load(module: str) -> None:
+    """Load a module in a worker."""
+    import_module(module)
+
+
 class Workers:
     """A pool of processes that starts when it is first used; with one job, no pool at all.
 
@@ -158,9 +167,23 @@ class Workers:
             self._limits.restore_original_limits()
             self._limits = None
 
-    def _start(self) -> ProcessPoolExecutor:
+    def start(self, module: str) -> None:
+        """Start the pool, if there is to be one, before there is work for it.
+
+        Parameters
+        ----------
+        module : str
+            What the work will be of: it is loaded while this process does something else.
+        """
+        if self.apart:
+            self._start(module)
+
+    def _start(self, module: str) -> ProcessPoolExecutor:
         """Start the pool, its processes limited to one BLAS thread from their first moment."""
         if self._pool is None:
+            context = get_context(_METHOD)
+            if _METHOD == "forkserver":
+                context.set_forkserver_preload([module])
             before = {name: os.environ.get(name) for name in _WORKER_ENVIRONMENT}
             os.environ.update(_WORKER_ENVIRONMENT)
             # A Ctrl-C while they start must not reach them, who would print a traceback each.
@@ -171,10 +194,10 @@ class Workers:
             try:
                 with _undisturbed():
                     self._pool = ProcessPoolExecutor(
-                        self.jobs, mp_context=get_context("spawn"), initializer=_prepare_worker
+                        self.jobs, mp_context=context, initializer=_prepare_worker
                     )
                     for _ in range(self.jobs):
-                        self._pool.submit(int)
+                        self._pool.submit(_load, module)
                     # Of a worker that is killed in mid-answer we would wait for the rest for ever,
                     # as long as we could write that rest ourselves.
                     self._pool._result_queue._writer.close()  # type: ignore[attr-defined]
@@ -207,7 +230,7 @@ class Workers:
             with single_threaded_blas():
                 yield from map(function, items)
             return
-        pool = self._start()
+        pool = self._start(function.__module__)
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:

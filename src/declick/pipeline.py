@@ -134,6 +134,7 @@ def restore(
         recording, output, removed=removed, others=others, sources=sources, overwrite=overwrite
     )
     with Workers(jobs) as workers, ExitStack() as stack:
+        workers.start(detect.__module__)
         walls = None
         if not seconds and mono_record is not False:
             walls = find_walls(recording, asked=bool(mono_record))

@@ -46,7 +46,14 @@ def find_walls(recording: Recording, *, asked: bool = False) -> Copy | None:
                 "mono record that was digitized in stereo"
             )
         return None
-    left = [value for place in _places(recording) for value in _residual_db(recording, place)]
+    left: list[float] = []
+    places = _places(recording)
+    for place in places:
+        left += _residual_db(recording, place)
+        # So much of it is left at so many places that what is left at the others decides nothing.
+        apart = sum(value > MONO_DB for value in left)
+        if not asked and apart > (1.0 - MONO_SHARE) * (len(places) - 1) + 1.0:
+            return None
     known = np.array(left)
     if asked and (not known.size or np.median(known) > ASKED_DB):
         how = f"{np.median(known):.0f} dB are left" if known.size else "nothing is left to compare"

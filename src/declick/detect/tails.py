@@ -360,11 +360,17 @@ def _thump_end(
     if tail - stop < 0.02 * sample_rate:
         return stop
     fitted = fit_tail_thump(
-        sound, missing, stop, tail, sample_rate=sample_rate, dirty=dirty, passes=1
+        sound,
+        missing,
+        stop,
+        tail,
+        sample_rate=sample_rate,
+        dirty=dirty,
+        passes=1,
+        least=thresholds.thump_evidence,
     )
     if (
         fitted is None
-        or fitted.evidence < thresholds.thump_evidence
         or fitted.unrest > thresholds.unrest
         or _remaining_pitch(fitted, tail - stop, sample_rate) > thresholds.thump_fall
     ):

@@ -210,14 +210,20 @@ def fit_tail_thump(
     sample_rate: float,
     dirty: BoolArray | None = None,
     passes: int = 2,
+    least: float = THUMP_EVIDENCE,
 ) -> FittedThump | None:
-    """Fit the thump of one tail; the parameters are those of `fit_tail_rings`."""
+    """Fit the thump of one tail, of at least some evidence.
+
+    The other parameters are those of `fit_tail_rings`.
+    """
     factor, taps = low_pass(sample_rate)
     half = taps.size // 2
     rate = sample_rate / factor
     order = round(THUMP_ORDER_S * rate)
     start = core_start(missing, stop, round(LONGEST_CORE_S * sample_rate))
-    # The low-rate samples are counted from the core, so that no block border moves them.
+    # The low-rate samples are counted from the tail, so that no block border moves them.
+    core = -(-(stop - start) // factor)
+    start = stop - core * factor
     first = -min(round(THUMP_BEFORE_S * rate), (start - half) // factor)
     last = min(
         math.ceil((tail - start) / factor) + round(THUMP_AFTER_S * rate),
@@ -243,6 +249,7 @@ def fit_tail_thump(
     if foul[over:end].any():
         end = over + int(np.argmax(foul[over:end]))
     foul[begin:over] = True
+    onset = core - first - begin
     seconds = (places[begin:end] - stop) / sample_rate
     music = low.copy()
     audible = THUMP_LEAST * float(sound[stop:tail] @ sound[stop:tail]) / factor
@@ -252,9 +259,9 @@ def fit_tail_thump(
         error_filter = prediction_error_filter(clean_stretches(music, foul, order // 2), order)
         lost = touched[begin:end]
         fit = WhitenedFit(error_filter, low[:begin], low[begin:end], lost, weight)
-        enough = THUMP_EVIDENCE if index + 1 == passes else 0.3 * THUMP_EVIDENCE
+        enough = least if index + 1 == passes else 0.3 * least
         guess = best.swing if best is not None else None
-        best = fit_thump(fit, seconds, guess, least=enough, least_energy=audible)
+        best = fit_thump(fit, onset, rate, guess, least=enough, least_energy=audible)
         if best is None or best.evidence < enough or best.swing.decay_s > LONGEST_THUMP_S:
             return None
         cleaned = low[begin:end] - best.samples(seconds)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import product
 
 import numpy as np
+from scipy.fft import rfft
 
 from declick.dsp.whitening import FloatArray, WhitenedFit, solve_fit
 
@@ -78,43 +79,53 @@ def bent_columns(swing: Swing, seconds: FloatArray) -> FloatArray:
 
 def swing_columns(vectors: FloatArray, seconds: FloatArray) -> FloatArray:
     """Return both quadratures of each swing, shape ``(swings, 2, times)``, zero before 0 s."""
-    decay, first, last, fall = (np.exp(vectors[:, k, None]) for k in range(4))
-    time = np.maximum(seconds, 0.0)[None, :]
-    phase = 2.0 * math.pi * (last * time - (first - last) * fall * np.expm1(-time / fall))
-    level = np.exp(-time / decay) * (seconds >= 0.0)
-    return np.stack((level * np.cos(phase), level * np.sin(phase)), axis=1)
+    decay, first, last, fall = np.exp(vectors.T)[:, :, None]
+    time = np.maximum(seconds, 0.0)
+    phase = (-2.0 * math.pi * (first - last) * fall) * np.expm1(time * (-1.0 / fall))
+    phase += (2.0 * math.pi * last) * time
+    level = np.exp(time * (-1.0 / decay))
+    level *= seconds >= 0.0
+    columns = np.empty((len(vectors), 2, seconds.size))
+    np.multiply(level, np.cos(phase), out=columns[:, 0])
+    np.multiply(level, np.sin(phase), out=columns[:, 1])
+    return columns
 
 
-def swing_slopes(vector: FloatArray, pair: FloatArray, seconds: FloatArray) -> FloatArray:
+def swing_slopes(
+    vector: FloatArray, pair: FloatArray, columns: FloatArray, time: FloatArray
+) -> FloatArray:
     """Return how a swing with the amplitudes `pair` changes with each entry of its vector.
+
+    Parameters
+    ----------
+    vector : ndarray, shape (4,)
+    pair : ndarray, shape (2,)
+    columns : ndarray, shape (2, times)
+        The swing's quadratures, from `swing_columns`.
+    time : ndarray, shape (times,)
+        In s from the onset; 0 before it.
 
     Returns
     -------
     ndarray, shape (4, times)
     """
     decay, first, last, fall = np.exp(vector)
-    time = np.maximum(seconds, 0.0)
-    gone = np.expm1(-time / fall)
-    phase = 2.0 * math.pi * (last * time - (first - last) * fall * gone)
-    level = np.exp(-time / decay) * (seconds >= 0.0)
-    cosine, sine = level * np.cos(phase), level * np.sin(phase)
-    swing = pair[0] * cosine + pair[1] * sine
-    turned = 2.0 * math.pi * (pair[1] * cosine - pair[0] * sine)
-    return np.stack(
-        (
-            swing * (time / decay),
-            turned * (-first * fall * gone),
-            turned * (last * (time + fall * gone)),
-            turned * ((last - first) * (fall * gone + time * (gone + 1.0))),
-        )
-    )
+    gone = np.expm1(time * (-1.0 / fall))
+    sunk = fall * gone
+    slopes = np.empty((4, time.size))
+    turned = (2.0 * math.pi * pair[1]) * columns[0] - (2.0 * math.pi * pair[0]) * columns[1]
+    np.multiply(pair @ columns, time * (1.0 / decay), out=slopes[0])
+    np.multiply(turned, -first * sunk, out=slopes[1])
+    np.multiply(turned, last * (time + sunk), out=slopes[2])
+    np.multiply(turned, (last - first) * (sunk + time * (gone + 1.0)), out=slopes[3])
+    return slopes
 
 
 _DECAYS_S = (0.02, 0.05, 0.1)
 _FIRST_HZ, _LAST_HZ, _FALLS_S = (45.0, 70.0, 100.0, 140.0), (8.0, 18.0), (0.02, 0.05, 0.12)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=1)
 def _grid() -> FloatArray:
     """Return starting points for the search."""
     return np.array(
@@ -125,15 +136,48 @@ def _grid() -> FloatArray:
     )
 
 
-def _grid_columns(seconds: FloatArray) -> FloatArray:
-    """Return `swing_columns` of the starting points: they share their decays and their phases."""
-    time = np.maximum(seconds, 0.0)
-    sunk = np.stack([fall * np.expm1(-time / fall) for fall in _FALLS_S])
-    first, last = np.array(_FIRST_HZ)[:, None, None, None], np.array(_LAST_HZ)[:, None, None]
-    phase = (2.0 * math.pi * (last * time - (first - last) * sunk)).reshape(-1, time.size)
-    level = np.stack([np.exp(-time / decay) * (seconds >= 0.0) for decay in _DECAYS_S])
-    columns = level[:, None, None] * np.stack((np.cos(phase), np.sin(phase)), axis=1)
-    return np.asarray(columns.reshape(-1, 2, time.size))
+# Length of their columns at the low rate, long enough for all of them to die away.
+_GRID_FRAMES = 1024
+# A swing that the lost samples nearly explain explains no more than its energy, less this share.
+_GRID_RIDGE = 0.01
+
+
+@lru_cache(maxsize=4)
+def _grid_columns(low_rate: float) -> tuple[FloatArray, FloatArray]:
+    """Return `swing_columns` of the starting points, and the products of their spectra.
+
+    Returns
+    -------
+    columns : ndarray, shape (swings, 2, _GRID_FRAMES)
+    products : ndarray, shape (4 * swings, _GRID_FRAMES // 2 + 1)
+        Multiplied by the power response of a filter, the Gram matrices of the filtered columns.
+    """
+    columns = swing_columns(_grid(), np.arange(_GRID_FRAMES) / low_rate)
+    spectra = rfft(columns)
+    double = np.full(spectra.shape[-1], 2.0 / _GRID_FRAMES)
+    double[0] = double[-1] = 1.0 / _GRID_FRAMES
+    products = (spectra[:, :, None] * spectra[:, None].conj()).real * double
+    return columns, products.reshape(-1, double.size)
+
+
+def _try_grid(fit: WhitenedFit, onset: int, low_rate: float) -> tuple[FloatArray, FloatArray]:
+    """Return what each starting point explains, and its amplitudes.
+
+    The end of the stretch, where the swings have nearly died away, is let alone: so none of them
+    need be whitened.
+    """
+    columns, products = _grid_columns(low_rate)
+    response = np.abs(rfft(fit.error_filter, _GRID_FRAMES)) ** 2
+    gram = (products @ response).reshape(-1, 2, 2)
+    gram[:, (0, 1), (0, 1)] *= 1.0 + _GRID_RIDGE
+    matched = fit.matched()[onset:]
+    right = columns[:, :, : matched.size] @ matched
+    if fit.lost.size:
+        hidden = fit.hide(columns.reshape(-1, _GRID_FRAMES), onset).reshape(-1, 2, fit.lost.size)
+        gram -= hidden @ hidden.transpose(0, 2, 1)
+    gram += 1e-300 * np.eye(2)
+    pairs = np.linalg.solve(gram, right[:, :, None])[:, :, 0]
+    return np.sum(right * pairs, axis=1), pairs
 
 
 # Refining seldom more than doubles what the best start explains ...
@@ -157,7 +201,8 @@ def low_pass(sample_rate: float) -> tuple[int, FloatArray]:
 
 def fit_thump(
     fit: WhitenedFit,
-    seconds: FloatArray,
+    onset: int,
+    low_rate: float,
     guess: Swing | None = None,
     *,
     least: float = 0.0,
@@ -168,8 +213,11 @@ def fit_thump(
     Parameters
     ----------
     fit : WhitenedFit
-    seconds : ndarray, shape (fit.frames,)
-        Times of the samples from the onset of the tail.
+        Without weights, unless there is a `guess`.
+    onset : int
+        First sample of the tail within the fit.
+    low_rate : float
+        In Hz.
     guess : Swing, optional
         Where to start; searched for otherwise.
     least : float
@@ -181,19 +229,22 @@ def fit_thump(
     -------
     FittedThump or None
     """
-    starts = _grid() if guess is None else guess.as_vector()[None, :]
-    columns = swing_columns(starts, seconds) if guess is not None else _grid_columns(seconds)
-    energies, pairs = fit.energies(fit.whiten(columns))
-    best = float(energies.max())
-    variance = max(fit.sound_energy - best, 0.0) / max(fit.frames - fit.lost.size, 1)
-    if best < _HOPELESS * least * variance:
-        return None
-    chosen = np.argsort(-energies)[: _STARTS if guess is None else 1]
-    waves = np.einsum("ij,ijk->ik", pairs[chosen], columns[chosen])
-    if np.square(waves).sum(axis=1).max() < _QUIET * least_energy:
-        return None
-    tried = [_refine(fit, seconds, starts[index], _FEW_STEPS) for index in chosen]
-    vector, energy = max(tried, key=lambda item: item[1])
+    seconds = (np.arange(fit.frames) - onset) / low_rate
+    if guess is not None:
+        vector = guess.as_vector()
+    else:
+        energies, pairs = _try_grid(fit, onset, low_rate)
+        best = float(energies.max())
+        variance = max(fit.sound_energy - best, 0.0) / max(fit.frames - fit.lost.size, 1)
+        if best < _HOPELESS * least * variance:
+            return None
+        chosen = np.argsort(-energies)[:_STARTS]
+        columns = _grid_columns(low_rate)[0][chosen, :, : fit.frames - onset]
+        waves = np.einsum("ij,ijk->ik", pairs[chosen], columns)
+        if np.square(waves).sum(axis=1).max() < _QUIET * least_energy:
+            return None
+        tried = [_refine(fit, seconds, _grid()[index], _FEW_STEPS) for index in chosen]
+        vector, _ = max(tried, key=lambda item: item[1])
     vector, energy = _refine(fit, seconds, vector, _STEPS)
     return _bend(fit, seconds, vector, energy) if energy > 0.0 else None
 
@@ -204,10 +255,12 @@ def _refine(
     """Levenberg-Marquardt over the swing, the amplitudes solved for at every step."""
     damping = 1e-2
     energy, best = 0.0, vector
-    trial = np.clip(vector, _LOWEST, _HIGHEST)
+    trial = _bounded(vector)
+    time = np.maximum(seconds, 0.0)
     gram, right = np.zeros((6, 6)), np.zeros(6)
     for _ in range(steps):
-        white = fit.whiten(swing_columns(trial[None, :], seconds)[0])
+        columns = swing_columns(trial[None, :], seconds)[0]
+        white = fit.whiten(columns)
         gram2, right2 = fit.normal_equations(white)
         pair, trial_energy = solve_fit(gram2, right2)
         if trial_energy > energy:
@@ -215,7 +268,7 @@ def _refine(
             energy, best = trial_energy, trial
             if gained < 1e-4 * energy:
                 break
-            slopes = fit.whiten(swing_slopes(trial, pair, seconds))
+            slopes = fit.whiten(swing_slopes(trial, pair, columns, time))
             gram, right = fit.normal_equations(np.concatenate((white, slopes)))
             damping = max(damping * 0.2, 1e-6)
         else:
@@ -223,10 +276,16 @@ def _refine(
             if damping > 1e4:
                 break
         system = gram.copy()
-        system[2:, 2:] += damping * np.diag(np.diag(gram)[2:]) + 1e-9 * energy * np.eye(4)
+        corner = system.reshape(-1)[14::7]  # the diagonal, from the third row on
+        corner += damping * corner + 1e-9 * energy
         step, _ = solve_fit(system, right)
-        trial = np.clip(best + np.clip(step[2:], -0.5, 0.5), _LOWEST, _HIGHEST)
+        trial = _bounded(best + np.minimum(np.maximum(step[2:], -0.5), 0.5))
     return best, energy
+
+
+def _bounded(vector: FloatArray) -> FloatArray:
+    """Return the nearest swing that an arm could make."""
+    return np.minimum(np.maximum(vector, _LOWEST), _HIGHEST)
 
 
 def _bend(fit: WhitenedFit, seconds: FloatArray, vector: FloatArray, energy: float) -> FittedThump:

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
-from scipy.linalg import cho_factor, cho_solve, solve_toeplitz
+from scipy.linalg import cholesky, solve_toeplitz
+from scipy.linalg.lapack import dgesv, dtrtrs
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -118,20 +119,18 @@ class WhitenedFit:
         if weight is not None:
             self.error = self.error * weight
         self._factor = self._factorize() if self.lost.size else None
-        self._touch, self.sound_energy = self._reduce(self.error)
+        if self._factor is not None and self._answers is not None:
+            self._answers = _solve_lower(self._factor, self._answers.T).T
+        self._touch = self._see(self.error[None, :])[0]
+        self.sound_energy = float(self.error @ self.error) - float(self._touch @ self._touch)
 
-    def _factorize(self) -> tuple[FloatArray, bool]:
-        """Factor the normal equations of the lost samples."""
+    def _factorize(self) -> FloatArray:
+        """Return Cholesky's lower factor of the normal equations of the lost samples."""
         if self._weight is not None and self._answers is not None:
             gram = self._answers.T @ self._answers
             gram[np.diag_indices_from(gram)] *= 1.0 + 1e-10
-            factor, lower = cho_factor(gram, lower=True, check_finite=False)
-            return factor, lower
-        span = int(self.lost[-1] - self.lost[0]) + 1
-        lags = np.zeros(max(span, self.order + 1))
-        lags[: self.order + 1] = self.filter_lags(self.order + 1)
-        distance = np.abs(self.lost[:, None] - self.lost[None, :])
-        gram = lags[distance]
+            return _lower_factor(gram)
+        gram = self._lost_gram()
         cut = self.lost + self.order >= self.frames
         if cut.any():
             # Equations beyond the end of the stretch are not there: take them out again.
@@ -140,9 +139,15 @@ class WhitenedFit:
             padded = np.concatenate((self.error_filter, [0.0]))
             beyond = padded[np.minimum(steps, self.order + 1)]
             gram[np.ix_(cut, cut)] -= beyond.T @ beyond
+        return _lower_factor(gram)
+
+    def _lost_gram(self) -> FloatArray:
+        """Return the products of the lost samples' answers, as if the stretch did not end."""
+        span = int(self.lost[-1] - self.lost[0]) + 1
+        lags = self.filter_lags(max(span, self.order + 1))
+        gram: FloatArray = lags[np.abs(self.lost[:, None] - self.lost[None, :])]
         gram[np.diag_indices_from(gram)] *= 1.0 + 1e-10
-        factor, lower = cho_factor(gram, lower=True, check_finite=False)
-        return factor, lower
+        return gram
 
     def _answer(self) -> FloatArray | None:
         """Return the whitened lost samples as columns; None where that would be a large matrix."""
@@ -164,14 +169,6 @@ class WhitenedFit:
         spectrum = rfft(rows, self._size) * np.conj(self._response)
         result: FloatArray = irfft(spectrum, self._size)[..., : self.frames]
         return result
-
-    def _reduce(self, row: FloatArray) -> tuple[FloatArray, float]:
-        """Return what the lost samples see of `row`, and the energy that they cannot explain."""
-        energy = float(row @ row)
-        if self._factor is None:
-            return np.zeros(0), energy
-        seen = self._see(row[None, :])[0]
-        return seen, energy - float(seen @ cho_solve(self._factor, seen, check_finite=False))
 
     def whiten(self, columns: FloatArray) -> FloatArray:
         """Filter columns ``(count, frames)`` that are zero before the stretch."""
@@ -219,43 +216,41 @@ class WhitenedFit:
         right = white @ self.error
         if self._factor is not None:
             seen = self._see(white)
-            solved = cho_solve(self._factor, seen.T, check_finite=False)
-            gram = gram - seen @ solved
-            right = right - self._touch @ solved
+            gram -= seen @ seen.T
+            right -= seen @ self._touch
         return gram, right
 
-    def energies(self, white: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the energy that each group of whitened rows explains by itself, and how.
+    def hide(self, columns: FloatArray, onset: int) -> FloatArray:
+        """Return how much of whitened columns the lost samples explain, on a stretch without end.
 
         Parameters
         ----------
-        white : ndarray, shape (groups, rows, frames)
+        columns : ndarray, shape (count, n)
+            Zero before `onset`, where they begin.
+        onset : int
 
         Returns
         -------
-        energies : ndarray, shape (groups,)
-        coefficients : ndarray, shape (groups, rows)
+        ndarray, shape (count, lost samples)
+            Its rows' products are what the columns' Gram matrix loses.
         """
-        gram = white @ white.transpose(0, 2, 1)
-        right = white @ self.error
-        if self._factor is not None:
-            groups, rows, frames = white.shape
-            seen = self._see(white.reshape(-1, frames))
-            solved = cho_solve(self._factor, seen.T, check_finite=False)
-            right = right - (self._touch @ solved).reshape(groups, rows)
-            solved = solved.reshape(-1, groups, rows).transpose(1, 0, 2)
-            gram = gram - seen.reshape(groups, rows, -1) @ solved
-        ridge = 1e-12 * np.trace(gram, axis1=1, axis2=2) / white.shape[1] + 1e-300
-        gram = gram + ridge[:, None, None] * np.eye(white.shape[1])
-        coefficients = np.linalg.solve(gram, right[:, :, None])[:, :, 0]
-        return np.sum(right * coefficients, axis=1), coefficients
+        if self._factor is None:
+            return np.zeros((len(columns), 0))
+        columns = columns[:, : max(0, int(self.lost[-1]) + self.order + 1 - onset)]
+        distance = np.abs(np.arange(columns.shape[1])[:, None] + (onset - self.lost)[None, :])
+        seen = columns @ self.filter_lags(int(distance.max(initial=0)) + 1)[distance]
+        factor = self._factor
+        if self.lost[-1] + self.order >= self.frames:
+            factor = _lower_factor(self._lost_gram())
+        return _solve_lower(factor, seen.T).T
 
     def _see(self, white: FloatArray) -> FloatArray:
-        """Return the products of whitened rows with the whitened lost samples."""
+        """Return how much of whitened rows the lost samples explain, as `hide` does."""
+        if self._factor is None:
+            return np.zeros((len(white), 0))
         if self._answers is None:
-            seen: FloatArray = self._correlate(white)[:, self.lost]
-        else:
-            seen = white[:, self._answers_from : self._answers_to] @ self._answers
+            return _solve_lower(self._factor, self._correlate(white)[:, self.lost].T).T
+        seen: FloatArray = white[:, self._answers_from : self._answers_to] @ self._answers
         return seen
 
     def matched(self) -> FloatArray:
@@ -263,7 +258,7 @@ class WhitenedFit:
         error = self.error
         if self._factor is not None:
             filled = np.zeros(self.frames)
-            filled[self.lost] = cho_solve(self._factor, self._touch, check_finite=False)
+            filled[self.lost] = _solve_lower(self._factor, self._touch, transposed=True)
             error = error - self.whiten(filled)
         return self._correlate(error)
 
@@ -286,8 +281,7 @@ class WhitenedFit:
         """Return the least-squares values of the lost samples (`lost` in order)."""
         if self._factor is None:
             return np.zeros(0)
-        result: FloatArray = -cho_solve(self._factor, self._touch, check_finite=False)
-        return result
+        return -_solve_lower(self._factor, self._touch, transposed=True)
 
     def filter_lags(self, size: int) -> FloatArray:
         """Return the autocorrelation of the error filter, lags 0 to ``size - 1``, zero-padded."""
@@ -297,11 +291,25 @@ class WhitenedFit:
         return lags
 
 
+def _lower_factor(gram: FloatArray) -> FloatArray:
+    """Return Cholesky's lower factor."""
+    factor: FloatArray = cholesky(gram, lower=True, check_finite=False)
+    return factor
+
+
+def _solve_lower(factor: FloatArray, right: FloatArray, *, transposed: bool = False) -> FloatArray:
+    """Solve a system whose matrix is a lower factor, or its transpose."""
+    solved: FloatArray = dtrtrs(factor, right, lower=1, trans=int(transposed))[0]
+    return solved
+
+
 def solve_fit(gram: FloatArray, right: FloatArray) -> tuple[FloatArray, float]:
     """Solve small normal equations; return the coefficients and the energy that they explain."""
-    ridge = 1e-12 * float(np.trace(gram)) / max(gram.shape[0], 1) + 1e-300
-    try:
-        coefficients = np.linalg.solve(gram + ridge * np.eye(gram.shape[0]), right)
-    except np.linalg.LinAlgError:
+    size = len(gram)
+    system = gram.copy()
+    diagonal = system.reshape(-1)[:: size + 1]
+    diagonal += 1e-12 * float(diagonal.sum()) / max(size, 1) + 1e-300
+    _, _, coefficients, failed = dgesv(system, right, overwrite_a=1)
+    if failed:
         return np.zeros_like(right), 0.0
     return coefficients, float(right @ coefficients)
