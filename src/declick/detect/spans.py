@@ -21,7 +21,7 @@ CLEAN_HZ: Final = 0.5
 PLAIN: Final = 0.99
 MOST_PRIOR: Final = 3.5
 # ... or this and this much with the network, which tells more by itself.
-PLAIN_TO_NETWORK: Final = 0.75
+PLAIN_TO_NETWORK: Final = 0.93
 MOST_PRIOR_OF_NETWORK: Final = 3.0
 PRIOR_SLOPE: Final = 1.5
 # What coincides with a click of the other channel needs less, by so much in log odds.
