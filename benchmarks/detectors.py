@@ -2,7 +2,7 @@
 
     python benchmarks/detectors.py --music CORPUS --bank BANK -o results/detectors.json
 
-CORPUS is that of recipes/surface-2 (its `valid` split is heard), BANK the real clicks; only those
+CORPUS is that of recipes/surface-3 (its `valid` split is heard), BANK the real clicks; only those
 of the record that training held out are laid on. Some eight minutes on one core.
 """
 
