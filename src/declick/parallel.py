@@ -112,6 +112,31 @@ def _undisturbed() -> Iterator[None]:
             signal.raise_signal(caught[0])
 
 
+@contextmanager
+def _worker_conditions() -> Iterator[None]:
+    """Let processes begin with one BLAS thread, and deaf to a Ctrl-C, which is ours to answer.
+
+    One that reached them while they start would make each print a traceback.
+    """
+    before = {name: os.environ.get(name) for name in _WORKER_ENVIRONMENT}
+    os.environ.update(_WORKER_ENVIRONMENT)
+    mask = getattr(signal, "pthread_sigmask", None)
+    if mask:
+        resource_tracker.ensure_running()  # its start would lift the block half-way
+    blocked = mask(signal.SIG_BLOCK, {signal.SIGINT}) if mask else None
+    try:
+        with _undisturbed():
+            yield
+    finally:
+        if mask:
+            mask(signal.SIG_SETMASK, blocked)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
     """Do one task in a worker."""
     global _busy
@@ -168,48 +193,43 @@ class Workers:
             self._limits = None
 
     def start(self, module: str) -> None:
-        """Start the pool, if there is to be one, before there is work for it.
+        """Begin to start the pool, if there is to be one, before there is work for it.
 
         Parameters
         ----------
         module : str
             What the work will be of: it is loaded while this process does something else.
         """
-        if self.apart:
-            self._start(module)
+        if self.apart and self._pool is None:
+            with _worker_conditions():
+                if _METHOD == "forkserver":
+                    from multiprocessing import forkserver  # not everywhere to be had
+
+                    forkserver.set_forkserver_preload([module])
+                    forkserver.ensure_running()
+                else:
+                    self._pool = self._fill_pool(module)
 
     def _start(self, module: str) -> ProcessPoolExecutor:
-        """Start the pool, its processes limited to one BLAS thread from their first moment."""
+        """Start the pool."""
         if self._pool is None:
-            context = get_context(_METHOD)
-            if _METHOD == "forkserver":
-                context.set_forkserver_preload([module])
-            before = {name: os.environ.get(name) for name in _WORKER_ENVIRONMENT}
-            os.environ.update(_WORKER_ENVIRONMENT)
-            # A Ctrl-C while they start must not reach them, who would print a traceback each.
-            mask = getattr(signal, "pthread_sigmask", None)
-            if mask:
-                resource_tracker.ensure_running()  # its start would lift the block half-way
-            blocked = mask(signal.SIG_BLOCK, {signal.SIGINT}) if mask else None
-            try:
-                with _undisturbed():
-                    self._pool = ProcessPoolExecutor(
-                        self.jobs, mp_context=context, initializer=_prepare_worker
-                    )
-                    for _ in range(self.jobs):
-                        self._pool.submit(_load, module)
-                    # Of a worker that is killed in mid-answer we would wait for the rest for ever,
-                    # as long as we could write that rest ourselves.
-                    self._pool._result_queue._writer.close()  # type: ignore[attr-defined]
-            finally:
-                if mask:
-                    mask(signal.SIG_SETMASK, blocked)
-                for name, value in before.items():
-                    if value is None:
-                        del os.environ[name]
-                    else:
-                        os.environ[name] = value
+            self.start(module)
+        if self._pool is None:
+            with _worker_conditions():
+                self._pool = self._fill_pool(module)
         return self._pool
+
+    def _fill_pool(self, module: str) -> ProcessPoolExecutor:
+        """Return a pool with all its processes."""
+        pool = ProcessPoolExecutor(
+            self.jobs, mp_context=get_context(_METHOD), initializer=_prepare_worker
+        )
+        for _ in range(self.jobs):
+            pool.submit(_load, module)
+        # Of a worker that is killed in mid-answer we would wait for the rest for ever, as long as
+        # we could write that rest ourselves.
+        pool._result_queue._writer.close()  # type: ignore[attr-defined]
+        return pool
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield ``function(item)`` in the order of the items, a few ahead of the reader.

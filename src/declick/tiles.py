@@ -73,7 +73,7 @@ class Plateaus:
         """Return what `spread` makes the same probability of."""
         frames, channels = probability.shape
         row = probability.T.ravel()
-        edges = np.flatnonzero(np.diff(row, prepend=np.nan))
+        edges = np.flatnonzero(np.concatenate(([True], row[1:] != row[:-1])))
         return cls((frames, channels), edges, row[edges])
 
     def spread(self) -> NDArray[np.float32]:
