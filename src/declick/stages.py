@@ -239,17 +239,17 @@ def _spans(
 
     probes = workers.map(_probe_tile, map(tile, samples_at))
     probed = dict(zip(samples_at, probes, strict=True))
-    plain = sum(count for count, _ in probed.values())
-    heard = sum(min(geometry.tile, recording.frames - start) for start in samples_at)
-    heard_s = heard * recording.channels / recording.sample_rate
-    least = threshold(
-        settings.sensitivity, plain_hz=plain / heard_s, most_prior=detector.most_prior
+    plain = sum(probe.plain for probe in probed.values())
+    heard = sum(
+        probe.live * min(geometry.tile, recording.frames - start) for start, probe in probed.items()
     )
+    plain_hz = plain * recording.sample_rate / max(heard, 1)
+    least = threshold(settings.sensitivity, plain_hz=plain_hz, most_prior=detector.most_prior)
 
     def searches() -> Iterator[_Search]:
         for start in range(0, recording.frames, geometry.tile):
             known = probed.get(start)
-            yield _Search(tile=tile(start), least=least, told=known and known[1])
+            yield _Search(tile=tile(start), least=least, told=known and known.told)
             progress("detect", min(1.0, (start + geometry.tile) / recording.frames))
 
     return workers.map(_search_tile, searches())
@@ -282,11 +282,20 @@ def _sample_places(frames: int, tile: int) -> list[int]:
     return [tile * (index * tiles // count) for index in range(count)]
 
 
-def _probe_tile(tile: Tile) -> tuple[int, Told]:
-    """Return how many plain clicks a tile holds, and what is told of it (in a worker)."""
+class _Probe(NamedTuple):
+    """How many plain clicks a tile holds, on how many channels there is sound, and what is told."""
+
+    plain: int
+    live: int
+    told: Told
+
+
+def _probe_tile(tile: Tile) -> _Probe:
+    """Listen to a tile, and count (in a worker)."""
     told = tile.listen()
     plain = make_detector(tile.settings, tile.sample_rate).plain
-    return count_plain(told.probability.spread(), plain), told
+    live = int(np.count_nonzero(tile.samples.read().any(axis=0)))
+    return _Probe(count_plain(told.probability.spread(), plain), live, told)
 
 
 def _search_tile(search: _Search) -> _Found:

@@ -61,6 +61,9 @@ BATCH: Final = 16
 # Samples are spoken of from these log odds of damage on: the greatest sensitivity asks for -6.6, of
 # a worn record.
 LEAST_SPOKEN: Final = -7.0
+# The core of what towers is where its prediction errors are, and this much to each side where the
+# network is sure: it sees the surroundings over a level that the click itself has raised.
+TOWER_MARGIN_MS: Final = 0.3
 # Range of the natural logarithm of how far the damage may be off.
 DOUBT: Final = (-6.0, 3.0)
 
@@ -253,13 +256,18 @@ class NeuralDetector:
         )
         start, stop = in_file(start, stop, self.factor)
         digital, _ = digital_places(pair, channel, start, stop, self.geometry)
+        margin = round(TOWER_MARGIN_MS * 1e-3 * self.geometry.sample_rate)
         for side, first, last in zip(
             channel[~digital], start[~digital], stop[~digital], strict=True
         ):
             core = slice(int(first), int(last))
-            if heard.probability[core, side].max(initial=0.0) < SURE:
-                heard.probability[core, side] = SURE
-                heard.deviation[core, side] = np.inf
+            row = heard.probability[:, side]
+            sure = row[core].max(initial=0.0) >= SURE
+            row[core] = np.maximum(row[core], SURE)
+            if self.factor == 1:
+                _trim(row, core, margin if sure else 0)
+            # Found or not, the network has not learned to say how high anything like this is.
+            heard.deviation[core, side] = np.inf
 
     def look(self, sight: Sight, frames: IntArray, facts: Float32Array) -> Findings:
         """Return what the network says of those of some instants that may be damage."""
@@ -306,6 +314,16 @@ class NeuralDetector:
             # Of a Laplace distribution, carried from arcsinh to the sound itself.
             deviation=np.sqrt(2.0) * doubt * np.cosh(damage) * level,
         )
+
+
+def _trim(probability: NDArray[np.float32], core: slice, margin: int) -> None:
+    """Let what was found, in place, reach no further than a margin beyond a core within it."""
+    found = probability > 0.0
+    before, behind = found[: core.start][::-1], found[core.stop :]
+    reach = int(np.argmin(np.append(before, False)))
+    probability[core.start - reach : max(core.start - margin, core.start - reach)] = 0.0
+    reach = int(np.argmin(np.append(behind, False)))
+    probability[core.stop + min(margin, reach) : core.stop + reach] = 0.0
 
 
 def hears(sample_rate: float) -> bool:
