@@ -81,7 +81,7 @@ def test_a_clipped_recording_has_a_level_that_nothing_exceeds() -> None:
     for seed in range(8):
         worn = draw(seed, replace(PLAIN, clipped=1.0, loud=1.0))
         peak = np.abs(worn.sound).max()
-        clipped += np.count_nonzero(np.abs(worn.sound) > 0.9999 * peak) > 3
+        clipped += int(np.count_nonzero(np.abs(worn.sound) > 0.9999 * peak) > 3)
     assert clipped >= 6
 
 
