@@ -82,7 +82,7 @@ class ViewGeometry(Geometry):
     @property
     def tile(self) -> int:
         """Frames that are looked at together."""
-        return 192 * self.hop
+        return 96 * self.hop
 
 
 def is_native(sample_rate: float) -> bool:
