@@ -239,9 +239,10 @@ def _spans(
 
     probes = workers.map(_probe_tile, map(tile, samples_at))
     probed = dict(zip(samples_at, probes, strict=True))
-    plain = sum(probe.plain for probe in probed.values())
+    plain = sum(count for count, _ in probed.values())
     heard = sum(
-        probe.live * min(geometry.tile, recording.frames - start) for start, probe in probed.items()
+        told.live * min(geometry.tile, recording.frames - start)
+        for start, (_, told) in probed.items()
     )
     plain_hz = plain * recording.sample_rate / max(heard, 1)
     least = threshold(settings.sensitivity, plain_hz=plain_hz, most_prior=detector.most_prior)
@@ -249,7 +250,7 @@ def _spans(
     def searches() -> Iterator[_Search]:
         for start in range(0, recording.frames, geometry.tile):
             known = probed.get(start)
-            yield _Search(tile=tile(start), least=least, told=known and known.told)
+            yield _Search(tile=tile(start), least=least, told=known and known[1])
             progress("detect", min(1.0, (start + geometry.tile) / recording.frames))
 
     return workers.map(_search_tile, searches())
@@ -282,20 +283,11 @@ def _sample_places(frames: int, tile: int) -> list[int]:
     return [tile * (index * tiles // count) for index in range(count)]
 
 
-class _Probe(NamedTuple):
-    """How many plain clicks a tile holds, on how many channels there is sound, and what is told."""
-
-    plain: int
-    live: int
-    told: Told
-
-
-def _probe_tile(tile: Tile) -> _Probe:
-    """Listen to a tile, and count (in a worker)."""
+def _probe_tile(tile: Tile) -> tuple[int, Told]:
+    """Return how many plain clicks a tile holds, and what is told of it (in a worker)."""
     told = tile.listen()
     plain = make_detector(tile.settings, tile.sample_rate).plain
-    live = int(np.count_nonzero(tile.samples.read().any(axis=0)))
-    return _Probe(count_plain(told.probability.spread(), plain), live, told)
+    return count_plain(told.probability.spread(), plain), told
 
 
 def _search_tile(search: _Search) -> _Found:

@@ -91,10 +91,14 @@ class Patch(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What the detector says of a tile: how likely each sample is lost, and what was added."""
+    """What the detector says of a tile: how likely each sample is lost, and what was added.
+
+    `live` counts the channels on which there is sound.
+    """
 
     probability: Plateaus
     patches: tuple[Patch, ...]
+    live: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,15 +140,17 @@ class Tile:
         """Ask the detector."""
         detector = make_detector(self.settings, self.sample_rate)
         geometry = detector.geometry
-        samples, unit = _tamed(self.samples.read())
+        samples = self.samples.read()
+        live = int(np.count_nonzero(samples.any(axis=0)))
+        samples, unit = _tamed(samples)
         samples = continued(samples, self.start - geometry.context, self.frames, geometry)
         inside = self.frames - self.start
         if isinstance(detector, ArDetector):
-            return Told(Plateaus.of(detector(samples)[:inside]), ())
+            return Told(Plateaus.of(detector(samples)[:inside]), (), live)
         heard = detector.hear(samples).until(inside)
         if unit > 1.0:
             heard = heard.louder(unit)
-        return Told(Plateaus.of(heard.probability), _patches(heard, self.start))
+        return Told(Plateaus.of(heard.probability), _patches(heard, self.start), live)
 
 
 def _tamed(samples: FloatArray) -> tuple[FloatArray, float]:

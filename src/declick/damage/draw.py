@@ -28,6 +28,7 @@ __all__ = [
     "draw_chain",
     "draw_faint",
     "draw_wear",
+    "log_uniform",
 ]
 
 
@@ -41,8 +42,8 @@ def draw_chain(rng: np.random.Generator, settings: WearSettings | None = None) -
         bass_s=bass_s,
         turnover_s=turnover_s,
         treble_s=treble_s,
-        low_cut_hz=_log_uniform(rng, (20.0, 80.0)),
-        pickup_hz=_log_uniform(rng, (6e3, 20e3)),
+        low_cut_hz=log_uniform(rng, (20.0, 80.0)),
+        pickup_hz=log_uniform(rng, (6e3, 20e3)),
         ring_hz=float(rng.uniform(2500.0, 5500.0)),
         ring_decay_s=float(rng.uniform(0.008, 0.014)),
         knock_hz=float(rng.uniform(2000.0, 4000.0)),
@@ -158,7 +159,8 @@ def draw_faint(bed: Bed, chain: Chain, seed: int, duration_s: float) -> list[Dam
     ]
 
 
-def _log_uniform(rng: np.random.Generator, between: Range) -> float:
+def log_uniform(rng: np.random.Generator, between: Range) -> float:
+    """Draw a number evenly on a logarithmic scale."""
     return float(np.exp(rng.uniform(math.log(between[0]), math.log(between[1]))))
 
 
@@ -271,7 +273,7 @@ def _draw_one(rng: np.random.Generator, family: Family, time_s: float, record: _
         rings=() if family is Family.DROPOUT else tuple(rings),
         thump=thump,
         keep=float(rng.uniform(0.0, 0.15)) if lost else 1.0,
-        fade_s=min(0.4 * width_s, _log_uniform(rng, (0.05e-3, 1e-3))) if lost else 0.0,
+        fade_s=min(0.4 * width_s, log_uniform(rng, (0.05e-3, 1e-3))) if lost else 0.0,
     )
 
 
@@ -284,7 +286,7 @@ def _draw_scratch(
 ) -> list[Damage]:
     """Draw one scratch: a short train of shocks in each turn, which slowly changes."""
     turn_s = record.chain.turn_s
-    turns = max(2, round(_log_uniform(rng, settings.scratch_turns)))
+    turns = max(2, round(log_uniform(rng, settings.scratch_turns)))
     times = draw_turns(
         rng,
         # It may have begun before the music, as long as some of it is heard.

@@ -244,9 +244,9 @@ class NeuralDetector:
         frames: IntArray,
         facts: Float32Array,
     ) -> None:
-        """Add the instants that need no network, some louder than all it has learned from.
+        """Cut out the instants that need no network, some louder than all it has learned from.
 
-        Nothing is known of the damage there.
+        Nothing is known of the damage there, whatever the network says.
         """
         which, channel = np.nonzero(towering_channels(facts)[:, : pair.shape[1]])
         if not len(which):
@@ -321,7 +321,7 @@ def _trim(probability: NDArray[np.float32], core: slice, margin: int) -> None:
     found = probability > 0.0
     before, behind = found[: core.start][::-1], found[core.stop :]
     reach = int(np.argmin(np.append(before, False)))
-    probability[core.start - reach : max(core.start - margin, core.start - reach)] = 0.0
+    probability[core.start - reach : core.start - min(margin, reach)] = 0.0
     reach = int(np.argmin(np.append(behind, False)))
     probability[core.stop + min(margin, reach) : core.stop + reach] = 0.0
 

@@ -20,7 +20,7 @@ from scipy.fft import rfft
 from declick.clicks import Kind
 from declick.dsp.chain import PLAIN_SPREAD, Chain
 from declick.dsp.rings import FittedRing, Ring
-from declick.dsp.tailfit import bridge, core_start, fit_tail_rings, fit_tail_thump
+from declick.dsp.tailfit import RIVAL_PUSH, bridge, core_start, fit_tail_rings, fit_tail_thump
 from declick.dsp.thumps import FittedThump
 
 FloatArray = NDArray[np.float64]
@@ -155,12 +155,7 @@ def find_tails(
         end = _thump_end(
             sound, missing, thump_dirt, stop, float(pushes[index]), sample_rate, thresholds
         )
-        # The thump goes on under the clicks that follow: their tails carry it.
-        while index < len(cores) and cores[index][1] < end:
-            longest = max(result[index][0], min(end, limits[index]))
-            if longest > cores[index][1]:
-                result[index] = (longest, Kind.THUMP)
-            index += 1
+        _carry(result, cores, limits, index, end, Kind.THUMP)
     if chain is not None and not expected:
         return result
     reached = 0
@@ -192,23 +187,32 @@ def find_tails(
             for ring in rings
         ]
         reached = max(reached, max(ends, default=stop))
-        end = min(max(ends, default=stop), tail)
-        while index < len(cores) and cores[index][1] < end:
-            longest = max(result[index][0], min(end, limits[index]))
-            result[index] = (longest, result[index][1])
-            index += 1
+        _carry(result, cores, limits, index, min(max(ends, default=stop), tail), None)
     return result
 
 
-def _rival(index: int, edges: NDArray[np.int64], pushes: FloatArray, end: int) -> int:
-    """Return where the next core before `end` begins that was pushed half as much, or `end`.
+def _carry(
+    result: list[tuple[int, Kind | None]],
+    cores: Sequence[tuple[int, int]],
+    limits: Sequence[int],
+    index: int,
+    end: int,
+    kind: Kind | None,
+) -> None:
+    """Let a tail reach its end, in place: under the clicks that follow, their tails carry it."""
+    while index < len(cores) and cores[index][1] < end:
+        longest = max(result[index][0], min(end, limits[index]))
+        if longest > cores[index][1]:
+            result[index] = (longest, kind or result[index][1])
+        index += 1
 
-    A weaker one may be no more than the ring itself.
-    """
+
+def _rival(index: int, edges: NDArray[np.int64], pushes: FloatArray, end: int) -> int:
+    """Return where the next core before `end` begins that was pushed hard enough, or `end`."""
     for other in range(index + 1, len(edges)):
         if edges[other, 0] >= end:
             break
-        if pushes[other] >= 0.5 * pushes[index]:
+        if pushes[other] >= RIVAL_PUSH * pushes[index]:
             return int(edges[other, 0])
     return end
 

@@ -21,6 +21,7 @@ FOUL_RING_S = 0.08
 RING_ORDER_S = 512 / 44100
 THUMP_ORDER_S = 0.1
 LONGEST_CORE_S = 0.025
+RIVAL_PUSH = 0.5  # of the push that set a ring going: a weaker core may be the ring itself
 RING_LEAST = 0.05  # of the level of the music
 
 RING_EVIDENCE = 40.0

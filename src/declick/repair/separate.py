@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from declick.clicks import Kind
 from declick.dsp.chain import Chain, estimate_chain
 from declick.dsp.rings import Ring
-from declick.dsp.tailfit import LONGEST_CORE_S, bridge, core_start, fit_tail_rings, fit_tail_thump
+from declick.dsp.tailfit import (
+    LONGEST_CORE_S,
+    RIVAL_PUSH,
+    bridge,
+    core_start,
+    fit_tail_rings,
+    fit_tail_thump,
+)
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -98,7 +105,7 @@ def _spans(
 ) -> list[list[tuple[int, int, Kind]]]:
     """Put the pieces of tails that go on under later clicks together.
 
-    A ring is taken for another's behind a core that was pushed half as much.
+    A ring behind a core that was pushed hard enough is its own.
     """
     spans: list[list[tuple[int, int, Kind]]] = []
     first_push = 0.0
@@ -106,7 +113,7 @@ def _spans(
         if spans and (piece[2] is Kind.THUMP) == (spans[-1][-1][2] is Kind.THUMP):
             end = spans[-1][-1][1]
             joined = end <= piece[0] and missing[end : piece[0]].all()
-            if joined and (piece[2] is Kind.THUMP or push < 0.5 * first_push):
+            if joined and (piece[2] is Kind.THUMP or push < RIVAL_PUSH * first_push):
                 spans[-1].append(piece)
                 continue
         spans.append([piece])

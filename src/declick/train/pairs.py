@@ -27,7 +27,7 @@ from declick.detect.views import ViewGeometry, is_native
 from declick.errors import LabelError, ReadError
 from declick.labels import read_labels
 from declick.read import Recording
-from declick.train.worn import FAMILIES, WornExcerpt
+from declick.train.worn import FAMILIES, WornExcerpt, stereo_truth
 
 SOUNDS: Final = (".flac", ".wav", ".aif", ".aiff", ".w64", ".rf64", ".caf")
 _SIDES: Final = (("before", "after"), ("damaged", "clean"), ("worn", "clean"))
@@ -216,16 +216,11 @@ def as_excerpt(
     sound: FloatArray, clean: FloatArray, clicks: Sequence[Click], rate: int, *, name: str
 ) -> WornExcerpt:
     """Return a pair as what examples are taken of."""
-    mono = sound.shape[1] == 1
     damage = sound - clean
     # A person mends weak clicks, too, and a repair changes more than it must.
     moved = np.abs(damage).max(axis=1) > _WEAK * _local_level(clean, rate)
     near = scipy.ndimage.maximum_filter1d(moved, 2 * round(_NEAR_S * rate) + 1)
-    cores = np.zeros(sound.shape, dtype=bool)
-    for click in clicks:
-        cores[click.start : click.stop, click.channel] = True
-    if mono:
-        damage, cores = np.repeat(damage, 2, axis=1), np.repeat(cores, 2, axis=1)
+    damage, cores = stereo_truth(damage, clicks)
     return WornExcerpt(
         sound=sound,
         damage=damage,

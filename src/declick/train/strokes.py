@@ -14,6 +14,7 @@ import numpy as np
 import scipy.signal
 
 from declick.clicks import FloatArray
+from declick.damage.draw import log_uniform
 
 _RATE_HZ: Final = (1.0, 7.0)
 _LEVEL_DB: Final = (0.0, 26.0)
@@ -90,13 +91,13 @@ def draw_stroke(rng: np.random.Generator, sample_rate: float, channels: int) -> 
 def _draw_hand(rng: np.random.Generator, frames: int, sample_rate: float) -> FloatArray:
     """Return one blow: noise that fades, alone and through resonances."""
     time_s = np.arange(frames) / sample_rate
-    noise = rng.standard_normal(frames) * np.exp(-time_s / _log_uniform(rng, _FADE_S))
-    noise *= 1.0 - np.exp(-time_s / _log_uniform(rng, _RISE_S))
-    edge_hz = _log_uniform(rng, (800.0, 0.45 * sample_rate))
+    noise = rng.standard_normal(frames) * np.exp(-time_s / log_uniform(rng, _FADE_S))
+    noise *= 1.0 - np.exp(-time_s / log_uniform(rng, _RISE_S))
+    edge_hz = log_uniform(rng, (800.0, 0.45 * sample_rate))
     wide = scipy.signal.lfilter(*scipy.signal.butter(1, edge_hz, fs=sample_rate), noise)
     blow = np.asarray(wide) / np.max(np.abs(wide))
     for _ in range(int(rng.integers(0, _MODES + 1))):
-        hertz, fade_s = _log_uniform(rng, _MODE_HZ), _log_uniform(rng, _MODE_FADE_S)
+        hertz, fade_s = log_uniform(rng, _MODE_HZ), log_uniform(rng, _MODE_FADE_S)
         phase = rng.uniform(0.0, 2.0 * math.pi)
         mode = np.exp(-time_s / fade_s) * np.sin(2.0 * math.pi * hertz * time_s + phase)
         blow += rng.uniform(0.0, 0.7) * mode * (1.0 - np.exp(-time_s / 1e-4))
@@ -106,14 +107,10 @@ def _draw_hand(rng: np.random.Generator, frames: int, sample_rate: float) -> Flo
 def _echoed(rng: np.random.Generator, dry: FloatArray, sample_rate: float) -> FloatArray:
     """Return what a room answers: single reflections that fade."""
     count = int(rng.integers(*_TAPS))
-    decay_s = _log_uniform(rng, _ROOM_S)
+    decay_s = log_uniform(rng, _ROOM_S)
     delays_s = rng.uniform(0.001, min(3.0 * decay_s, 0.8 * _LENGTH_S), count)
     taps = np.zeros(len(dry))
     gains = rng.standard_normal(count) * np.exp(-delays_s / decay_s)
     np.add.at(taps, (delays_s * sample_rate).astype(int), gains)
     wet = scipy.signal.fftconvolve(dry, taps)[: len(dry)]
     return np.asarray(wet / max(float(np.max(np.abs(wet))), 1e-9))
-
-
-def _log_uniform(rng: np.random.Generator, between: tuple[float, float]) -> float:
-    return float(np.exp(rng.uniform(math.log(between[0]), math.log(between[1]))))

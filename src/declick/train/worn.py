@@ -8,7 +8,7 @@ clicks or left clean.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -201,11 +201,7 @@ def draw_worn(
         edge = rng.uniform(9000, 20000) / rate
         sound, damage = _low_pass(sound, edge), _low_pass(damage, edge)
         sound = sound + rng.standard_normal(sound.shape) * 10 ** rng.uniform(-5.5, -4)
-    cores = np.zeros(sound.shape, dtype=bool)
-    for click in laid.clicks:
-        cores[click.start : click.stop, click.channel] = True
-    if mono:
-        damage, cores = np.repeat(damage, 2, axis=1), np.repeat(cores, 2, axis=1)
+    damage, cores = stereo_truth(damage, laid.clicks)
     return WornExcerpt(
         sound=sound,
         damage=damage,
@@ -216,6 +212,18 @@ def draw_worn(
         source=source,
         mode=mode,
     )
+
+
+def stereo_truth(
+    damage: FloatArray, clicks: Sequence[Click]
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return damage, and where clicks have their cores, on two channels each, also of mono."""
+    cores = np.zeros(damage.shape, dtype=bool)
+    for click in clicks:
+        cores[click.start : click.stop, click.channel] = True
+    if damage.shape[1] == 1:
+        damage, cores = np.repeat(damage, 2, axis=1), np.repeat(cores, 2, axis=1)
+    return damage, cores
 
 
 def _transferred(
