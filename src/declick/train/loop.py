@@ -25,6 +25,7 @@ from declick.train.folding import begin_from, fold
 from declick.train.loss import losses
 from declick.train.music import Music, open_music
 from declick.train.network import Answer, NetworkSettings, SurfaceNetwork, count_parameters
+from declick.train.oddity import vary_bank
 from declick.train.pool import Pool
 from declick.train.settings import LoopSettings, TrainSettings
 from declick.train.worn import ExampleSettings, without_records
@@ -54,6 +55,8 @@ class Sources:
         bank = read_bank(self.bank) if self.bank else None
         if bank is not None:
             bank = without_records(bank, settings.held_out_records)
+            if settings.varied:
+                bank = vary_bank(bank, settings.seed, settings.varied)
         return open_music(self.music), bank
 
 

@@ -23,6 +23,7 @@ from declick.damage.model import Damage, Wear
 from declick.detect.views import ViewGeometry
 from declick.errors import SettingsError
 from declick.train.music import Music
+from declick.train.oddity import estrange
 from declick.train.strokes import strike
 from declick.train.variation import equalized, vary
 
@@ -51,6 +52,7 @@ MODES: Final[Mapping[str, WearSettings]] = {
             Family.THUMP: 0.3,
         }
     ),
+    "dropout": WearSettings(rates_hz={Family.DROPOUT: 2.0, Family.TICK: 1.0}),
     # Not trained on: to see what the network makes of what it has never met.
     "scratch": WearSettings(rates_hz={}, scratches=6.0),
     "gouge": WearSettings(rates_hz={Family.GOUGE: 2.0}),
@@ -84,6 +86,10 @@ class ExampleSettings:
         faults of a digital chain.
     clipped : float
         ... that were recorded too loud: what is added is clipped, and sometimes the music.
+    odd : float
+        ... whose clicks lie outside what is known of their families; see `declick.train.oddity`.
+    varied : int
+        How many other clicks are made of each real one.
     held_out_records : tuple of str
         Names of records of the bank whose clicks are for evaluation only.
     """
@@ -115,6 +121,8 @@ class ExampleSettings:
     loud: float = 0.0
     short: float = 0.0
     clipped: float = 0.0
+    odd: float = 0.0
+    varied: int = 0
     held_out_records: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -263,6 +271,8 @@ def _recorded_loud(rng: np.random.Generator, clean: FloatArray) -> tuple[FloatAr
 
 def _altered(rng: np.random.Generator, drawn: Wear, settings: ExampleSettings) -> Wear:
     """Return wear made rarer than the synthesizer draws it."""
+    if settings.odd and rng.uniform() < settings.odd:
+        drawn = estrange(rng, drawn)
     damages, chain = drawn.damages, drawn.chain
     if settings.lateral and rng.uniform() < settings.lateral:
         sign = float(rng.choice((-1.0, 1.0, 1.0)))
