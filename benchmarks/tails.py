@@ -180,11 +180,11 @@ def find_all(
         spent = 1e3 * (time.perf_counter() - begin) / max(len(cores), 1)
         hits = [
             float(end > stop and (kind is None or (label is Kind.THUMP) == (kind is Kind.THUMP)))
-            for (end, label), (_, stop) in zip(found, cores, strict=True)
+            for (end, label, *_), (_, stop) in zip(found, cores, strict=True)
         ]
         late = [
             1e3 * (end - true) / rate
-            for (end, _), true, hit in zip(found, ends, hits, strict=bool(ends))
+            for (end, *_), true, hit in zip(found, ends, hits, strict=bool(ends))
             if hit
         ]
         result[name] = {"hits": hits, "late_ms": late, "ms": [spent]}

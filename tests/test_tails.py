@@ -7,9 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from declick.clicks import Kind
-from declick.detect.tails import TailThresholds, find_tails
+from declick.detect.swings import FoundSwing, recurring_swing
+from declick.detect.tail_thresholds import TailThresholds
+from declick.detect.tails import find_tails
 from declick.dsp.chain import Chain
 from declick.dsp.rings import Ring
+from declick.dsp.thumps import Swing
 
 FloatArray = NDArray[np.float64]
 
@@ -63,7 +66,7 @@ def test_no_tails_behind_plain_ticks(sample_rate: int) -> None:
     for seed in (1, 2, 3):
         sound, cores = ticks(sample_rate, seed=seed)
         found = find_tails(sound, cores, sample_rate=sample_rate)
-        assert found == [(stop, None) for _, stop in cores]
+        assert [tail[:2] for tail in found] == [(stop, None) for _, stop in cores]
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 44100, 192000])
@@ -72,9 +75,11 @@ def test_rings_are_found(sample_rate: int) -> None:
     wave = 0.1 * ring(sample_rate // 4, sample_rate, 3100.0, decay)
     sound, cores = ticks(sample_rate, wave)
     found = find_tails(sound, cores, sample_rate=sample_rate)
-    lengths = [(end - stop) / sample_rate for (end, _), (_, stop) in zip(found, cores, strict=True)]
+    lengths = [
+        (end - stop) / sample_rate for (end, *_), (_, stop) in zip(found, cores, strict=True)
+    ]
     assert sum(2.0 * decay < length <= 0.08 for length in lengths) >= len(cores) - 1
-    assert all(kind is None for _, kind in found)
+    assert all(tail.kind is None for tail in found)
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 44100, 192000])
@@ -82,8 +87,8 @@ def test_thumps_are_found(sample_rate: int) -> None:
     decay = 0.03
     sound, cores = ticks(sample_rate, 0.4 * thump(sample_rate // 4, sample_rate, decay))
     found = find_tails(sound, cores, sample_rate=sample_rate)
-    ends = [(end - stop) / sample_rate for (end, _), (_, stop) in zip(found, cores, strict=True)]
-    assert sum(kind is Kind.THUMP for _, kind in found) >= len(cores) - 1
+    ends = [(end - stop) / sample_rate for (end, *_), (_, stop) in zip(found, cores, strict=True)]
+    assert sum(tail.kind is Kind.THUMP for tail in found) >= len(cores) - 1
     # 0.4 at the core, to a tenth of an effective level of 0.1.
     assert np.median(ends) == pytest.approx(decay * np.log(0.4 / 0.01 / np.sqrt(2)), rel=0.2)
 
@@ -97,7 +102,7 @@ def test_known_chain_finds_weaker_rings_and_no_others() -> None:
     hits = {
         name: sum(
             end > stop
-            for (end, _), (_, stop) in zip(
+            for (end, *_), (_, stop) in zip(
                 find_tails(sound, cores, sample_rate=sample_rate, chain=chain), cores, strict=True
             )
         )
@@ -122,16 +127,17 @@ def test_attacks_right_behind_a_core_are_no_tails() -> None:
             hit = np.exp(-time / 0.03) * rng.standard_normal(time.size)
         sound[start : start + 9000] += 0.2 * hit
     found = find_tails(sound, cores, sample_rate=sample_rate)
-    assert sum(end > stop for (end, _), (_, stop) in zip(found, cores, strict=True)) <= 1
+    assert sum(end > stop for (end, *_), (_, stop) in zip(found, cores, strict=True)) <= 1
 
 
 def test_silence_ends_and_neighbours() -> None:
     assert find_tails(np.zeros(100), [], sample_rate=44100) == []
     cores = [(0, 30), (60, 70), (400, 410), (990, 1000)]
-    assert find_tails(np.zeros(1000), cores, sample_rate=44100) == [(s, None) for _, s in cores]
+    nothing = find_tails(np.zeros(1000), cores, sample_rate=44100)
+    assert [tail[:2] for tail in nothing] == [(stop, None) for _, stop in cores]
     short = music(1000, 44100)
     for end, (_, stop), limit in zip(
-        [end for end, _ in find_tails(short, cores, sample_rate=44100)],
+        [tail.end for tail in find_tails(short, cores, sample_rate=44100)],
         cores,
         [start for start, _ in cores[1:]] + [1000],
         strict=True,
@@ -144,9 +150,9 @@ def test_a_tail_ends_before_the_next_core() -> None:
     sound, cores = ticks(sample_rate, 0.2 * ring(10000, sample_rate, 4000.0, 0.012))
     dense = sorted(cores + [(start + 900, start + 905) for start, _ in cores])
     found = find_tails(sound, dense, sample_rate=sample_rate)
-    for (end, _), (following, _) in zip(found, dense[1:], strict=False):
+    for (end, *_), (following, _) in zip(found, dense[1:], strict=False):
         assert end <= following
-    assert sum(end == start + 900 for (end, _), (start, _) in zip(found, dense, strict=True)) >= 4
+    assert sum(end == start + 900 for (end, *_), (start, _) in zip(found, dense, strict=True)) >= 4
 
 
 def test_a_thump_goes_on_under_later_ticks() -> None:
@@ -157,7 +163,7 @@ def test_a_thump_goes_on_under_later_ticks() -> None:
         sound[start:stop] += 0.3
     found = find_tails(sound, dense, sample_rate=sample_rate)
     whole = 0
-    for (end, kind), (later, later_kind), (start, stop) in zip(
+    for (end, kind, *_), (later, later_kind, *_), (start, stop) in zip(
         found[::2], found[1::2], cores, strict=True
     ):
         whole += kind is later_kind is Kind.THUMP and end == start + 1500 and later > stop + 2500
@@ -167,14 +173,14 @@ def test_a_thump_goes_on_under_later_ticks() -> None:
 def test_same_answer_from_any_cut_and_polarity() -> None:
     sample_rate = 44100
     sound, cores = ticks(sample_rate, 0.1 * ring(10000, sample_rate, 4000.0, 0.012))
-    whole = find_tails(sound, cores, sample_rate=sample_rate)
-    assert find_tails(-sound, cores, sample_rate=sample_rate) == whole
+    whole = [tail[:2] for tail in find_tails(sound, cores, sample_rate=sample_rate)]
+    assert [tail[:2] for tail in find_tails(-sound, cores, sample_rate=sample_rate)] == whole
     origin = cores[2][0] - int(0.75 * sample_rate)
     end = cores[2][1] + int(0.75 * sample_rate)
     inside = [(a - origin, b - origin) for a, b in cores if a > origin and b < end]
     index = inside.index((cores[2][0] - origin, cores[2][1] - origin))
     part = find_tails(sound[origin:end], inside, sample_rate=sample_rate)
-    assert (part[index][0] + origin, part[index][1]) == whole[2]
+    assert (part[index].end + origin, part[index].kind) == whole[2]
 
 
 def test_thresholds_can_be_set() -> None:
@@ -182,7 +188,7 @@ def test_thresholds_can_be_set() -> None:
     sound, cores = ticks(sample_rate, 0.1 * ring(10000, sample_rate, 4000.0, 0.012))
     strict = TailThresholds(ring_evidence=1e12)
     found = find_tails(sound, cores, sample_rate=sample_rate, thresholds=strict)
-    assert found == [(stop, None) for _, stop in cores]
+    assert [tail[:2] for tail in found] == [(stop, None) for _, stop in cores]
 
 
 def test_a_drum_behind_a_core_is_no_thump() -> None:
@@ -193,7 +199,7 @@ def test_a_drum_behind_a_core_is_no_thump() -> None:
         drum = 0.4 * np.exp(-time / 0.03) * np.sin(2 * np.pi * hertz * time)
         sound, cores = ticks(sample_rate, drum)
         found = find_tails(sound, cores, sample_rate=sample_rate)
-        assert not any(kind is Kind.THUMP for _, kind in found)
+        assert not any(tail.kind is Kind.THUMP for tail in found)
 
 
 def test_nothing_is_looked_for_behind_a_doubtful_core() -> None:
@@ -201,7 +207,7 @@ def test_nothing_is_looked_for_behind_a_doubtful_core() -> None:
     sound, cores = ticks(sample_rate, 0.4 * thump(sample_rate // 4, sample_rate, 0.03))
     sure = [index % 2 == 0 for index in range(len(cores))]
     found = find_tails(sound, cores, sample_rate=sample_rate, sure=sure)
-    assert [kind is Kind.THUMP for _, kind in found] == sure
+    assert [tail.kind is Kind.THUMP for tail in found] == sure
 
 
 def test_a_ring_of_the_chain_goes_on_under_weaker_clicks_and_attacks() -> None:
@@ -212,6 +218,55 @@ def test_a_ring_of_the_chain_goes_on_under_weaker_clicks_and_attacks() -> None:
     cores = [first, (first[1] + 60, first[1] + 66), (first[1] + 130, first[1] + 134)]
     note = np.sin(2 * np.pi * 700.0 * np.arange(9000) / sample_rate)
     sound[first[0] : first[0] + 9000] += 0.4 * note
-    (one, _), (two, _), (three, _) = find_tails(sound, cores, sample_rate=sample_rate, chain=chain)
+    found = find_tails(sound, cores, sample_rate=sample_rate, chain=chain)
+    one, two, three = (tail.end for tail in found)
     assert (one, two) == (cores[1][0], cores[2][0])
     assert three - first[1] > 0.03 * sample_rate
+
+
+def struck(sample_rate: int, level: float) -> tuple[FloatArray, list[tuple[int, int]]]:
+    """Return ticks with thumps, and a loud low note that begins with each."""
+    time = np.arange(sample_rate // 3) / sample_rate
+    note = np.exp(-time / 0.3) * sum(np.sin(2 * np.pi * 98.0 * k * time) / k for k in range(1, 5))
+    tail = level * thump(time.size, sample_rate, 0.03) + 0.4 * note
+    return ticks(sample_rate, tail, seed=2)
+
+
+def test_a_known_swing_is_found_where_a_note_begins() -> None:
+    sample_rate = 44100
+    sound, cores = struck(sample_rate, 0.4)
+    sound[: cores[0][0]] *= 0.1
+    alone = find_tails(sound, cores, sample_rate=sample_rate)
+    chain = Chain(swing=Swing(decay_s=0.03, first_hz=94.0, last_hz=14.0, fall_s=0.04))
+    known = find_tails(sound, cores, sample_rate=sample_rate, chain=chain)
+    thumps = [sum(tail.kind is Kind.THUMP for tail in found) for found in (alone, known)]
+    assert thumps[0] < thumps[1] >= len(cores) - 1
+
+
+def test_a_known_swing_finds_no_thump_in_notes_alone() -> None:
+    sample_rate = 44100
+    sound, cores = struck(sample_rate, 0.0)
+    chain = Chain(swing=Swing(decay_s=0.03, first_hz=94.0, last_hz=14.0, fall_s=0.04))
+    swings = {index: chain.swing for index in range(len(cores)) if chain.swing}
+    for more in ({"chain": chain}, {"swings": swings}):
+        found = find_tails(sound, cores, sample_rate=sample_rate, **more)
+        assert not any(tail.kind is Kind.THUMP for tail in found)
+
+
+def test_an_arm_is_known_from_two_thumps_that_agree() -> None:
+    swing = Swing(decay_s=0.03, first_hz=94.0, last_hz=14.0, fall_s=0.04)
+    near = Swing(decay_s=0.032, first_hz=97.0, last_hz=10.0, fall_s=0.045)
+    other = Swing(decay_s=0.03, first_hz=60.0, last_hz=14.0, fall_s=0.04)
+    found = [
+        FoundSwing(1.0, swing, 1e4),
+        FoundSwing(1.001, swing, 1e4),
+        FoundSwing(2.0, other, 1e4),
+    ]
+    # Two channels that hear one thump are one witness.
+    assert recurring_swing(found) is None
+    found.append(FoundSwing(3.0, near, 1e4))
+    known = recurring_swing(found)
+    assert known is not None
+    assert 94.0 <= known.first_hz <= 97.0
+    assert recurring_swing([item._replace(evidence=50.0) for item in found]) is None
+    assert recurring_swing([]) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -12,7 +12,6 @@ from declick.clicks import Click, Repair, disjoint_clicks
 from declick.detect.spans import (
     LARGEST_SHARE,
     RETURNING,
-    SURE_OF_TAIL,
     Span,
     count_plain,
     find_returning,
@@ -23,8 +22,6 @@ from declick.detect.spans import (
     name_scratches,
     threshold,
 )
-from declick.detect.tails import context_ms as tail_context_ms
-from declick.detect.tails import find_tails
 from declick.dsp.chain import Chain, estimate_chain
 from declick.parallel import Workers
 from declick.read import Recording
@@ -34,6 +31,7 @@ from declick.repair.passage import Passage, PassagePlan, plan_passages
 from declick.rotation import Rotation, find_rotation
 from declick.settings import DetectSettings, RepairSettings
 from declick.stretches import Stretch, stretches_of_clicks, stretches_of_plans
+from declick.tail_stage import with_tails
 from declick.tiles import Patch, Tile, Told, make_detector, with_patches
 
 # Sound on each side of a core that settling its ends looks at.
@@ -107,7 +105,10 @@ def detect(
     chain = Chain()
     if settings.find_tails and clicks:
         chain = estimate_chain(recording.read, clicks, sample_rate=rate, apply=workers.map)
-        clicks = disjoint_clicks(_with_tails(recording, clicks, chain, workers, progress))
+        clicks, chain = with_tails(
+            recording, clicks, chain, workers, lambda done: progress("measure", 0.5 + 0.5 * done)
+        )
+        clicks = disjoint_clicks(clicks)
     clicks = name_kinds(clicks, sample_rate=rate)
     times = np.array([click.start for click in clicks], dtype=np.float64) / rate
     rotation = find_rotation(times)
@@ -356,40 +357,6 @@ def _companions(stretch: Stretch, found: list[Click]) -> list[Click]:
             for a, b in places
         ]
     return companions
-
-
-def _with_tails(
-    recording: Recording,
-    clicks: Sequence[Click],
-    chain: Chain,
-    workers: Workers,
-    progress: Progress,
-) -> Iterator[Click]:
-    """Yield the clicks with their tails and, for thumps, their kind."""
-    stretches = stretches_of_clicks(recording, clicks, context_ms=tail_context_ms, chain=chain)
-    for found in workers.map(_find_stretch_tails, stretches):
-        yield from found
-        progress("measure", 0.5 + 0.5 * found[-1].start / recording.frames)
-
-
-def _find_stretch_tails(stretch: Stretch) -> list[Click]:
-    """Return the own clicks of a stretch with their tails (in a worker)."""
-    found: list[Click] = []
-    for clicks, sound in stretch.channels():
-        channel = clicks[0].channel
-        tails = find_tails(
-            sound,
-            [(c.start - stretch.start, c.stop - stretch.start) for c in clicks],
-            sample_rate=stretch.sample_rate,
-            chain=stretch.chain,
-            channel=channel,
-            sure=[click.confidence >= SURE_OF_TAIL for click in clicks],
-        )
-        for click, (tail, kind) in zip(clicks, tails, strict=True):
-            if click in stretch.own_set:
-                end = max(click.stop, min(tail + stretch.start, stretch.frames))
-                found.append(replace(click, tail=end, kind=kind or click.kind))
-    return sorted(found)
 
 
 def passage_of(stretch: Stretch, plan: PassagePlan) -> Passage:

@@ -18,6 +18,7 @@ from declick.cli.results import show_result
 from declick.clicks import Click
 from declick.dsp.chain import Chain
 from declick.dsp.rings import Ring
+from declick.dsp.thumps import Swing
 from declick.errors import LabelError, SettingsError
 from declick.labels import read_labels
 from declick.pipeline import check_outputs, mend
@@ -123,7 +124,11 @@ def _chain_of(report: Report, name: str) -> Chain:
     """Return the playback chain of an earlier run."""
     try:
         rings = report.chain.get("rings", ())
-        return Chain(rings=tuple(tuple(Ring(**ring) for ring in rows) for rows in rings))
+        swing = report.chain.get("swing")
+        return Chain(
+            rings=tuple(tuple(Ring(**ring) for ring in rows) for rows in rings),
+            swing=None if swing is None else Swing(**swing),
+        )
     except (TypeError, ValueError, AttributeError) as error:
         raise LabelError(
             f"{name}: the report is damaged (its chain: {error}); make it again"

@@ -9,8 +9,8 @@ core is louder in many bands and stays so after the fit; it is let alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from scipy.fft import rfft
 
 from declick.clicks import Kind
+from declick.detect.swings import APART_S, LONGEST_S, find_thump, tallest
+from declick.detect.tail_thresholds import TailThresholds
 from declick.dsp.chain import PLAIN_SPREAD, Chain
 from declick.dsp.rings import FittedRing, Ring
-from declick.dsp.tailfit import RIVAL_PUSH, bridge, core_start, fit_tail_rings, fit_tail_thump
-from declick.dsp.thumps import FittedThump
+from declick.dsp.tailfit import RIVAL_PUSH, bridge, core_start, fit_tail_rings
+from declick.dsp.thumps import FittedThump, Swing
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -32,58 +34,32 @@ context_ms = 700.0
 _RING_WINDOW_S = 0.011
 _THUMP_WINDOW_S = 0.07
 _LONGEST_RING_S = 0.08
-_LONGEST_THUMP_S = 0.2
 _CORES_AT_ONCE = 256
 _SHORTEST_FIT_S = 0.003
-_THUMPS_APART_S = 0.04
 
 
-@dataclass(frozen=True, kw_only=True)
-class TailThresholds:
-    """What makes a tail.
+DEFAULT_THRESHOLDS: Final = TailThresholds()
+
+
+class FoundTail(NamedTuple):
+    """What follows a core.
 
     Parameters
     ----------
-    ring_rise_db, thump_rise_db : float
-        The least rise of a band after the core over the same band before and later, to look
-        closer.
-    ring_evidence, chain_evidence, thump_evidence : float
-        The least whitened energy that the fit explains, over the variance of what it leaves; the
-        second for a ring at the frequency of the playback chain.
-    unrest : float
-        The most that the whitened sound under the fitted tail may exceed the sound before the
-        click, as a ratio of variances: more is an attack of the music.
-    end_db : float
-        A tail ends where it is this far below the local music in its own band.
-    shortest_ms : float
-        A tail that ends sooner is not worth a fit.
-    core_level : float
-        The least peak of a core over the level around it: no more than a strong push sets the arm
-        or the cartridge swinging.
-    thump_core_ms, thump_push, thump_shortest_ms : float
-        The shortest core, its least peak over that of the sound behind it, and the shortest tail
-        of a thump: a drum stroke with a speck on it has neither.
-    thump_fall : float
-        The most that is left of a thump's first frequency when nine tenths of its energy are
-        through: an arm sweeps down (0.4 to 0.75), a drum keeps its pitch.
+    end : int
+        The core's end where nothing does.
+    kind : Kind or None
+        `Kind.THUMP` for a thump.
+    thump : FittedThump or None
+        That begins here.
+    rise_db : float
+        Of the bass, over before and later; -inf where nobody looked.
     """
 
-    ring_rise_db: float = 14.0
-    thump_rise_db: float = 4.0
-    ring_evidence: float = 150.0
-    chain_evidence: float = 40.0
-    thump_evidence: float = 90.0
-    unrest: float = 30.0
-    end_db: float = -20.0
-    shortest_ms: float = 0.5
-    core_level: float = 2.0
-    thump_core_ms: float = 0.1
-    thump_push: float = 0.35
-    thump_shortest_ms: float = 30.0
-    thump_fall: float = 0.85
-
-
-DEFAULT_THRESHOLDS = TailThresholds()
+    end: int
+    kind: Kind | None = None
+    thump: FittedThump | None = None
+    rise_db: float = -math.inf
 
 
 def find_tails(
@@ -94,8 +70,9 @@ def find_tails(
     chain: Chain | None = None,
     channel: int = 0,
     sure: Sequence[bool] | None = None,
+    swings: Mapping[int, Swing] | None = None,
     thresholds: TailThresholds = DEFAULT_THRESHOLDS,
-) -> list[tuple[int, Kind | None]]:
+) -> list[FoundTail]:
     """Say for each core whether a ring or a thump follows it, and where that ends.
 
     Parameters
@@ -107,20 +84,22 @@ def find_tails(
     sample_rate : float
         In Hz.
     chain : Chain, optional
-        The record's rings: they are found at a lower level, and no others are looked for.
+        The record's rings: they are found at a lower level, and no others are looked for. Thumps
+        like its swing are found, too, where they hide.
     channel : int
         Which channel of the chain this is.
     sure : sequence of bool, optional
         Which cores may have set anything swinging; by default all.
+    swings : mapping from int to Swing, optional
+        How the other channel swings behind a core of this one, by its index.
     thresholds : TailThresholds
 
     Returns
     -------
-    list of (int, Kind or None)
-        For each core the end of its tail (its `stop` where it has none), never beyond the start
-        of the next core; and `Kind.THUMP` for a thump, None otherwise.
+    list of FoundTail
+        For each core; none ends beyond the start of the next core.
     """
-    result: list[tuple[int, Kind | None]] = [(stop, None) for _, stop in cores]
+    result = [FoundTail(stop) for _, stop in cores]
     if not cores:
         return result
     missing: BoolArray = np.zeros(samples.size, dtype=bool)
@@ -136,6 +115,8 @@ def find_tails(
     strong = pushes >= thresholds.core_level * _levels(sound, edges, sample_rate)
     if sure is not None:
         strong &= np.array(sure)
+    swings = swings or {}
+    strong[list(swings)] = True
     if not strong.any():
         return result
     hertz = [ring.frequency_hz for ring in guesses]
@@ -145,17 +126,32 @@ def find_tails(
     # Where a tail is likely, the sound is no yardstick for the music beside another core.
     ring_dirt = _mark(samples.size, edges, ring_rise >= ring_least, _LONGEST_RING_S * sample_rate)
     thump_dirt = _mark(
-        samples.size, edges, thump_rise >= thump_least, 0.6 * _LONGEST_THUMP_S * sample_rate
+        samples.size, edges, thump_rise >= thump_least, 0.6 * LONGEST_S * sample_rate
     )
     limits = [start for start, _ in cores[1:]] + [samples.size]
-    for index in _tallest(edges, thump_rise, thump_least, _THUMPS_APART_S * sample_rate):
-        stop = cores[index][1]
-        if stop - cores[index][0] < thresholds.thump_core_ms * 1e-3 * sample_rate:
+    arm = chain.swing if chain is not None else None
+    if arm is not None:
+        thump_least = thresholds.expected_rise_db
+    for index in np.flatnonzero(strong).tolist():
+        result[index] = result[index]._replace(rise_db=float(thump_rise[index]))
+    chosen = tallest(edges, thump_rise, thump_least, APART_S * sample_rate)
+    for index in sorted({*chosen, *swings}):
+        start, stop = cores[index]
+        if stop - start < thresholds.thump_core_ms * 1e-3 * sample_rate:
             continue
-        end = _thump_end(
-            sound, missing, thump_dirt, stop, float(pushes[index]), sample_rate, thresholds
+        end, thump = find_thump(
+            sound,
+            missing,
+            thump_dirt,
+            stop,
+            float(pushes[index]),
+            sample_rate,
+            thresholds,
+            swings.get(index, arm),
         )
-        _carry(result, cores, limits, index, end, Kind.THUMP)
+        if thump is not None:
+            result[index] = result[index]._replace(thump=thump)
+            _carry(result, cores, limits, index, end, Kind.THUMP)
     if chain is not None and not expected:
         return result
     reached = 0
@@ -163,7 +159,7 @@ def find_tails(
         # Where a ring comes into a click there is no sound before it to rise over.
         if ring_rise[index] < ring_least and cores[index][0] > reached:
             continue
-        if result[index][1] is Kind.THUMP:
+        if result[index].kind is Kind.THUMP:
             continue
         stop = cores[index][1]
         longest = min(stop + round(_LONGEST_RING_S * sample_rate), samples.size)
@@ -192,7 +188,7 @@ def find_tails(
 
 
 def _carry(
-    result: list[tuple[int, Kind | None]],
+    result: list[FoundTail],
     cores: Sequence[tuple[int, int]],
     limits: Sequence[int],
     index: int,
@@ -201,9 +197,10 @@ def _carry(
 ) -> None:
     """Let a tail reach its end, in place: under the clicks that follow, their tails carry it."""
     while index < len(cores) and cores[index][1] < end:
-        longest = max(result[index][0], min(end, limits[index]))
+        found = result[index]
+        longest = max(found.end, min(end, limits[index]))
         if longest > cores[index][1]:
-            result[index] = (longest, kind or result[index][1])
+            result[index] = found._replace(end=longest, kind=kind or found.kind)
         index += 1
 
 
@@ -253,18 +250,6 @@ def _mark(size: int, edges: NDArray[np.int64], chosen: BoolArray, frames: float)
     for stop in edges[chosen, 1]:
         marked[stop : stop + round(frames)] = True
     return marked
-
-
-def _tallest(edges: NDArray[np.int64], rise: FloatArray, least: float, apart: float) -> list[int]:
-    """Return the cores whose rise is enough, and the greatest nearby."""
-    chosen = []
-    for index in np.flatnonzero(rise >= least):
-        starts = edges[:, 0]
-        first = np.searchsorted(starts, starts[index] - apart)
-        last = np.searchsorted(starts, starts[index] + apart, side="right")
-        if int(np.argmax(rise[first:last])) + first == index:
-            chosen.append(int(index))
-    return chosen
 
 
 def _decaying(seconds: float, sample_rate: float) -> FloatArray:
@@ -348,62 +333,3 @@ def _ring_end(
     seconds = fitted.ring.decay_s * min(math.log(max(ratio, 1.0)), 7.0)
     frames = round(seconds * sample_rate)
     return stop + frames if seconds * 1e3 >= thresholds.shortest_ms else stop
-
-
-def _thump_end(
-    sound: FloatArray,
-    missing: BoolArray,
-    dirty: BoolArray,
-    stop: int,
-    push: float,
-    sample_rate: float,
-    thresholds: TailThresholds,
-) -> int:
-    """Return where a thump sinks below the music; `stop` where there is none."""
-    tail = min(stop + round(_LONGEST_THUMP_S * sample_rate), sound.size)
-    if tail - stop < 0.02 * sample_rate:
-        return stop
-    fitted = fit_tail_thump(
-        sound,
-        missing,
-        stop,
-        tail,
-        sample_rate=sample_rate,
-        dirty=dirty,
-        passes=1,
-        least=thresholds.thump_evidence,
-    )
-    if (
-        fitted is None
-        or fitted.unrest > thresholds.unrest
-        or _remaining_pitch(fitted, tail - stop, sample_rate) > thresholds.thump_fall
-    ):
-        return stop
-    start = core_start(missing, stop, round(0.025 * sample_rate))
-    before = sound[max(0, start - round(0.2 * sample_rate)) : start]
-    level = float(np.sqrt(np.mean(before**2))) if before.size else 0.0
-    envelope = _envelope(fitted, tail - stop, sample_rate)
-    loud = np.flatnonzero(envelope > level * 10.0 ** (thresholds.end_db / 20.0) + 1e-12)
-    if not loud.size or loud[-1] < thresholds.thump_shortest_ms * 1e-3 * sample_rate:
-        return stop
-    loudest = float(np.abs(sound[stop : stop + loud[-1]]).max())
-    if push < thresholds.thump_push * loudest:
-        return stop
-    return stop + int(loud[-1]) + 1
-
-
-def _remaining_pitch(fitted: FittedThump, frames: int, sample_rate: float) -> float:
-    """Return the share of the first frequency that is left when most of the energy is through."""
-    seconds = np.arange(frames) / sample_rate
-    energy = np.cumsum(fitted.samples(seconds) ** 2)
-    through = float(seconds[int(np.searchsorted(energy, 0.9 * energy[-1]))])
-    swing = fitted.swing
-    hertz = swing.last_hz + (swing.first_hz - swing.last_hz) * math.exp(-through / swing.fall_s)
-    return hertz / swing.first_hz
-
-
-def _envelope(fitted: FittedThump, frames: int, sample_rate: float) -> FloatArray:
-    """Return the effective level of a thump, falling."""
-    amplitude = math.hypot(*fitted.amplitudes[:2]) / math.sqrt(2.0)
-    seconds = np.arange(frames) / sample_rate
-    return amplitude * np.exp(-seconds / fitted.swing.decay_s)

@@ -10,6 +10,7 @@ import numpy as np
 
 from declick.dsp.rings import FittedRing, Ring
 from declick.dsp.tailfit import BoolArray, bridge, fit_tail_rings
+from declick.dsp.thumps import Swing
 from declick.dsp.whitening import FloatArray
 
 MOST_CLICKS = 40
@@ -66,15 +67,18 @@ class Placed(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """The rings of one playback chain.
+    """What one playback chain adds to clicks.
 
     Parameters
     ----------
     rings : tuple of tuple of Ring
         For each channel, the most frequent first; empty where the chain does not ring.
+    swing : Swing, optional
+        How the tone arm swings after a thump, where several have told.
     """
 
     rings: tuple[tuple[Ring, ...], ...] = ()
+    swing: Swing | None = None
 
     def channel_rings(self, channel: int) -> tuple[Ring, ...]:
         """Return the rings of one channel; none where the channel is unknown."""

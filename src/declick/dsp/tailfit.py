@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from declick.dsp.rings import LONGEST_S, FittedRing, Ring, fit_ring, search_rings
-from declick.dsp.thumps import FittedThump, fit_thump, low_pass
+from declick.dsp.thumps import FittedThump, Swing, fit_thump, low_pass
 from declick.dsp.whitening import FloatArray, WhitenedFit, prediction_error_filter
 
 BoolArray = NDArray[np.bool_]
@@ -212,8 +212,9 @@ def fit_tail_thump(
     dirty: BoolArray | None = None,
     passes: int = 2,
     least: float = THUMP_EVIDENCE,
+    expected: Swing | None = None,
 ) -> FittedThump | None:
-    """Fit the thump of one tail, of at least some evidence.
+    """Fit the thump of one tail, of at least some evidence; where `expected`, one much like it.
 
     The other parameters are those of `fit_tail_rings`.
     """
@@ -261,8 +262,9 @@ def fit_tail_thump(
         lost = touched[begin:end]
         fit = WhitenedFit(error_filter, low[:begin], low[begin:end], lost, weight)
         enough = least if index + 1 == passes else 0.3 * least
-        guess = best.swing if best is not None else None
-        best = fit_thump(fit, onset, rate, guess, least=enough, least_energy=audible)
+        guess = expected or (best.swing if best is not None else None)
+        near = expected is not None
+        best = fit_thump(fit, onset, rate, guess, near=near, least=enough, least_energy=audible)
         if best is None or best.evidence < enough or best.swing.decay_s > LONGEST_THUMP_S:
             return None
         cleaned = low[begin:end] - best.samples(seconds)

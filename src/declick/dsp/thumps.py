@@ -50,6 +50,8 @@ class Swing:
 
 _LOWEST = Swing(decay_s=0.008, first_hz=20.0, last_hz=3.0, fall_s=0.006).as_vector()
 _HIGHEST = Swing(decay_s=0.25, first_hz=220.0, last_hz=45.0, fall_s=0.4).as_vector()
+# How far the numbers of a swing may lie, as a ratio, from those of one known to be alike.
+_NEAR = math.log(1.25)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +207,7 @@ def fit_thump(
     low_rate: float,
     guess: Swing | None = None,
     *,
+    near: bool = False,
     least: float = 0.0,
     least_energy: float = 0.0,
 ) -> FittedThump | None:
@@ -220,6 +223,8 @@ def fit_thump(
         In Hz.
     guess : Swing, optional
         Where to start; searched for otherwise.
+    near : bool
+        Whether the swing is known to be about as guessed.
     least : float
         Evidence that is asked for: where the best start is far from it, nothing is refined.
     least_energy : float
@@ -230,8 +235,11 @@ def fit_thump(
     FittedThump or None
     """
     seconds = (np.arange(fit.frames) - onset) / low_rate
+    bounds = _LOWEST, _HIGHEST
     if guess is not None:
         vector = guess.as_vector()
+        if near:
+            bounds = np.maximum(_LOWEST, vector - _NEAR), np.minimum(_HIGHEST, vector + _NEAR)
     else:
         energies, pairs = _try_grid(fit, onset, low_rate)
         best = float(energies.max())
@@ -245,17 +253,21 @@ def fit_thump(
             return None
         tried = [_refine(fit, seconds, _grid()[index], _FEW_STEPS) for index in chosen]
         vector, _ = max(tried, key=lambda item: item[1])
-    vector, energy = _refine(fit, seconds, vector, _STEPS)
+    vector, energy = _refine(fit, seconds, vector, _STEPS, bounds)
     return _bend(fit, seconds, vector, energy) if energy > 0.0 else None
 
 
 def _refine(
-    fit: WhitenedFit, seconds: FloatArray, vector: FloatArray, steps: int
+    fit: WhitenedFit,
+    seconds: FloatArray,
+    vector: FloatArray,
+    steps: int,
+    bounds: tuple[FloatArray, FloatArray] = (_LOWEST, _HIGHEST),
 ) -> tuple[FloatArray, float]:
     """Levenberg-Marquardt over the swing, the amplitudes solved for at every step."""
     damping = 1e-2
     energy, best = 0.0, vector
-    trial = _bounded(vector)
+    trial = _bounded(vector, bounds)
     time = np.maximum(seconds, 0.0)
     gram, right = np.zeros((6, 6)), np.zeros(6)
     for _ in range(steps):
@@ -279,13 +291,13 @@ def _refine(
         corner = system.reshape(-1)[14::7]  # the diagonal, from the third row on
         corner += damping * corner + 1e-9 * energy
         step, _ = solve_fit(system, right)
-        trial = _bounded(best + np.minimum(np.maximum(step[2:], -0.5), 0.5))
+        trial = _bounded(best + np.minimum(np.maximum(step[2:], -0.5), 0.5), bounds)
     return best, energy
 
 
-def _bounded(vector: FloatArray) -> FloatArray:
-    """Return the nearest swing that an arm could make."""
-    return np.minimum(np.maximum(vector, _LOWEST), _HIGHEST)
+def _bounded(vector: FloatArray, bounds: tuple[FloatArray, FloatArray]) -> FloatArray:
+    """Return the nearest swing within bounds."""
+    return np.minimum(np.maximum(vector, bounds[0]), bounds[1])
 
 
 def _bend(fit: WhitenedFit, seconds: FloatArray, vector: FloatArray, energy: float) -> FittedThump:

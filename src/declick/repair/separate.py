@@ -23,6 +23,7 @@ from declick.dsp.tailfit import (
     fit_tail_rings,
     fit_tail_thump,
 )
+from declick.dsp.thumps import Swing
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -32,6 +33,7 @@ CONTEXT_MS = 700.0
 
 FADE_S = 0.005
 _SHORTEST = 8
+_BETTER_FIT = 1.5
 
 
 def fade_out(frames: int, longest: int) -> FloatArray:
@@ -76,6 +78,7 @@ def subtract_tails(
         stands out from the music.
     """
     guesses = chain.channel_rings(channel) if chain is not None else ()
+    arm = chain.swing if chain is not None else None
     order = [
         (max(stop, 0), min(tail, samples.size), kind)
         for stop, tail, kind in sorted(tails)
@@ -85,9 +88,9 @@ def subtract_tails(
     for pieces in _spans(order, missing, [work.push(stop) for stop, _, _ in order]):
         if pieces[0][2] is Kind.THUMP:
             whole = (pieces[0][0], pieces[-1][1])
-            if not work.subtract_thump(*whole) and len(pieces) > 1:
+            if not work.subtract_thump(*whole, arm) and len(pieces) > 1:
                 for stop, tail, _ in pieces:
-                    work.subtract_thump(stop, tail)
+                    work.subtract_thump(stop, tail, arm)
         under = pieces[0][2] is not Kind.THUMP and len(pieces) > 1 and bool(guesses)
         if under:
             # One ring under weaker cores; what they add to it is in the pieces.
@@ -146,12 +149,25 @@ class _Separation:
         core = slice(start, stop)
         return float(np.abs(self.result[core] - self._sound[core]).max(initial=0.0))
 
-    def subtract_thump(self, stop: int, tail: int) -> bool:
+    def subtract_thump(self, stop: int, tail: int, expected: Swing | None) -> bool:
         """Take a thump out of ``[stop, tail)``; say whether there was one."""
         self._dirty[stop:tail] = False
-        thump = fit_tail_thump(
-            self._sound, self._missing, stop, tail, sample_rate=self._rate, dirty=self._dirty
-        )
+        thump = None
+        for swing in (expected, None) if expected is not None else (None,):
+            fitted = fit_tail_thump(
+                self._sound,
+                self._missing,
+                stop,
+                tail,
+                sample_rate=self._rate,
+                dirty=self._dirty,
+                expected=swing,
+            )
+            # What is known of the arm counts for more than a fit that is only a little closer.
+            if fitted is not None and (
+                thump is None or fitted.evidence > _BETTER_FIT * thump.evidence
+            ):
+                thump = fitted
         if thump is None:
             return False
         return self._take(stop, tail, thump.samples(np.arange(tail - stop) / self._rate))

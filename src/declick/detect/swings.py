@@ -1,0 +1,174 @@
+"""Find the thumps behind clicks: the swings of the tone arm.
+
+A thump is told from a drum by its pitch, which falls, and by the push that set it going. The arm
+is the same for both channels and for the whole record: how it swings behind plain thumps tells
+what to look for behind others, where a note begins with the click or little of the thump is heard.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from declick.detect.tail_thresholds import TailThresholds
+from declick.dsp.tailfit import core_start, fit_tail_thump
+from declick.dsp.thumps import FittedThump, Swing
+from declick.dsp.whitening import FloatArray
+
+BoolArray = NDArray[np.bool_]
+
+LONGEST_S: Final = 0.2
+APART_S: Final = 0.04
+# Both channels hear a thump within this time of one another.
+TOGETHER_S: Final = 0.01
+
+# Swings are alike where their numbers (`Swing.as_vector`) differ by no more than these ratios.
+_ALIKE: Final = np.log((1.25, 1.15, 3.0, 1.4))
+_PLAIN_EVIDENCE: Final = 300.0
+_FEWEST: Final = 2
+
+
+class FoundSwing(NamedTuple):
+    """A thump that was found behind a click at a time."""
+
+    time_s: float
+    swing: Swing
+    evidence: float
+
+
+def recurring_swing(found: Sequence[FoundSwing]) -> Swing | None:
+    """Return how the arm of a record swings; None where no two thumps agree.
+
+    Parameters
+    ----------
+    found : sequence of FoundSwing
+        Of all channels. One thump that both channels hear counts once.
+    """
+    plain = [item for item in found if item.evidence >= _PLAIN_EVIDENCE]
+    if not plain:
+        return None
+    vectors = np.array([item.swing.as_vector() for item in plain])
+    times = np.array([item.time_s for item in plain])
+    alike = (np.abs(vectors[:, None] - vectors[None, :]) <= _ALIKE).all(axis=2)
+    counts = [int(np.count_nonzero(np.diff(np.sort(times[row])) > TOGETHER_S)) + 1 for row in alike]
+    best = int(np.argmax(counts))
+    if counts[best] < _FEWEST:
+        return None
+    return Swing.from_vector(np.median(vectors[alike[best]], axis=0))
+
+
+def find_thump(
+    sound: FloatArray,
+    missing: BoolArray,
+    dirty: BoolArray,
+    stop: int,
+    push: float,
+    sample_rate: float,
+    thresholds: TailThresholds,
+    expected: Swing | None = None,
+) -> tuple[int, FittedThump | None]:
+    """Return where the thump behind a core sinks below the music, and how it goes.
+
+    Parameters
+    ----------
+    sound : ndarray, shape (frames,)
+        Bridged over the cores.
+    missing, dirty : ndarray of bool, shape (frames,)
+        The cores; likely tails.
+    stop : int
+        End of the core.
+    push : float
+        Height of the core.
+    sample_rate : float
+        In Hz.
+    thresholds : TailThresholds
+    expected : Swing, optional
+        How others go: where none is credible by itself, one like it is looked for.
+
+    Returns
+    -------
+    (int, FittedThump or None)
+        `stop` and None where there is none.
+    """
+    tail = min(stop + round(LONGEST_S * sample_rate), sound.size)
+    if tail - stop < 0.02 * sample_rate:
+        return stop, None
+    for swing in (None, expected) if expected is not None else (None,):
+        fitted = fit_tail_thump(
+            sound,
+            missing,
+            stop,
+            tail,
+            sample_rate=sample_rate,
+            dirty=dirty,
+            passes=1,
+            least=thresholds.thump_evidence if swing is None else thresholds.expected_evidence,
+            expected=swing,
+        )
+        if fitted is None or _remaining_pitch(fitted, tail - stop, sample_rate) > (
+            thresholds.thump_fall
+        ):
+            continue
+        if swing is None and fitted.unrest > thresholds.unrest:
+            continue
+        end = _end(sound, missing, stop, tail, fitted, push, sample_rate, thresholds)
+        if end > stop:
+            return end, fitted
+    return stop, None
+
+
+def _end(
+    sound: FloatArray,
+    missing: BoolArray,
+    stop: int,
+    tail: int,
+    fitted: FittedThump,
+    push: float,
+    sample_rate: float,
+    thresholds: TailThresholds,
+) -> int:
+    """Return where a fitted thump ends; `stop` where it is too short, or the push too weak."""
+    start = core_start(missing, stop, round(0.025 * sample_rate))
+    before = sound[max(0, start - round(0.2 * sample_rate)) : start]
+    level = float(np.sqrt(np.mean(before**2))) if before.size else 0.0
+    envelope = _envelope(fitted, tail - stop, sample_rate)
+    loud = np.flatnonzero(envelope > level * 10.0 ** (thresholds.end_db / 20.0) + 1e-12)
+    if not loud.size or loud[-1] < thresholds.thump_shortest_ms * 1e-3 * sample_rate:
+        return stop
+    loudest = float(np.abs(sound[stop : stop + loud[-1]]).max())
+    if push < thresholds.thump_push * loudest:
+        return stop
+    return stop + int(loud[-1]) + 1
+
+
+def _remaining_pitch(fitted: FittedThump, frames: int, sample_rate: float) -> float:
+    """Return the share of the first frequency that is left when most of the energy is through."""
+    seconds = np.arange(frames) / sample_rate
+    energy = np.cumsum(fitted.samples(seconds) ** 2)
+    through = float(seconds[int(np.searchsorted(energy, 0.9 * energy[-1]))])
+    swing = fitted.swing
+    hertz = swing.last_hz + (swing.first_hz - swing.last_hz) * math.exp(-through / swing.fall_s)
+    return hertz / swing.first_hz
+
+
+def _envelope(fitted: FittedThump, frames: int, sample_rate: float) -> FloatArray:
+    """Return the effective level of a thump, falling."""
+    amplitude = math.hypot(*fitted.amplitudes[:2]) / math.sqrt(2.0)
+    seconds = np.arange(frames) / sample_rate
+    return amplitude * np.exp(-seconds / fitted.swing.decay_s)
+
+
+def tallest(edges: NDArray[np.int64], rise: FloatArray, least: float, apart: float) -> list[int]:
+    """Return the indices of the cores whose rise is enough, and the greatest nearby."""
+    chosen = []
+    for index in np.flatnonzero(rise >= least):
+        starts = edges[:, 0]
+        first = np.searchsorted(starts, starts[index] - apart)
+        last = np.searchsorted(starts, starts[index] + apart, side="right")
+        if int(np.argmax(rise[first:last])) + first == index:
+            chosen.append(int(index))
+    return chosen

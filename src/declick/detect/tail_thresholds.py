@@ -1,0 +1,55 @@
+"""What makes a tail: the numbers that `declick.detect.tails` goes by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class TailThresholds:
+    """What makes a tail.
+
+    Parameters
+    ----------
+    ring_rise_db, thump_rise_db : float
+        The least rise of a band after the core over the same band before and later, to look
+        closer.
+    ring_evidence, chain_evidence, thump_evidence : float
+        The least whitened energy that the fit explains, over the variance of what it leaves; the
+        second for a ring at the frequency of the playback chain.
+    unrest : float
+        The most that the whitened sound under the fitted tail may exceed the sound before the
+        click, as a ratio of variances: more is an attack of the music.
+    end_db : float
+        A tail ends where it is this far below the local music in its own band.
+    shortest_ms : float
+        A tail that ends sooner is not worth a fit.
+    core_level : float
+        The least peak of a core over the level around it: no more than a strong push sets the arm
+        or the cartridge swinging.
+    thump_core_ms, thump_push, thump_shortest_ms : float
+        The shortest core, its least peak over that of the sound behind it, and the shortest tail
+        of a thump: a drum stroke with a speck on it has neither.
+    expected_rise_db, expected_evidence : float
+        The least rise of the bass, and the evidence, of a thump that swings as the record's others
+        do, whatever the music does there.
+    thump_fall : float
+        The most that is left of a thump's first frequency when nine tenths of its energy are
+        through: an arm sweeps down (0.4 to 0.75), a drum keeps its pitch.
+    """
+
+    ring_rise_db: float = 14.0
+    thump_rise_db: float = 4.0
+    ring_evidence: float = 150.0
+    chain_evidence: float = 40.0
+    thump_evidence: float = 90.0
+    unrest: float = 30.0
+    end_db: float = -20.0
+    shortest_ms: float = 0.5
+    core_level: float = 2.0
+    thump_core_ms: float = 0.1
+    thump_push: float = 0.35
+    thump_shortest_ms: float = 30.0
+    thump_fall: float = 0.85
+    expected_rise_db: float = 1.0
+    expected_evidence: float = 150.0
