@@ -25,7 +25,7 @@ class TailThresholds:
     shortest_ms : float
         A tail that ends sooner is not worth a fit.
     core_level : float
-        The least peak of a core over the level around it: no more than a strong push sets the arm
+        The least peak of a core over the level before it: no more than a strong push sets the arm
         or the cartridge swinging.
     thump_core_ms, thump_push, thump_shortest_ms : float
         The shortest core, its least peak over that of the sound behind it, and the shortest tail

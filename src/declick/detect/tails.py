@@ -215,11 +215,11 @@ def _rival(index: int, edges: NDArray[np.int64], pushes: FloatArray, end: int) -
 
 
 def _levels(sound: FloatArray, edges: NDArray[np.int64], sample_rate: float) -> FloatArray:
-    """Return the level of the sound around each core."""
+    """Return the level of the sound before each core."""
     reach = max(1, round(0.025 * sample_rate))
     power = np.concatenate(([0.0], np.cumsum(sound**2)))
     low = np.maximum(edges[:, 0] - reach, 0)
-    high = np.minimum(edges[:, 1] + reach, sound.size)
+    high = edges[:, 0]
     level = np.sqrt(np.maximum(power[high] - power[low], 0.0) / np.maximum(high - low, 1))
     return np.asarray(level + 1e-9)
 
