@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from declick.clicks import FloatArray
+from declick.clicks import FloatArray, Kind
+from declick.damage.bank import Bank, BankedClick
+from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.piece import synthesize_piece
 from declick.detect.taught import BANDS, REACH
 from declick.train.lesson_draws import draw_excerpts, draw_strokes
 from declick.train.lessons import Lesson
+from declick.train.oddity import estrange, vary_bank
 from declick.train.strokes import draw_stroke, strike
 from declick.train.worn import ExampleSettings, WornExcerpt, draw_worn
 
@@ -104,3 +107,54 @@ def test_lessons_are_varied_and_strokes_are_no_targets() -> None:
     assert targets[::2].max(axis=(1, 2)).min() > 0.9
     assert np.array_equal(targets[0], same[0])
     assert not np.array_equal(levels, struck)
+
+
+def test_odd_clicks_go_beyond_their_families_and_lost_music_stays_lost() -> None:
+    usual = draw_wear(
+        np.random.default_rng(1),
+        20.0,
+        WearSettings(rates_hz={Family.TICK: 5.0, Family.THUMP: 1.0, Family.DROPOUT: 1.0}),
+    )
+    odd = estrange(np.random.default_rng(2), usual)
+    again = estrange(np.random.default_rng(2), usual)
+    assert odd == again
+    assert len(odd.damages) == len(usual.damages)
+    strangest = 0
+    for before, after in zip(usual.damages, odd.damages, strict=True):
+        if before.family is Family.DROPOUT:
+            assert after == before
+            continue
+        assert (after.family, after.kind, after.time_s) == (
+            before.family,
+            before.kind,
+            before.time_s,
+        )
+        strangest = max(strangest, len(after.shape))
+    assert strangest > 8
+    swings = {d.thump.start_hz for d in odd.damages if d.thump is not None}
+    assert len(swings) > 3
+
+
+def test_real_clicks_are_heard_in_other_guises_too() -> None:
+    rng = np.random.default_rng(3)
+    samples = (rng.standard_normal((400, 2)) * np.hanning(400)[:, None]).astype(np.float32)
+    samples /= np.abs(samples).max()
+    click = BankedClick(
+        samples=samples,
+        sample_rate=RATE,
+        onset=10,
+        core_start=20,
+        core_stop=120,
+        kind=Kind.POP,
+        peak=1.0,
+        level_db=20.0,
+    )
+    bank = Bank(clicks=(click,))
+    varied = vary_bank(bank, 5, 3)
+    assert varied.clicks[0] is click
+    assert len(varied.clicks) == 4
+    for other, same in zip(varied.clicks[1:], vary_bank(bank, 5, 3).clicks[1:], strict=True):
+        assert np.array_equal(other.samples, same.samples)
+        assert other.sample_rate != RATE
+        assert np.max(np.abs(other.samples)) == pytest.approx(1.0, rel=1e-5)
+        assert not np.any(other.samples[:1])  # a filter without delay would be heard before it
