@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from declick.clicks import Click, FloatArray, Kind
 from declick.detect.spans import SURE_OF_TAIL
 from declick.detect.swings import TOGETHER_S, FoundSwing, recurring_swing
-from declick.detect.tails import DEFAULT_THRESHOLDS, FoundTail, context_ms, find_tails
+from declick.detect.tails import DEFAULT_THRESHOLDS, FoundTail, TailFinder, context_ms
 from declick.dsp.chain import Chain
-from declick.dsp.thumps import Swing
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.stretches import Stretch, stretches_of_clicks
@@ -46,71 +45,96 @@ def with_tails(
         results.append(found)
         progress(found.clicks[-1].start / recording.frames)
     chain = replace(chain, swing=recurring_swing([s for found in results for s in found.swings]))
+    tailed = [click for found in results for click in found.clicks]
     if chain.swing is not None:
-        again = [number for number, found in enumerate(results) if found.again]
-        stretches = stretches_of_clicks(recording, clicks, context_ms=context_ms, chain=chain)
-        chosen = (stretch for number, stretch in enumerate(stretches) if results[number].again)
-        for number, found in zip(again, workers.map(_find_stretch_tails, chosen), strict=True):
-            results[number] = found
-    return [click for found in results for click in found.clicks], chain
+        unsure = {click for found in results for click in found.unsure}
+        stretches = stretches_of_clicks(recording, tailed, context_ms=context_ms, chain=chain)
+        chosen = (stretch for stretch in stretches if unsure.intersection(stretch.own))
+        changed = {
+            (click.start, click.stop, click.channel): click
+            for found in workers.map(_find_hidden_thumps, chosen)
+            for click in found
+        }
+        tailed = [changed.get((c.start, c.stop, c.channel), c) for c in tailed]
+    return tailed, chain
 
 
 class _Tails(NamedTuple):
-    """The own clicks of a stretch with their tails, and how thumps among them swing.
+    """The own clicks of a stretch with their tails.
 
-    `again`: whether there may be more where it is known how they do.
+    `swings`: of the thumps among them. `unsure`: behind which there may be a thump all the same.
     """
 
     clicks: list[Click]
     swings: list[FoundSwing]
-    again: bool
+    unsure: list[Click]
 
 
 def _find_stretch_tails(stretch: Stretch) -> _Tails:
     """Find the tails of a stretch's own clicks (in a worker)."""
     rate = stretch.sample_rate
-    channels = list(stretch.channels())
-    found = [_find_channel_tails(stretch, clicks, sound) for clicks, sound in channels]
+    finders = [(clicks, _finder(stretch, clicks, sound)) for clicks, sound in stretch.channels()]
+    found = [finder.find() for _, finder in finders]
     swings = [
         FoundSwing(click.start / rate, tail.thump.swing, tail.thump.evidence)
-        for (clicks, _), tails in zip(channels, found, strict=True)
+        for (clicks, _), tails in zip(finders, found, strict=True)
         for click, tail in zip(clicks, tails, strict=True)
         if tail.thump is not None
     ]
     own: list[Click] = []
-    again = False
-    for (clicks, sound), tails in zip(channels, found, strict=True):
+    unsure: list[Click] = []
+    for (clicks, finder), tails in zip(finders, found, strict=True):
         # One arm carries both channels.
         others = {
             index: swing.swing
-            for index, (click, tail) in enumerate(zip(clicks, tails, strict=True))
-            if tail.kind is not Kind.THUMP
+            for index, click in enumerate(clicks)
             for swing in swings
             if abs(swing.time_s - click.start / rate) <= TOGETHER_S
         }
-        if others:
-            tails = _find_channel_tails(stretch, clicks, sound, others)
-        for click, tail in zip(clicks, tails, strict=True):
-            if click in stretch.own_set:
-                end = max(click.stop, min(tail.end + stretch.start, stretch.frames))
-                own.append(replace(click, tail=end, kind=tail.kind or click.kind))
-                again |= tail.kind is not Kind.THUMP and tail.rise_db > _RISE_DB
-    return _Tails(sorted(own), swings, again)
+        told = _told(stretch, clicks, finder.find_hidden(tails, others))
+        own += told
+        rises = {click.start: tail.rise_db for click, tail in zip(clicks, tails, strict=True)}
+        unsure += [c for c in told if c.kind is not Kind.THUMP and rises[c.start] > _RISE_DB]
+    return _Tails(sorted(own), swings, unsure)
 
 
-def _find_channel_tails(
-    stretch: Stretch,
-    clicks: Sequence[Click],
-    sound: FloatArray,
-    swings: Mapping[int, Swing] | None = None,
-) -> list[FoundTail]:
-    """Find the tails of the clicks of one channel."""
-    return find_tails(
+def _find_hidden_thumps(stretch: Stretch) -> list[Click]:
+    """Return those of a stretch's own clicks that have a thump like the record's (in a worker)."""
+    changed: list[Click] = []
+    for clicks, sound in stretch.channels():
+        finder = _finder(stretch, clicks, sound)
+        known = [
+            FoundTail(c.tail - stretch.start, Kind.THUMP if c.kind is Kind.THUMP else None)
+            for c in clicks
+        ]
+        arm = stretch.chain.swing
+        assert arm is not None
+        swings = dict.fromkeys(finder.thump_candidates(_RISE_DB), arm)
+        told = _told(stretch, clicks, finder.find_hidden(known, swings))
+        changed += [click for click in told if click not in stretch.own_set]
+    return changed
+
+
+def _finder(stretch: Stretch, clicks: Sequence[Click], sound: FloatArray) -> TailFinder:
+    """Return what looks for tails behind the clicks of one channel."""
+    return TailFinder(
         sound,
         [(click.start - stretch.start, click.stop - stretch.start) for click in clicks],
         sample_rate=stretch.sample_rate,
         chain=stretch.chain,
         channel=clicks[0].channel,
         sure=[click.confidence >= SURE_OF_TAIL for click in clicks],
-        swings=swings,
     )
+
+
+def _told(stretch: Stretch, clicks: Sequence[Click], tails: Sequence[FoundTail]) -> list[Click]:
+    """Return the own clicks among those of a channel, with what was found."""
+    return [
+        replace(
+            click,
+            tail=max(click.stop, min(tail.end + stretch.start, stretch.frames)),
+            kind=tail.kind or click.kind,
+        )
+        for click, tail in zip(clicks, tails, strict=True)
+        if click in stretch.own_set
+    ]

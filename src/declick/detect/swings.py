@@ -87,7 +87,7 @@ def find_thump(
         In Hz.
     thresholds : TailThresholds
     expected : Swing, optional
-        How others go: where none is credible by itself, one like it is looked for.
+        How others go: one like it is looked for, whatever the music does there.
 
     Returns
     -------
@@ -97,28 +97,25 @@ def find_thump(
     tail = min(stop + round(LONGEST_S * sample_rate), sound.size)
     if tail - stop < 0.02 * sample_rate:
         return stop, None
-    for swing in (None, expected) if expected is not None else (None,):
-        fitted = fit_tail_thump(
-            sound,
-            missing,
-            stop,
-            tail,
-            sample_rate=sample_rate,
-            dirty=dirty,
-            passes=1,
-            least=thresholds.thump_evidence if swing is None else thresholds.expected_evidence,
-            expected=swing,
-        )
-        if fitted is None or _remaining_pitch(fitted, tail - stop, sample_rate) > (
-            thresholds.thump_fall
-        ):
-            continue
-        if swing is None and fitted.unrest > thresholds.unrest:
-            continue
-        end = _end(sound, missing, stop, tail, fitted, push, sample_rate, thresholds)
-        if end > stop:
-            return end, fitted
-    return stop, None
+    fitted = fit_tail_thump(
+        sound,
+        missing,
+        stop,
+        tail,
+        sample_rate=sample_rate,
+        dirty=dirty,
+        passes=1,
+        least=thresholds.thump_evidence if expected is None else thresholds.expected_evidence,
+        expected=expected,
+    )
+    if (
+        fitted is None
+        or (expected is None and fitted.unrest > thresholds.unrest)
+        or _remaining_pitch(fitted, tail - stop, sample_rate) > thresholds.thump_fall
+    ):
+        return stop, None
+    end = _end(sound, missing, stop, tail, fitted, push, sample_rate, thresholds)
+    return end, fitted if end > stop else None
 
 
 def _end(

@@ -70,10 +70,26 @@ def find_tails(
     chain: Chain | None = None,
     channel: int = 0,
     sure: Sequence[bool] | None = None,
-    swings: Mapping[int, Swing] | None = None,
     thresholds: TailThresholds = DEFAULT_THRESHOLDS,
 ) -> list[FoundTail]:
     """Say for each core whether a ring or a thump follows it, and where that ends.
+
+    As `TailFinder.find`, whose parameters these are.
+    """
+    finder = TailFinder(
+        samples,
+        cores,
+        sample_rate=sample_rate,
+        chain=chain,
+        channel=channel,
+        sure=sure,
+        thresholds=thresholds,
+    )
+    return finder.find()
+
+
+class TailFinder:
+    """The sound of one channel around some cores, where tails are looked for.
 
     Parameters
     ----------
@@ -84,124 +100,170 @@ def find_tails(
     sample_rate : float
         In Hz.
     chain : Chain, optional
-        The record's rings: they are found at a lower level, and no others are looked for. Thumps
-        like its swing are found, too, where they hide.
+        The record's rings: they are found at a lower level, and no others are looked for.
     channel : int
         Which channel of the chain this is.
     sure : sequence of bool, optional
         Which cores may have set anything swinging; by default all.
-    swings : mapping from int to Swing, optional
-        How the other channel swings behind a core of this one, by its index.
     thresholds : TailThresholds
-
-    Returns
-    -------
-    list of FoundTail
-        For each core; none ends beyond the start of the next core.
     """
-    result = [FoundTail(stop) for _, stop in cores]
-    if not cores:
+
+    def __init__(
+        self,
+        samples: FloatArray,
+        cores: Sequence[tuple[int, int]],
+        *,
+        sample_rate: float,
+        chain: Chain | None = None,
+        channel: int = 0,
+        sure: Sequence[bool] | None = None,
+        thresholds: TailThresholds = DEFAULT_THRESHOLDS,
+    ) -> None:
+        self._cores, self._rate, self._thresholds = list(cores), sample_rate, thresholds
+        self._guesses = chain.channel_rings(channel) if chain is not None else ()
+        self._silent = chain is not None and not self._guesses
+        self._missing: BoolArray = np.zeros(samples.size, dtype=bool)
+        for start, stop in cores:
+            self._missing[start:stop] = True
+        self._sound = sound = bridge(samples, self._missing)
+        self._edges = edges = np.array(cores, dtype=np.int64).reshape(-1, 2)
+        self._ring_rise, self._thump_rise = (np.full(len(cores), -np.inf) for _ in range(2))
+        self._ring_least = thresholds.ring_rise_db * (0.75 if self._guesses else 1.0)
+        if not cores:
+            return
+        # Between the cores the two do not differ, so that a core's peak is that up to the next.
+        self._pushes = np.maximum.reduceat(np.abs(samples - sound), edges[:, 0])
+        strong = self._pushes >= thresholds.core_level * _levels(sound, edges, sample_rate)
+        if sure is not None:
+            strong &= np.array(sure)
+        if strong.any():
+            hertz = [ring.frequency_hz for ring in self._guesses]
+            rises = _rises(sound, edges[strong], sample_rate, hertz)
+            self._ring_rise[strong], self._thump_rise[strong] = rises
+        # Where a tail is likely, the sound is no yardstick for the music beside another core.
+        self._thump_dirt = self._mark(
+            self._thump_rise >= thresholds.thump_rise_db, 0.6 * LONGEST_S * sample_rate
+        )
+
+    def find(self) -> list[FoundTail]:
+        """Look for rings and thumps.
+
+        Returns
+        -------
+        list of FoundTail
+            For each core; none ends beyond the start of the next core.
+        """
+        if not self._cores:
+            return []
+        result = [
+            FoundTail(stop, rise_db=float(rise))
+            for (_, stop), rise in zip(self._cores, self._thump_rise, strict=True)
+        ]
+        for index in self.thump_candidates(self._thresholds.thump_rise_db):
+            self._look_for_thump(result, index, None)
+        if not self._silent:
+            self._look_for_rings(result)
         return result
-    missing: BoolArray = np.zeros(samples.size, dtype=bool)
-    for start, stop in cores:
-        missing[start:stop] = True
-    sound = bridge(samples, missing)
-    edges = np.array(cores, dtype=np.int64)
-    guesses = chain.channel_rings(channel) if chain is not None else ()
-    expected = bool(guesses)
-    ring_rise, thump_rise = (np.full(len(cores), -np.inf) for _ in range(2))
-    # Between the cores the two do not differ, so that a core's peak is that up to the next one.
-    pushes = np.maximum.reduceat(np.abs(samples - sound), edges[:, 0])
-    strong = pushes >= thresholds.core_level * _levels(sound, edges, sample_rate)
-    if sure is not None:
-        strong &= np.array(sure)
-    swings = swings or {}
-    strong[list(swings)] = True
-    if not strong.any():
+
+    def find_hidden(
+        self, found: Sequence[FoundTail], swings: Mapping[int, Swing]
+    ) -> list[FoundTail]:
+        """Look again for thumps, where it is known how they would go.
+
+        Parameters
+        ----------
+        found : sequence of FoundTail
+            What is known of each core.
+        swings : mapping from int to Swing
+            How the arm swings behind a core, by its index.
+        """
+        result = list(found)
+        for index in sorted(swings):
+            if result[index].kind is not Kind.THUMP:
+                self._look_for_thump(result, index, swings[index])
         return result
-    hertz = [ring.frequency_hz for ring in guesses]
-    ring_rise[strong], thump_rise[strong] = _rises(sound, edges[strong], sample_rate, hertz)
-    ring_least = thresholds.ring_rise_db * (0.75 if expected else 1.0)
-    thump_least = thresholds.thump_rise_db
-    # Where a tail is likely, the sound is no yardstick for the music beside another core.
-    ring_dirt = _mark(samples.size, edges, ring_rise >= ring_least, _LONGEST_RING_S * sample_rate)
-    thump_dirt = _mark(
-        samples.size, edges, thump_rise >= thump_least, 0.6 * LONGEST_S * sample_rate
-    )
-    limits = [start for start, _ in cores[1:]] + [samples.size]
-    arm = chain.swing if chain is not None else None
-    if arm is not None:
-        thump_least = thresholds.expected_rise_db
-    for index in np.flatnonzero(strong).tolist():
-        result[index] = result[index]._replace(rise_db=float(thump_rise[index]))
-    chosen = tallest(edges, thump_rise, thump_least, APART_S * sample_rate)
-    for index in sorted({*chosen, *swings}):
-        start, stop = cores[index]
-        if stop - start < thresholds.thump_core_ms * 1e-3 * sample_rate:
-            continue
+
+    def thump_candidates(self, rise_db: float) -> list[int]:
+        """Return the indices of the cores behind which the bass rises most, and enough."""
+        return tallest(self._edges, self._thump_rise, rise_db, APART_S * self._rate)
+
+    def _look_for_thump(self, result: list[FoundTail], index: int, expected: Swing | None) -> None:
+        start, stop = self._cores[index]
+        if stop - start < self._thresholds.thump_core_ms * 1e-3 * self._rate:
+            return
         end, thump = find_thump(
-            sound,
-            missing,
-            thump_dirt,
+            self._sound,
+            self._missing,
+            self._thump_dirt,
             stop,
-            float(pushes[index]),
-            sample_rate,
-            thresholds,
-            swings.get(index, arm),
+            float(self._pushes[index]),
+            self._rate,
+            self._thresholds,
+            expected,
         )
         if thump is not None:
             result[index] = result[index]._replace(thump=thump)
-            _carry(result, cores, limits, index, end, Kind.THUMP)
-    if chain is not None and not expected:
-        return result
-    reached = 0
-    for index in np.flatnonzero(strong).tolist():
-        # Where a ring comes into a click there is no sound before it to rise over.
-        if ring_rise[index] < ring_least and cores[index][0] > reached:
-            continue
-        if result[index].kind is Kind.THUMP:
-            continue
-        stop = cores[index][1]
-        longest = min(stop + round(_LONGEST_RING_S * sample_rate), samples.size)
-        # What rings on under a weaker core does not end there.
-        tail = _rival(index, edges, pushes, longest)
-        if tail - stop < _SHORTEST_FIT_S * sample_rate:
-            continue
-        rings = fit_tail_rings(
-            sound,
-            missing,
-            stop,
-            tail,
-            sample_rate=sample_rate,
-            guesses=guesses,
-            fresh=not expected,
-            dirty=ring_dirt,
-            passes=1,
-        )
-        ends = [
-            _ring_end(sound, missing, stop, ring, sample_rate, thresholds, guesses)
-            for ring in rings
-        ]
-        reached = max(reached, max(ends, default=stop))
-        _carry(result, cores, limits, index, min(max(ends, default=stop), tail), None)
-    return result
+            self._carry(result, index, end, Kind.THUMP)
 
+    def _look_for_rings(self, result: list[FoundTail]) -> None:
+        frames = self._sound.size
+        dirt = self._mark(self._ring_rise >= self._ring_least, _LONGEST_RING_S * self._rate)
+        reached = 0
+        for index in np.flatnonzero(self._ring_rise > -np.inf).tolist():
+            # Where a ring comes into a click there is no sound before it to rise over.
+            if self._ring_rise[index] < self._ring_least and self._cores[index][0] > reached:
+                continue
+            if result[index].kind is Kind.THUMP:
+                continue
+            stop = self._cores[index][1]
+            longest = min(stop + round(_LONGEST_RING_S * self._rate), frames)
+            # What rings on under a weaker core does not end there.
+            tail = _rival(index, self._edges, self._pushes, longest)
+            if tail - stop < _SHORTEST_FIT_S * self._rate:
+                continue
+            rings = fit_tail_rings(
+                self._sound,
+                self._missing,
+                stop,
+                tail,
+                sample_rate=self._rate,
+                guesses=self._guesses,
+                fresh=not self._guesses,
+                dirty=dirt,
+                passes=1,
+            )
+            ends = [
+                _ring_end(
+                    self._sound,
+                    self._missing,
+                    stop,
+                    ring,
+                    self._rate,
+                    self._thresholds,
+                    self._guesses,
+                )
+                for ring in rings
+            ]
+            reached = max(reached, max(ends, default=stop))
+            self._carry(result, index, min(max(ends, default=stop), tail), None)
 
-def _carry(
-    result: list[FoundTail],
-    cores: Sequence[tuple[int, int]],
-    limits: Sequence[int],
-    index: int,
-    end: int,
-    kind: Kind | None,
-) -> None:
-    """Let a tail reach its end, in place: under the clicks that follow, their tails carry it."""
-    while index < len(cores) and cores[index][1] < end:
-        found = result[index]
-        longest = max(found.end, min(end, limits[index]))
-        if longest > cores[index][1]:
-            result[index] = found._replace(end=longest, kind=kind or found.kind)
-        index += 1
+    def _carry(self, result: list[FoundTail], index: int, end: int, kind: Kind | None) -> None:
+        """Let a tail reach its end, in place: the tails of the clicks that follow carry it."""
+        cores = self._cores
+        while index < len(cores) and cores[index][1] < end:
+            found = result[index]
+            limit = cores[index + 1][0] if index + 1 < len(cores) else self._sound.size
+            longest = max(found.end, min(end, limit))
+            if longest > cores[index][1]:
+                result[index] = found._replace(end=longest, kind=kind or found.kind)
+            index += 1
+
+    def _mark(self, chosen: BoolArray, frames: float) -> BoolArray:
+        """Return the sound behind the chosen cores."""
+        marked: BoolArray = np.zeros(self._sound.size, dtype=bool)
+        for stop in self._edges[chosen, 1]:
+            marked[stop : stop + round(frames)] = True
+        return marked
 
 
 def _rival(index: int, edges: NDArray[np.int64], pushes: FloatArray, end: int) -> int:
@@ -242,14 +304,6 @@ def _windows(sound: FloatArray, starts: NDArray[np.int64], window: FloatArray) -
     spectrum = rfft(cut, axis=1, overwrite_x=True)
     power: FloatArray = spectrum.real**2 + spectrum.imag**2
     return power
-
-
-def _mark(size: int, edges: NDArray[np.int64], chosen: BoolArray, frames: float) -> BoolArray:
-    """Return the sound behind the chosen cores."""
-    marked: BoolArray = np.zeros(size, dtype=bool)
-    for stop in edges[chosen, 1]:
-        marked[stop : stop + round(frames)] = True
-    return marked
 
 
 def _decaying(seconds: float, sample_rate: float) -> FloatArray:
