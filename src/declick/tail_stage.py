@@ -75,12 +75,12 @@ def _find_stretch_tails(stretch: Stretch) -> _Tails:
     rate = stretch.sample_rate
     finders = [(clicks, _finder(stretch, clicks, sound)) for clicks, sound in stretch.channels()]
     found = [finder.find() for _, finder in finders]
-    swings = [
-        FoundSwing(click.start / rate, tail.thump.swing, tail.thump.evidence)
+    swings = {
+        click: FoundSwing(click.start / rate, tail.thump.swing, tail.thump.evidence)
         for (clicks, _), tails in zip(finders, found, strict=True)
         for click, tail in zip(clicks, tails, strict=True)
         if tail.thump is not None
-    ]
+    }
     own: list[Click] = []
     unsure: list[Click] = []
     for (clicks, finder), tails in zip(finders, found, strict=True):
@@ -88,14 +88,15 @@ def _find_stretch_tails(stretch: Stretch) -> _Tails:
         others = {
             index: swing.swing
             for index, click in enumerate(clicks)
-            for swing in swings
+            for swing in swings.values()
             if abs(swing.time_s - click.start / rate) <= TOGETHER_S
         }
         told = _told(stretch, clicks, finder.find_hidden(tails, others))
         own += told
         rises = {click.start: tail.rise_db for click, tail in zip(clicks, tails, strict=True)}
         unsure += [c for c in told if c.kind is not Kind.THUMP and rises[c.start] > _RISE_DB]
-    return _Tails(sorted(own), swings, unsure)
+    own_swings = [swing for click, swing in swings.items() if click in stretch.own_set]
+    return _Tails(sorted(own), own_swings, unsure)
 
 
 def _find_hidden_thumps(stretch: Stretch) -> list[Click]:

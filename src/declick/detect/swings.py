@@ -159,13 +159,19 @@ def _envelope(fitted: FittedThump, frames: int, sample_rate: float) -> FloatArra
     return amplitude * np.exp(-seconds / fitted.swing.decay_s)
 
 
-def tallest(edges: NDArray[np.int64], rise: FloatArray, least: float, apart: float) -> list[int]:
-    """Return the indices of the cores whose rise is enough, and the greatest nearby."""
-    chosen = []
-    for index in np.flatnonzero(rise >= least):
-        starts = edges[:, 0]
-        first = np.searchsorted(starts, starts[index] - apart)
-        last = np.searchsorted(starts, starts[index] + apart, side="right")
-        if int(np.argmax(rise[first:last])) + first == index:
-            chosen.append(int(index))
-    return chosen
+def hardest(
+    edges: NDArray[np.int64], rise: FloatArray, least: float, pushes: FloatArray, apart: float
+) -> list[int]:
+    """Return the indices of the cores whose rise is enough, and that were pushed hardest nearby.
+
+    A tick on the way to a thump sees the same rise.
+    """
+    chosen = np.flatnonzero(rise >= least)
+    starts, height = edges[chosen, 0], pushes[chosen]
+    first = np.searchsorted(starts, starts - apart)
+    last = np.searchsorted(starts, starts + apart, side="right")
+    return [
+        int(index)
+        for number, index in enumerate(chosen)
+        if int(np.argmax(height[first[number] : last[number]])) + first[number] == number
+    ]

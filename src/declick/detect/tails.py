@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.fft import rfft
 
 from declick.clicks import Kind
-from declick.detect.swings import APART_S, LONGEST_S, find_thump, tallest
+from declick.detect.swings import APART_S, LONGEST_S, find_thump, hardest
 from declick.detect.tail_thresholds import TailThresholds
 from declick.dsp.chain import PLAIN_SPREAD, Chain
 from declick.dsp.rings import FittedRing, Ring
@@ -184,8 +184,9 @@ class TailFinder:
         return result
 
     def thump_candidates(self, rise_db: float) -> list[int]:
-        """Return the indices of the cores behind which the bass rises most, and enough."""
-        return tallest(self._edges, self._thump_rise, rise_db, APART_S * self._rate)
+        """Return the indices of the hardest pushes behind which the bass rises enough."""
+        apart = APART_S * self._rate
+        return hardest(self._edges, self._thump_rise, rise_db, self._pushes, apart)
 
     def _look_for_thump(self, result: list[FoundTail], index: int, expected: Swing | None) -> None:
         start, stop = self._cores[index]
