@@ -356,3 +356,20 @@ def test_a_network_is_trained_and_written_by_one_command(music: Path, tmp_path: 
     assert main([str(word) for word in words]) == 0
     assert load_weights(tmp_path / "w.onnx").card["parameters"] > 1000
     assert json.loads((tmp_path / "run" / "run.json").read_text())["step"] == 3
+
+
+def test_weights_can_go_part_of_the_way() -> None:
+    import torch
+
+    from declick.train.folding import fold, go_part_way
+    from declick.train.network import NetworkSettings, SurfaceNetwork
+
+    settings = NetworkSettings(widths=(8, 8, 12, 16), blocks=(1, 1, 1, 1), context=8)
+    torch.manual_seed(1)
+    old, new = fold(SurfaceNetwork(settings)), fold(SurfaceNetwork(settings))
+    learned = [parameter.detach().clone() for parameter in new.parameters()]
+    go_part_way(new, old, 1.0)
+    assert all(map(torch.equal, learned, (p.detach() for p in new.parameters())))
+    go_part_way(new, old, 0.5)
+    for half, before, after in zip(new.parameters(), old.parameters(), learned, strict=True):
+        assert torch.allclose(half, 0.5 * (before + after), atol=1e-6)

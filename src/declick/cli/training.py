@@ -134,6 +134,7 @@ def _train(options: argparse.Namespace) -> int:
     from declick.train.card import describe_run
     from declick.train.evaluate import calibrate
     from declick.train.export import export
+    from declick.train.folding import begin_from, go_part_way
     from declick.train.loop import Sources, train
     from declick.train.settings import read_settings
 
@@ -154,6 +155,9 @@ def _train(options: argparse.Namespace) -> int:
         say=_teller(options),
     )
     if options.export:
+        if settings.loop.start and settings.loop.way < 1.0:
+            old = begin_from(Path(settings.loop.start), settings.network)
+            go_part_way(network, old, settings.loop.way)
         card = describe_run(options.output, sources, options.export.stem)
         export(network, options.export, card=card)
         music, _ = sources.open(settings.examples)

@@ -109,6 +109,17 @@ def begin_from(path: Path, settings: NetworkSettings) -> SurfaceNetwork:
     return network
 
 
+def go_part_way(network: SurfaceNetwork, old: SurfaceNetwork, way: float) -> None:
+    """Take a network, in place, part of the way from an old one to what it has learned.
+
+    Half way between, a network knows most of either (Wortsman et al., "Robust fine-tuning of
+    zero-shot models", 2022).
+    """
+    with torch.no_grad():
+        for new, before in zip(network.parameters(), old.parameters(), strict=True):
+            new.lerp_(before, 1.0 - way)
+
+
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return the weights of an exported network by their names."""
     import onnx

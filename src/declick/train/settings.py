@@ -39,6 +39,9 @@ class LoopSettings:
     start : str
         Weights to go on from, exported before: an .onnx file. What the network has beyond them
         begins without an effect. Empty: from nothing.
+    way : float
+        How far what is exported has gone from those to what was learned; see
+        `declick.train.folding.go_part_way`.
     """
 
     steps: int = 20_000
@@ -52,6 +55,7 @@ class LoopSettings:
     save_every_s: float = 60.0
     bfloat16: bool = False
     start: str = ""
+    way: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ from declick.detect.views import Views
 from declick.errors import ReadError, SettingsError
 from declick.read import Recording
 from declick.train.examples import Examples, draw_examples, take_examples
+from declick.train.folding import go_part_way
 from declick.train.loop import Say
 from declick.train.loss import LossSettings, losses
 from declick.train.music import Music
@@ -55,9 +56,8 @@ class TuneSettings:
     shares : tuple of float
         Shares of each batch: the user's pairs, the user's clicks on other music, what it knew.
     way : float
-        How far the weights go from the old ones to those that were learned. Half way between, a
-        network knows most of either (Wortsman et al., "Robust fine-tuning of zero-shot models"
-        (2022)).
+        How far the weights go from the old ones to those that were learned; see
+        `declick.train.folding.go_part_way`.
     average : float
         The weights that count are averages; the share that a step keeps of them.
     held_out : float
@@ -255,9 +255,7 @@ def tune(
             told = {name: round(float(value.detach()), 3) for name, value in parts.items()}
             say(f"step {step + 1} of {settings.steps}, {time.monotonic() - begun:.0f} s: {told}")
     average.cpu().eval()
-    with torch.no_grad():
-        for new, old in zip(average.parameters(), network.parameters(), strict=True):
-            new.lerp_(old, 1.0 - settings.way)
+    go_part_way(average, network, settings.way)
     return average
 
 
