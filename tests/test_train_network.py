@@ -359,8 +359,7 @@ def test_a_network_is_trained_and_written_by_one_command(music: Path, tmp_path: 
 
 
 def test_weights_can_go_part_of_the_way() -> None:
-    import torch
-
+    torch = pytest.importorskip("torch")
     from declick.train.folding import fold, go_part_way
     from declick.train.network import NetworkSettings, SurfaceNetwork
 

@@ -10,13 +10,13 @@ from typing import Any, Final
 from declick.train.loop import RECORD, Sources
 from declick.train.manifest import NAME as MANIFEST
 
-UNTRAINED: Final = ("scratch", "gouge", "dropout")
+UNTRAINED: Final = ("scratch", "gouge")
 """Families of damage that no recipe draws: what a network makes of them, it has not been taught."""
 
 LIMITS: Final = (
     "hears 40 to 54 kHz, and twice or four times that through a decimated view",
     "looks only where the prediction error stands out: damage that does not is not seen",
-    "does not look for dropouts: music that is gone, not covered",
+    "finds few dropouts: music that is gone, not covered",
 )
 
 

@@ -1,6 +1,6 @@
 """Teach the glance that comes before the network (`declick.detect.screen`), by that network.
 
-    python -m declick.train.screen recipes/surface-4/settings.toml --music packed --bank bank
+    python -m declick.train.screen recipes/surface-5/settings.toml --music packed --bank bank
 
 Examples are drawn as for the network; what it takes for damage, however faintly, the glance must
 let through. Writes src/declick/detect/screen.json, and how much of the music it holds back.

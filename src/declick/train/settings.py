@@ -60,7 +60,7 @@ class LoopSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """A whole recipe; see recipes/surface-4/settings.toml."""
+    """A whole recipe; see recipes/surface-5/settings.toml."""
 
     examples: ExampleSettings = field(default_factory=ExampleSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
