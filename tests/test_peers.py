@@ -185,6 +185,15 @@ def test_cost_counts_the_whole_tree() -> None:
     assert 150 <= cost.peak_mb < 300
 
 
+def test_cost_counts_children_that_nobody_waits_for() -> None:
+    work = "import time; t = time.process_time()\nwhile time.process_time() - t < 0.4: pass"
+    work += "\ntime.sleep(60)"
+    child = [sys.executable, "-c", work]
+    parent = f"import subprocess, time; subprocess.Popen({child!r}); time.sleep(3)"
+    cost = run([sys.executable, "-c", parent], name="orphan", limit_s=60).cost
+    assert 0.3 <= cost.cpu_s < 3
+
+
 def test_our_own_memory_is_not_the_peers() -> None:
     ballast = bytearray(400 << 20)
     ballast[::4096] = b"x" * len(ballast[::4096])
