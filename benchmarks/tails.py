@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from declick import __version__
 from declick.clicks import Click, Kind
-from declick.detect.tails import find_tails
+from declick.detect.tails import TailFinder
 from declick.dsp.chain import Chain, estimate_chain
 from declick.dsp.rings import Ring
 from declick.repair.separate import subtract_tails
@@ -176,7 +176,7 @@ def find_all(
     result = {}
     for name, known in (("", None), (", chain estimated", chain)):
         begin = time.perf_counter()
-        found = find_tails(damaged, cores, sample_rate=rate, chain=known)
+        found = TailFinder(damaged, cores, sample_rate=rate, chain=known).find()
         spent = 1e3 * (time.perf_counter() - begin) / max(len(cores), 1)
         hits = [
             float(end > stop and (kind is None or (label is Kind.THUMP) == (kind is Kind.THUMP)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -9,12 +11,16 @@ from numpy.typing import NDArray
 from declick.clicks import Kind
 from declick.detect.swings import FoundSwing, recurring_swing
 from declick.detect.tail_thresholds import TailThresholds
-from declick.detect.tails import TailFinder, find_tails
+from declick.detect.tails import FoundTail, TailFinder
 from declick.dsp.chain import Chain
 from declick.dsp.rings import Ring
 from declick.dsp.thumps import Swing
 
 FloatArray = NDArray[np.float64]
+
+
+def find_tails(samples: FloatArray, cores: list[tuple[int, int]], **known: Any) -> list[FoundTail]:
+    return TailFinder(samples, cores, **known).find()
 
 
 def music(frames: int, sample_rate: float, seed: int = 1) -> FloatArray:

@@ -29,7 +29,7 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 context_ms = 700.0
-"""Sound before and after a core that `find_tails` looks at; less is enough at a file's ends."""
+"""Sound before and after a core that `TailFinder` looks at; less is enough at a file's ends."""
 
 _RING_WINDOW_S = 0.011
 _THUMP_WINDOW_S = 0.07
@@ -60,32 +60,6 @@ class FoundTail(NamedTuple):
     kind: Kind | None = None
     thump: FittedThump | None = None
     rise_db: float = -math.inf
-
-
-def find_tails(
-    samples: FloatArray,
-    cores: Sequence[tuple[int, int]],
-    *,
-    sample_rate: float,
-    chain: Chain | None = None,
-    channel: int = 0,
-    sure: Sequence[bool] | None = None,
-    thresholds: TailThresholds = DEFAULT_THRESHOLDS,
-) -> list[FoundTail]:
-    """Say for each core whether a ring or a thump follows it, and where that ends.
-
-    As `TailFinder.find`, whose parameters these are.
-    """
-    finder = TailFinder(
-        samples,
-        cores,
-        sample_rate=sample_rate,
-        chain=chain,
-        channel=channel,
-        sure=sure,
-        thresholds=thresholds,
-    )
-    return finder.find()
 
 
 class TailFinder:
