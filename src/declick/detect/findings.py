@@ -18,9 +18,8 @@ from declick.detect.views import MIDDLE, Float32Array, ViewGeometry
 # Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's
 # whole interpolation; a sound one that is lost costs next to nothing where the damage is known ...
 LEAST_CORE: Final = -5.0
-# ... and a little where it is not, or where so many frames are lost that little else is known.
+# ... and a little where it is not.
 LEAST_CORE_ALONE: Final = -2.5
-WIDE: Final = 264
 # Where the damage stays below this share of the level around (as arcsinh), nothing is lost ...
 QUIET: Final = 0.06
 # ... nor below this one between two clicks, if that lasts for so many frames.
@@ -212,17 +211,12 @@ def own_cores(log_odds: Float32Array, least: float) -> list[tuple[int, int]]:
     least = min(least, likeliest - 0.7)
     lost = np.zeros(len(log_odds) + 2, dtype=bool)
     lost[1:-1] = log_odds >= least
-    for first, last in _runs(lost):
-        if last - first > WIDE:
-            surely = log_odds[first:last] >= min(LEAST_CORE_ALONE, likeliest - 0.7)
-            lost[first + 1 : last + 1] = surely
-    return [(first, last) for first, last in _runs(lost) if last > near.start and first < near.stop]
-
-
-def _runs(padded: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return where runs begin and end, counted without the one False before all."""
-    edges = np.flatnonzero(padded[1:] != padded[:-1]).tolist()
-    return list(zip(edges[::2], edges[1::2], strict=True))
+    edges = np.flatnonzero(lost[1:] != lost[:-1])
+    return [
+        (int(first), int(last))
+        for first, last in zip(edges[::2], edges[1::2], strict=True)
+        if last > near.start and first < near.stop
+    ]
 
 
 def is_loud(damage: Float32Array) -> NDArray[np.bool_]:
