@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 
 from declick.clicks import Click, FloatArray, Kind
 from declick.detect.spans import SURE_OF_TAIL
-from declick.detect.swings import TOGETHER_S, FoundSwing, recurring_swing
+from declick.detect.swings import FoundSwing, recurring_swing
 from declick.detect.tails import DEFAULT_THRESHOLDS, FoundTail, TailFinder, context_ms
-from declick.dsp.chain import Chain
+from declick.dsp.chain import TOGETHER_S, Chain
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.stretches import Stretch, stretches_of_clicks

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.detect.tail_thresholds import TailThresholds
+from declick.dsp.chain import count_instants
 from declick.dsp.tailfit import core_start, fit_tail_thump
 from declick.dsp.thumps import FittedThump, Swing
 from declick.dsp.whitening import FloatArray
@@ -23,8 +24,6 @@ BoolArray = NDArray[np.bool_]
 
 LONGEST_S: Final = 0.2
 APART_S: Final = 0.04
-# Both channels hear a thump within this time of one another.
-TOGETHER_S: Final = 0.01
 
 # Swings are alike where their numbers (`Swing.as_vector`) differ by no more than these ratios.
 _ALIKE: Final = np.log((1.25, 1.15, 3.0, 1.4))
@@ -54,7 +53,7 @@ def recurring_swing(found: Sequence[FoundSwing]) -> Swing | None:
     vectors = np.array([item.swing.as_vector() for item in plain])
     times = np.array([item.time_s for item in plain])
     alike = (np.abs(vectors[:, None] - vectors[None, :]) <= _ALIKE).all(axis=2)
-    counts = [int(np.count_nonzero(np.diff(np.sort(times[row])) > TOGETHER_S)) + 1 for row in alike]
+    counts = [count_instants(times[row]) for row in alike]
     best = int(np.argmax(counts))
     if counts[best] < _FEWEST:
         return None

@@ -248,11 +248,11 @@ def _recurring(found: list[_FoundRing], looked_at: int) -> tuple[Ring, ...]:
         # A short ring is broad: its frequency cannot be known better than its bandwidth.
         width = np.maximum(FREQUENCY_SPREAD, 0.1 / np.exp(frequency + decay))
         near = (apart <= width[:, None]) & (shrunk <= np.log(WIDEST_DECAY))
-        count = np.array([_count_instants(time_s[row]) for row in near])
+        count = np.array([count_instants(time_s[row]) for row in near])
         best = int(np.lexsort((-weight, -count))[0])
         plain = (apart[best] <= PLAIN_SPREAD) & (shrunk[best] <= np.log(PLAIN_DECAY))
         plain &= weight >= PLAIN_EVIDENCE
-        enough = _count_instants(time_s[plain]) >= max(FEWEST_PLAIN, FEWEST_SHARE * looked_at)
+        enough = count_instants(time_s[plain]) >= max(FEWEST_PLAIN, FEWEST_SHARE * looked_at)
         if count[best] < fewest and not enough:
             break
         members = near[best]
@@ -266,7 +266,7 @@ def _recurring(found: list[_FoundRing], looked_at: int) -> tuple[Ring, ...]:
     return tuple(rings)
 
 
-def _count_instants(time_s: FloatArray) -> int:
+def count_instants(time_s: FloatArray) -> int:
     """Return how many times there are, those of one click counted once."""
     return int(np.count_nonzero(np.diff(np.sort(time_s)) > TOGETHER_S)) + bool(time_s.size)
 

@@ -69,8 +69,8 @@ def _estranged(rng: np.random.Generator, damage: Damage, chain: Chain) -> Damage
         shape, lengths = _strange_push(rng)
     rings = tuple(
         Ring(
-            frequency_hz=ring.frequency_hz * math.exp(rng.normal(0.0, 0.4)),
-            decay_s=ring.decay_s * math.exp(rng.normal(0.0, 0.5)),
+            frequency_hz=_about(rng, ring.frequency_hz, 0.4),
+            decay_s=_about(rng, ring.decay_s, 0.5),
             level_db=ring.level_db + float(rng.normal(0.0, 4.0)),
         )
         for ring in damage.rings
@@ -78,10 +78,10 @@ def _estranged(rng: np.random.Generator, damage: Damage, chain: Chain) -> Damage
     thump = damage.thump
     if thump is not None:
         thump = Thump(
-            start_hz=thump.start_hz * math.exp(rng.normal(0.0, 0.4)),
-            end_hz=chain.arm_hz * math.exp(rng.normal(0.0, 0.4)),
-            fall_s=thump.fall_s * math.exp(rng.normal(0.0, 0.5)),
-            decay_s=thump.decay_s * math.exp(rng.normal(0.0, 0.5)),
+            start_hz=_about(rng, thump.start_hz, 0.4),
+            end_hz=_about(rng, chain.arm_hz, 0.4),
+            fall_s=_about(rng, thump.fall_s, 0.5),
+            decay_s=_about(rng, thump.decay_s, 0.5),
             level_db=thump.level_db + float(rng.normal(0.0, 3.0)),
         )
     return replace(
@@ -90,9 +90,14 @@ def _estranged(rng: np.random.Generator, damage: Damage, chain: Chain) -> Damage
         lengths=lengths,
         rings=rings,
         thump=thump,
-        width_s=min(damage.width_s * math.exp(rng.normal(0.0, _STRETCH)), _LONGEST_S),
+        width_s=min(_about(rng, damage.width_s, _STRETCH), _LONGEST_S),
         level_db=damage.level_db + float(rng.normal(0.0, _LEVEL_DB)),
     )
+
+
+def _about(rng: np.random.Generator, value: float, spread: float) -> float:
+    """Draw a number about a value, by its logarithm."""
+    return value * math.exp(rng.normal(0.0, spread))
 
 
 def _strange_push(rng: np.random.Generator) -> tuple[tuple[float, ...], tuple[float, ...]]:
