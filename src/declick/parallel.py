@@ -186,7 +186,8 @@ class Workers:
                 # What is at work would go on for minutes, and nobody wants it any more.
                 for process in list((self._pool._processes or {}).values()):
                     process.terminate()
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            # Killed workers break the pool, which fails on work that was cancelled (Python 3.11).
+            self._pool.shutdown(wait=True, cancel_futures=error is None)
             self._pool = None
         if self._limits is not None:
             self._limits.restore_original_limits()
@@ -263,6 +264,3 @@ class Workers:
             raise DeclickError(
                 "a worker process was killed, perhaps for want of memory; try --jobs 1"
             ) from None
-        finally:
-            for future in waiting:
-                future.cancel()

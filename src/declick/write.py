@@ -392,10 +392,10 @@ def _stream(
             if format == "FLAC":
                 size = recording.frames, recording.channels
                 return FlacSink(pending, layout, subtype, recording.sample_rate, *size)
-            pending.check_space(recording.frames * recording.channels * WIDTHS[subtype])
-            return PackedSink(
-                pending.file, str(path), layout, subtype, recording.frames, recording.channels
-            )
+            size = recording.frames, recording.channels
+            packed = PackedSink(pending.file, str(path), layout, subtype, *size)
+            pending.check_space(size[0] * size[1] * WIDTHS[subtype])
+            return packed
 
         layout, notices = carry_over(recording, *kind, coding_history=coding_history)
         sink: Sink
