@@ -51,5 +51,5 @@ class TailThresholds:
     thump_push: float = 0.35
     thump_shortest_ms: float = 30.0
     thump_fall: float = 0.85
-    expected_rise_db: float = 2.0
+    expected_rise_db: float = 4.0
     expected_evidence: float = 150.0

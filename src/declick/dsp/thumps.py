@@ -240,11 +240,13 @@ def fit_thump(
         vector = guess.as_vector()
         if near:
             bounds = np.maximum(_LOWEST, vector - _NEAR), np.minimum(_HIGHEST, vector + _NEAR)
+            white = fit.whiten(swing_columns(vector[None, :], seconds)[0])
+            _, best = solve_fit(*fit.normal_equations(white))
+            if not _hopeful(fit, best, least):
+                return None
     else:
         energies, pairs = _try_grid(fit, onset, low_rate)
-        best = float(energies.max())
-        variance = max(fit.sound_energy - best, 0.0) / max(fit.frames - fit.lost.size, 1)
-        if best < _HOPELESS * least * variance:
+        if not _hopeful(fit, float(energies.max()), least):
             return None
         chosen = np.argsort(-energies)[:_STARTS]
         columns = _grid_columns(low_rate)[0][chosen, :, : fit.frames - onset]
@@ -255,6 +257,12 @@ def fit_thump(
         vector, _ = max(tried, key=lambda item: item[1])
     vector, energy = _refine(fit, seconds, vector, _STEPS, bounds)
     return _bend(fit, seconds, vector, energy) if energy > 0.0 else None
+
+
+def _hopeful(fit: WhitenedFit, energy: float, least: float) -> bool:
+    """Return whether a start that explains an energy may be refined to the evidence asked for."""
+    variance = max(fit.sound_energy - energy, 0.0) / max(fit.frames - fit.lost.size, 1)
+    return energy >= _HOPELESS * least * variance
 
 
 def _refine(
