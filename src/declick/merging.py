@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -123,7 +123,7 @@ def examine(
         replace(copy, unsound=tuple(sorted({*copy.unsound, *unsound[number]})))
         for number, copy in enumerate(heard)
     ]
-    added = _with_remedy(added, heard, rate)
+    added = _with_remedy(added, clicks, heard, rate)
     with np.errstate(divide="ignore"):
         residual_db = 10.0 * np.log10(np.concatenate(residual, axis=1))
     return Examination(
@@ -246,12 +246,21 @@ def _settle_walls(
             loss.channel != channel and start < loss.stop and loss.start < stop for loss in losses
         )
 
-    kept = [
-        item
-        if item.lost or stands(item.start, item.stop, item.channel)
-        else replace(item, side=Side.COPY)
-        for item in differences
-    ]
+    blamed = [item for item in differences if not item.lost and item.side is Side.RECORDING]
+
+    def contradicted(item: Difference) -> bool:
+        return any(
+            other.channel != item.channel and item.start < other.stop and other.start < item.stop
+            for other in blamed
+        )
+
+    kept = []
+    for item in differences:
+        if not item.lost and item.side is Side.RECORDING and contradicted(item):
+            item = replace(item, side=Side.UNKNOWN)
+        elif not item.lost and not stands(item.start, item.stop, item.channel):
+            item = replace(item, side=Side.COPY)
+        kept.append(item)
     return kept, [c for c in clicks if stands(c.start, c.stop, c.channel)]
 
 
@@ -279,15 +288,26 @@ def _sort_out(
     return clicks, unsound
 
 
-def _with_remedy(clicks: Sequence[Click], copies: Sequence[Copy], sample_rate: int) -> list[Click]:
+def _with_remedy(
+    clicks: Sequence[Click], found: Sequence[Click], copies: Sequence[Copy], sample_rate: int
+) -> list[Click]:
     """Return those that a copy can mend, and those that are short enough to do without.
 
-    What the copies have found is longer than what a detector finds: to be interpolated it would be
-    the worse for it.
+    What the copies have found is longer than what a detector has `found`: to be interpolated it
+    would be the worse for it. Where both overlap, a copy must mend them together.
     """
     starts = [np.array([span[0] for span in copy.unsound]) for copy in copies]
     longest = [max((b - a for a, b, _ in copy.unsound), default=0) for copy in copies]
     short = round(SHORT_MS * 1e-3 * sample_rate)
+    own = _spans_by_channel(found)
+
+    def with_found(click: Click) -> Click:
+        spans = own.get(click.channel, [])
+        first = bisect_right(spans, click.start, key=lambda span: span[1])
+        last = bisect_left(spans, click.stop, key=lambda span: span[0])
+        start = min([click.start, *(a for a, _ in spans[first:last])])
+        stop = max([click.stop, *(b for _, b in spans[first:last])])
+        return replace(click, start=start, stop=stop, tail=stop)
 
     def is_sound(click: Click, number: int) -> bool:
         spans = copies[number].unsound
@@ -297,14 +317,23 @@ def _with_remedy(clicks: Sequence[Click], copies: Sequence[Copy], sample_rate: i
         for start, stop, channel in spans[first:last]:
             if channel == click.channel:
                 lost[max(start - click.start, 0) : max(stop - click.start, 0)] = True
-        return patches(lost, lost.size, sample_rate) is not None
+        gone = click.kind is Kind.DROPOUT
+        return patches(lost, lost.size, sample_rate, gone=gone) is not None
 
     return [
         click
         for click in clicks
         if click.stop - click.start <= short
-        or any(is_sound(click, number) for number in range(len(copies)))
+        or any(is_sound(with_found(click), number) for number in range(len(copies)))
     ]
+
+
+def _spans_by_channel(clicks: Sequence[Click]) -> dict[int, list[tuple[int, int]]]:
+    """Return start and tail of clicks, ascending, for each channel that has any."""
+    spans: dict[int, list[tuple[int, int]]] = {}
+    for click in sorted(clicks):
+        spans.setdefault(click.channel, []).append((click.start, click.tail))
+    return spans
 
 
 def _united(found: Sequence[Click], added: Sequence[Click]) -> list[Click]:
@@ -312,9 +341,7 @@ def _united(found: Sequence[Click], added: Sequence[Click]) -> list[Click]:
 
     `found` is disjoint on each channel, so only the last span that begins before can hold another.
     """
-    spans: dict[int, list[tuple[int, int]]] = {}
-    for click in sorted(found):
-        spans.setdefault(click.channel, []).append((click.start, click.tail))
+    spans = _spans_by_channel(found)
 
     def is_known(click: Click) -> bool:
         own = spans.get(click.channel, [])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from declick.clicks import Click, Repair
+from declick.clicks import Click, Kind, Repair
 from declick.repair.ar import ModelSize, interpolate, model_sizes
 from declick.repair.solve import Run
 from declick.repair.stereo import fill_roughly
@@ -54,9 +54,10 @@ SHORT_S: Final = 0.005
 
 LOSS_S: Final = 0.02
 LOSS_PATCHED: Final = 0.5
+COVER_PATCHED: Final = 0.25
 LOSS_PATCH_S: Final = 0.03
-"""A loss longer than this takes the copy with its own damage, up to this share; of that, what is
-not longer than this is interpolated."""
+"""A loss longer than this takes the copy with its own damage, up to this share, or this one where
+the music is not gone but covered; of that, what is not longer than this is interpolated."""
 
 MOST_HOLES: Final = 0.7
 """More of a gap must not be damaged in the copy."""
@@ -181,7 +182,8 @@ def _offer(passage: Passage, transfer: Transfer, click: Click) -> Offer | None:
     rate, channel = passage.sample_rate, click.channel
     start, tail = click.start - passage.start, click.tail - passage.start
     core = max(click.stop - click.start, 1)
-    damaged = patches(~transfer.sound[start:tail, channel], core, rate)
+    gone = click.kind is Kind.DROPOUT
+    damaged = patches(~transfer.sound[start:tail, channel], core, rate, gone=gone)
     if damaged is None:
         return None
     patch_s = LOSS_PATCH_S if core > LOSS_S * rate else PATCH_S
@@ -226,7 +228,9 @@ def _offer(passage: Passage, transfer: Transfer, click: Click) -> Offer | None:
     )
 
 
-def patches(lost: NDArray[np.bool_], core: int, sample_rate: int) -> list[Run] | None:
+def patches(
+    lost: NDArray[np.bool_], core: int, sample_rate: int, *, gone: bool
+) -> list[Run] | None:
     """Return where a copy is damaged within a gap.
 
     Parameters
@@ -237,6 +241,8 @@ def patches(lost: NDArray[np.bool_], core: int, sample_rate: int) -> list[Run] |
         Frames of the gap without its tail.
     sample_rate : int
         In Hz.
+    gone : bool
+        Whether the recording has no music there: then much is better than nothing.
 
     Returns
     -------
@@ -249,7 +255,7 @@ def patches(lost: NDArray[np.bool_], core: int, sample_rate: int) -> list[Run] |
     longest = max((stop - start for start, stop in within), default=0)
     if core > LOSS_S * sample_rate:
         # Better the copy with its clicks mended, as well as that can be done, than nothing.
-        few = np.count_nonzero(lost) <= LOSS_PATCHED * lost.size
+        few = np.count_nonzero(lost) <= (LOSS_PATCHED if gone else COVER_PATCHED) * lost.size
         return (
             [run for run in runs if run[1] - run[0] <= LOSS_PATCH_S * sample_rate] if few else None
         )
