@@ -3,7 +3,8 @@
     python benchmarks/detectors.py --music CORPUS --bank BANK -o results/detectors.json
 
 CORPUS is that of recipes/surface-3 (its `valid` split is heard), BANK the real clicks; only those
-of the record that training held out are laid on. Some eight minutes on one core.
+of the record that training held out are laid on. Some eight minutes on one core, and one and a half
+for each of the other weights that are named with --also.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,7 @@ def main() -> None:
     parser.add_argument("--music", type=Path, required=True)
     parser.add_argument("--bank", type=Path, required=True)
     parser.add_argument("--excerpts", type=int, default=24, help="of 12 s, for each kind of damage")
+    parser.add_argument("--also", action="append", default=[], metavar="NAME=WEIGHTS.onnx")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     bank = read_bank(options.bank)
@@ -75,11 +78,13 @@ def main() -> None:
     clicks = tuple(click for click in bank.clicks if click.record in held)
     bank = Bank(clicks=clicks, records=bank.records)
     settings = replace(ExampleSettings(), seconds=12.0, level_db=(0.0, 0.0))
+    others = {name: Path(path) for name, _, path in (item.partition("=") for item in options.also)}
     tallies = compare(
         {
             "linear model": classical,
             "network": lambda rate: NeuralDetector(rate, shipped_weights()),
             "network, each channel alone": OneEared,
+            **{name: partial(NeuralDetector, weights=path) for name, path in others.items()},
         },
         open_music(options.music),
         bank,
@@ -90,7 +95,9 @@ def main() -> None:
     values: dict[str, Any] = {
         "schema": "declick-detectors/1",
         "command": "python benchmarks/detectors.py --music CORPUS --bank BANK "
-        f"--excerpts {options.excerpts} -o results/detectors.json",
+        f"--excerpts {options.excerpts} "
+        + "".join(f"--also '{name}=WEIGHTS.onnx' " for name in others)
+        + "-o results/detectors.json",
         "excerpts": options.excerpts,
         "seconds": settings.seconds,
         "detectors": {},

@@ -50,6 +50,6 @@ class TailThresholds:
     thump_core_ms: float = 0.1
     thump_push: float = 0.35
     thump_shortest_ms: float = 30.0
-    thump_fall: float = 0.85
+    thump_fall: float = 0.78
     expected_rise_db: float = 4.0
     expected_evidence: float = 150.0
