@@ -20,6 +20,11 @@ from declick.detect.views import MIDDLE, Float32Array, ViewGeometry
 LEAST_CORE: Final = -5.0
 # ... and a little where it is not.
 LEAST_CORE_ALONE: Final = -2.5
+# Of a longer core than this many frames, whose damage is doubted by this share of its energy, only
+# what is as likely as this: music is seldom so predictable for so long.
+LONG_CORE: Final = 112
+DOUBT_SHARE: Final = 0.95
+LEAST_CORE_IN_DOUBT: Final = -1.5
 # Where the damage stays below this share of the level around (as arcsinh), nothing is lost ...
 QUIET: Final = 0.06
 # ... nor below this one between two clicks, if that lasts for so many frames.
@@ -138,7 +143,7 @@ def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard
             frame = int(found.frames[number])
             if confidence[number, side] < 1e-4:
                 continue
-            for first, last in own_cores(found.cores[number, side], least):
+            for first, last in _worth(found, number, side, least):
                 rows.append(side)
                 begin = frame - MIDDLE // 2
                 starts.append(begin + first)
@@ -195,6 +200,23 @@ def _not_explained(found: Findings, side: int, least: float) -> list[int]:
             lost = found.cores[number, side, at - _NEAR : at + _NEAR + 1]
             explained[other] = lost.max() < least
     return kept
+
+
+def _worth(found: Findings, number: int, side: int, least: float) -> list[tuple[int, int]]:
+    """Return the cores of an instant, long ones without what is more doubt than damage."""
+    log_odds = found.cores[number, side]
+    likely = own_cores(log_odds, max(least, LEAST_CORE_IN_DOUBT))
+    worth: list[tuple[int, int]] = []
+    for first, last in own_cores(log_odds, least):
+        damage = found.damage[number, side, first:last]
+        doubt = found.deviation[number, side, first:last]
+        doubted = np.dot(doubt, doubt) > DOUBT_SHARE * np.dot(damage, damage)
+        inner = [run for run in likely if run[0] < last and first < run[1]]
+        if last - first > LONG_CORE and doubted and inner:
+            worth += inner
+        else:
+            worth.append((first, last))
+    return worth
 
 
 def own_cores(log_odds: Float32Array, least: float) -> list[tuple[int, int]]:
