@@ -5,8 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from declick.detect.findings import LEAST_CORE, QUIET, QUIET_BETWEEN, is_loud, own_cores
-from declick.detect.views import MIDDLE
+from declick.detect.findings import (
+    LEAST_CORE,
+    LONG_CORE,
+    QUIET,
+    QUIET_BETWEEN,
+    Findings,
+    is_loud,
+    own_cores,
+    paint,
+)
+from declick.detect.views import MIDDLE, ViewGeometry
 
 Row = NDArray[np.float32]
 
@@ -80,3 +89,32 @@ def test_where_no_sample_is_lost_the_likeliest_are() -> None:
 
 def test_where_nothing_is_loud_there_is_no_core() -> None:
     assert own_cores(np.full(MIDDLE, -np.inf, dtype=np.float32), LEAST_CORE) == []
+
+
+def painted_runs(length: int, doubt: float) -> list[tuple[int, int]]:
+    """Return what is painted of a core of which a few samples are plainly lost."""
+    first = (MIDDLE - length) // 2
+    log_odds, height = (np.full((1, 2, MIDDLE), value, np.float32) for value in (-9.0, 0.0))
+    log_odds[0, 0, first : first + length] = -4.0
+    log_odds[0, 0, MIDDLE // 2 - 8 : MIDDLE // 2 + 8] = 4.0
+    height[0, 0, first : first + length] = 1.0
+    found = Findings(
+        frames=np.array([4096]),
+        log_odds=np.array([[5.0, -20.0]]),
+        families=np.zeros((1, 2, 5), np.float32),
+        tails_ms=np.zeros((1, 2), np.float32),
+        cores=log_odds,
+        damage=height,
+        deviation=np.full((1, 2, MIDDLE), doubt, np.float32),
+    )
+    sound = np.random.default_rng(0).standard_normal((8192, 2))
+    return runs(paint(sound, found, ViewGeometry(44100)).probability[:, 0] > 0.5)
+
+
+def test_a_long_core_that_is_doubted_is_kept_to_what_is_likely_lost() -> None:
+    ((start, stop),) = painted_runs(LONG_CORE + 40, doubt=0.3)
+    assert stop - start == LONG_CORE + 40
+    ((start, stop),) = painted_runs(LONG_CORE + 40, doubt=1.5)
+    assert stop - start == 16
+    ((start, stop),) = painted_runs(LONG_CORE - 40, doubt=1.5)
+    assert stop - start == LONG_CORE - 40

@@ -319,6 +319,20 @@ def test_walls_of_a_mono_record_mend_each_other() -> None:
     assert not restore(recording, mono_record=False).totals.by_method.get("other wall")
 
 
+def test_walls_that_are_both_worn_are_not_mended_from_each_other() -> None:
+    mono = synthesize_piece(SECONDS, sample_rate=RATE).mean(axis=1)
+    sound = np.repeat(mono[:, None], 2, axis=1)
+    sound += noise(3, sound)
+    settings = WearSettings(rates_hz={Family.CRACKLE: 120.0, Family.TICK: 4.0}, bed=False)
+    laid = wear(sound, RATE, draw_wear(np.random.default_rng(3), SECONDS, settings))
+    recording = Recording.from_array(laid.worn, RATE)
+    beside, alone = (
+        float(np.sum((samples_of(restore(recording, mono_record=walls)) - laid.clean) ** 2))
+        for walls in (True, False)
+    )
+    assert beside < 1.1 * alone
+
+
 def test_stereo_music_is_not_taken_for_a_mono_record() -> None:
     recording = Recording.from_array(music(), RATE)
     assert find_walls(recording) is None

@@ -36,6 +36,8 @@ LONGEST_LOSS_S: Final = 2.5
 LONGEST_OTHER_MS: Final = 1500.0
 # Damage up to this length, found by the copies alone, may be interpolated.
 SHORT_MS: Final = 1.0
+# One wall's word counts for damage up to this length.
+LONGEST_ALONE_MS: Final = 8.0
 # A copy that leaves more than this of the music does not tell what the music is, in power.
 MOST_RESIDUAL: Final = 10**-1.5
 # Sound beside a click for which a copy is matched.
@@ -116,7 +118,7 @@ def examine(
         differences += found
         residual.append(left)
     if any(copy.crossed for copy in heard):
-        differences, clicks = _settle_walls(differences, clicks)
+        differences, clicks = _settle_walls(differences, clicks, rate)
         heard = [_with_own_damage(copy, clicks, settings, workers) for copy in heard]
     added, unsound = _sort_out(differences, len(heard), rate, recording.frames)
     heard = [
@@ -233,34 +235,40 @@ def _with_own_damage(
 
 
 def _settle_walls(
-    differences: Sequence[Difference], clicks: Sequence[Click]
+    differences: Sequence[Difference], clicks: Sequence[Click], sample_rate: float
 ) -> tuple[list[Difference], list[Click]]:
-    """Where one wall has lost its sound, take back what was said of the other one there.
+    """Take back what the two walls contradict each other in.
 
-    The cuts of a loss stand out of L-R, and look like clicks of either wall.
+    Where one wall has lost its sound, the cuts of the loss stand out of L-R, and look like clicks
+    of either wall. And what differs is to be seen from both: they cannot both be at fault, and of
+    a long stretch with many faults each must say the same.
     """
     losses = [item for item in differences if item.lost and item.side is Side.RECORDING]
+    seen = [[item for item in differences if item.channel == channel] for channel in range(2)]
 
     def stands(start: int, stop: int, channel: int) -> bool:
         return not any(
             loss.channel != channel and start < loss.stop and loss.start < stop for loss in losses
         )
 
-    blamed = [item for item in differences if not item.lost and item.side is Side.RECORDING]
-
     def contradicted(item: Difference) -> bool:
-        return any(
-            other.channel != item.channel and item.start < other.stop and other.start < item.stop
-            for other in blamed
-        )
+        others = seen[1 - item.channel]
+        first = bisect_right(others, item.start, key=lambda other: other.stop)
+        last = bisect_left(others, item.stop, key=lambda other: other.start)
+        sides = {other.side for other in others[first:last]}
+        long = item.stop - item.start > LONGEST_ALONE_MS * 1e-3 * sample_rate
+        return Side.RECORDING in sides or (long and bool(sides - {Side.COPY}))
 
     kept = []
     for item in differences:
-        if not item.lost and item.side is Side.RECORDING and contradicted(item):
-            item = replace(item, side=Side.UNKNOWN)
-        elif not item.lost and not stands(item.start, item.stop, item.channel):
-            item = replace(item, side=Side.COPY)
-        kept.append(item)
+        if item.lost or item.side is not Side.RECORDING:
+            kept.append(item)
+        elif contradicted(item):
+            kept.append(replace(item, side=Side.UNKNOWN))
+        elif stands(item.start, item.stop, item.channel):
+            kept.append(item)
+        else:
+            kept.append(replace(item, side=Side.COPY))
     return kept, [c for c in clicks if stands(c.start, c.stop, c.channel)]
 
 
