@@ -110,6 +110,7 @@ def find_thump(
     if (
         fitted is None
         or (expected is None and fitted.unrest > thresholds.unrest)
+        or fitted.swing.last_hz > thresholds.thump_last_hz
         or _remaining_pitch(fitted, tail - stop, sample_rate) > thresholds.thump_fall
     ):
         return stop, None

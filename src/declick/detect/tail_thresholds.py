@@ -36,6 +36,9 @@ class TailThresholds:
     thump_fall : float
         The most that is left of a thump's first frequency when nine tenths of its energy are
         through: an arm sweeps down (0.4 to 0.75), a drum keeps its pitch.
+    thump_last_hz : float
+        The highest frequency that a thump falls towards: an arm comes to rest at its own resonance
+        (8 to 20 Hz), a bass drum at 35 Hz and more.
     """
 
     ring_rise_db: float = 14.0
@@ -51,5 +54,6 @@ class TailThresholds:
     thump_push: float = 0.35
     thump_shortest_ms: float = 30.0
     thump_fall: float = 0.78
+    thump_last_hz: float = 30.0
     expected_rise_db: float = 4.0
     expected_evidence: float = 150.0

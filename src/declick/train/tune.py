@@ -76,7 +76,7 @@ class TuneSettings:
     batch: int = 64
     rate: float = 1.5e-3
     shares: tuple[float, float, float] = (0.4, 0.35, 0.25)
-    way: float = 0.75
+    way: float = 0.6
     average: float = 0.98
     held_out: float = 0.25
     piece_s: float = 4.0
