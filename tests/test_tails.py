@@ -208,6 +208,17 @@ def test_a_drum_behind_a_core_is_no_thump() -> None:
         assert not any(tail.kind is Kind.THUMP for tail in found)
 
 
+@pytest.mark.parametrize("rest_hz", [36.0, 50.0])
+def test_a_bass_drum_that_sweeps_down_to_its_note_is_no_thump(rest_hz: float) -> None:
+    sample_rate = 44100
+    time = np.arange(sample_rate // 4) / sample_rate
+    cycles = rest_hz * time + (90.0 - rest_hz) * 0.008 * -np.expm1(-time / 0.008)
+    drum = 0.4 * np.exp(-time / 0.08) * np.sin(2 * np.pi * cycles)
+    sound, cores = ticks(sample_rate, drum)
+    found = find_tails(sound, cores, sample_rate=sample_rate)
+    assert not any(tail.kind is Kind.THUMP for tail in found)
+
+
 def test_nothing_is_looked_for_behind_a_doubtful_core() -> None:
     sample_rate = 44100
     sound, cores = ticks(sample_rate, 0.4 * thump(sample_rate // 4, sample_rate, 0.03))
