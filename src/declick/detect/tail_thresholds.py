@@ -45,7 +45,7 @@ class TailThresholds:
     thump_rise_db: float = 4.0
     ring_evidence: float = 150.0
     chain_evidence: float = 40.0
-    thump_evidence: float = 90.0
+    thump_evidence: float = 200.0
     unrest: float = 30.0
     end_db: float = -20.0
     shortest_ms: float = 0.5
