@@ -333,6 +333,23 @@ def test_walls_that_are_both_worn_are_not_mended_from_each_other() -> None:
     assert beside < 1.1 * alone
 
 
+def test_narrow_stereo_keeps_what_differs() -> None:
+    """Short notes in one channel of what is nearly mono: music, since nothing has clicked."""
+    mono = synthesize_piece(SECONDS, sample_rate=RATE).mean(axis=1)
+    level = np.sqrt(np.mean(mono**2))
+    time = np.arange(round(0.06 * RATE)) / RATE
+    note = np.exp(-time / 0.02) * np.minimum(time / 0.004, 1.0)
+    rng = np.random.default_rng(0)
+    side = 10 ** (-50 / 20) * level * rng.standard_normal(mono.size)
+    for at in np.arange(0.5, 4.8, 0.37):
+        start = round(at * RATE)
+        hertz = rng.uniform(300.0, 1500.0)
+        side[start : start + time.size] += 0.5 * level * note * np.sin(2 * np.pi * hertz * time)
+    recording = Recording.from_array(np.stack([mono + side, mono - 0.2 * side], axis=1), RATE)
+    assert find_walls(recording) is not None
+    assert restore(recording).totals.frames_changed == 0
+
+
 def test_stereo_music_is_not_taken_for_a_mono_record() -> None:
     recording = Recording.from_array(music(), RATE)
     assert find_walls(recording) is None

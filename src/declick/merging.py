@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -38,6 +39,8 @@ LONGEST_OTHER_MS: Final = 1500.0
 SHORT_MS: Final = 1.0
 # One wall's word counts for damage up to this length.
 LONGEST_ALONE_MS: Final = 8.0
+# What has caused damage lies no further from it than this.
+CAUSE_MS: Final = 5.0
 # A copy that leaves more than this of the music does not tell what the music is, in power.
 MOST_RESIDUAL: Final = 10**-1.5
 # Sound beside a click for which a copy is matched.
@@ -121,6 +124,8 @@ def examine(
         differences, clicks = _settle_walls(differences, clicks, rate)
         heard = [_with_own_damage(copy, clicks, settings, workers) for copy in heard]
     added, unsound = _sort_out(differences, len(heard), rate, recording.frames)
+    if not all(copy.certain for copy in heard):
+        added = _with_cause(added, clicks, rate)
     heard = [
         replace(copy, unsound=tuple(sorted({*copy.unsound, *unsound[number]})))
         for number, copy in enumerate(heard)
@@ -294,6 +299,24 @@ def _sort_out(
             Click(start, stop, stop, item.channel, sure, Kind.DROPOUT if item.lost else kind)
         )
     return clicks, unsound
+
+
+def _with_cause(clicks: Sequence[Click], found: Sequence[Click], sample_rate: int) -> list[Click]:
+    """Return those that are losses, or lie beside what a detector has `found` on any channel.
+
+    Stereo may be so narrow that it passes for mono: then what differs is music, unless something
+    has pushed the needle.
+    """
+    beside = round(CAUSE_MS * 1e-3 * sample_rate)
+    spans = [(click.start, click.tail) for click in sorted(found)]
+    starts = [start for start, _ in spans]
+    reached = list(accumulate((tail for _, tail in spans), max))
+
+    def is_caused(click: Click) -> bool:
+        index = bisect_left(starts, click.stop + beside)
+        return index > 0 and reached[index - 1] > click.start - beside
+
+    return [click for click in clicks if click.kind is Kind.DROPOUT or is_caused(click)]
 
 
 def _with_remedy(

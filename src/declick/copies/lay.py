@@ -51,6 +51,8 @@ class Copy:
         Where it is damaged itself.
     crossed : bool
         Whether each channel stands beside the other one: the two walls of a groove.
+    certain : bool
+        Whether it is known to be the same music, and not only much like it.
     alignment : Alignment or None
         None where it was on the time line before.
     """
@@ -61,6 +63,7 @@ class Copy:
     held: tuple[Run, ...]
     unsound: tuple[Span, ...] = field(default=(), repr=False)
     crossed: bool = False
+    certain: bool = True
     alignment: Alignment | None = field(default=None, repr=False)
 
     def cut(self, start: int, stop: int) -> Part:

@@ -69,6 +69,7 @@ def find_walls(recording: Recording, *, asked: bool = False) -> Copy | None:
         name="the other wall",
         held=((0, recording.frames),),
         crossed=True,
+        certain=asked,
     )
 
 
