@@ -109,13 +109,23 @@ def find_thump(
     )
     if (
         fitted is None
-        or (expected is None and fitted.unrest > thresholds.unrest)
+        or (expected is None and not _like_an_arm(fitted, thresholds))
         or fitted.swing.last_hz > thresholds.thump_last_hz
         or _remaining_pitch(fitted, tail - stop, sample_rate) > thresholds.thump_fall
     ):
         return stop, None
     end = _end(sound, missing, stop, tail, fitted, push, sample_rate, thresholds)
     return end, fitted if end > stop else None
+
+
+def _like_an_arm(fitted: FittedThump, thresholds: TailThresholds) -> bool:
+    """Return whether a thump that no other confirms is none of the music's."""
+    swing = fitted.swing
+    return (
+        fitted.unrest <= thresholds.unrest
+        and swing.decay_s <= thresholds.thump_decay_s
+        and swing.fall_s >= thresholds.thump_fall_s
+    )
 
 
 def _end(

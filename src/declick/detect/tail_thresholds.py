@@ -39,6 +39,9 @@ class TailThresholds:
     thump_last_hz : float
         The highest frequency that a thump falls towards: an arm comes to rest at its own resonance
         (8 to 20 Hz), a bass drum at 35 Hz and more.
+    thump_decay_s, thump_fall_s : float
+        The longest decay and the quickest fall of a thump that no other confirms: plosives of a
+        voice and drums fall at once, or last.
     """
 
     ring_rise_db: float = 14.0
@@ -55,5 +58,7 @@ class TailThresholds:
     thump_shortest_ms: float = 30.0
     thump_fall: float = 0.78
     thump_last_hz: float = 30.0
+    thump_decay_s: float = 0.09
+    thump_fall_s: float = 0.012
     expected_rise_db: float = 4.0
     expected_evidence: float = 150.0
