@@ -125,6 +125,7 @@ def _like_an_arm(fitted: FittedThump, thresholds: TailThresholds) -> bool:
         fitted.unrest <= thresholds.unrest
         and swing.decay_s <= thresholds.thump_decay_s
         and swing.fall_s >= thresholds.thump_fall_s
+        and swing.first_hz >= thresholds.thump_first_hz
     )
 
 

@@ -39,16 +39,16 @@ class TailThresholds:
     thump_last_hz : float
         The highest frequency that a thump falls towards: an arm comes to rest at its own resonance
         (8 to 20 Hz), a bass drum at 35 Hz and more.
-    thump_decay_s, thump_fall_s : float
-        The longest decay and the quickest fall of a thump that no other confirms: plosives of a
-        voice and drums fall at once, or last.
+    thump_decay_s, thump_fall_s, thump_first_hz : float
+        The longest decay, the quickest fall and the lowest beginning of a thump that no other
+        confirms: plosives of a voice and drums fall at once, last, or begin where they end.
     """
 
     ring_rise_db: float = 14.0
     thump_rise_db: float = 4.0
     ring_evidence: float = 150.0
     chain_evidence: float = 40.0
-    thump_evidence: float = 200.0
+    thump_evidence: float = 250.0
     unrest: float = 30.0
     end_db: float = -20.0
     shortest_ms: float = 0.5
@@ -57,8 +57,9 @@ class TailThresholds:
     thump_push: float = 0.35
     thump_shortest_ms: float = 30.0
     thump_fall: float = 0.78
-    thump_last_hz: float = 30.0
+    thump_last_hz: float = 23.0
     thump_decay_s: float = 0.09
     thump_fall_s: float = 0.012
+    thump_first_hz: float = 45.0
     expected_rise_db: float = 4.0
     expected_evidence: float = 150.0
