@@ -219,6 +219,19 @@ def test_a_bass_drum_that_sweeps_down_to_its_note_is_no_thump(rest_hz: float) ->
     assert not any(tail.kind is Kind.THUMP for tail in found)
 
 
+def test_a_drum_that_is_struck_under_a_long_core_is_no_thump() -> None:
+    sample_rate = 44100
+    late = round(0.018 * sample_rate)
+    time = np.arange(sample_rate // 4) / sample_rate
+    for decay_s in (0.04, 0.06):
+        sweep = 8.0 * time + 80.0 * 0.05 * -np.expm1(-time / 0.05)
+        drum = 0.4 * np.exp(-time / decay_s) * np.sin(2 * np.pi * sweep)
+        sound, cores = ticks(sample_rate, np.concatenate((np.zeros(late), drum)))
+        long = [(start, start + round(0.016 * sample_rate)) for start, _ in cores]
+        found = find_tails(sound, long, sample_rate=sample_rate)
+        assert not any(tail.kind is Kind.THUMP for tail in found)
+
+
 def test_nothing_is_looked_for_behind_a_doubtful_core() -> None:
     sample_rate = 44100
     sound, cores = ticks(sample_rate, 0.4 * thump(sample_rate // 4, sample_rate, 0.03))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -164,8 +165,12 @@ class TailFinder:
 
     def _look_for_thump(self, result: list[FoundTail], index: int, expected: Swing | None) -> None:
         start, stop = self._cores[index]
-        if stop - start < self._thresholds.thump_core_ms * 1e-3 * self._rate:
+        core_ms = 1e3 * (stop - start) / self._rate
+        if core_ms < self._thresholds.thump_core_ms:
             return
+        thresholds = self._thresholds
+        if core_ms > thresholds.thump_hidden_ms:
+            thresholds = replace(thresholds, thump_evidence=thresholds.thump_hidden_evidence)
         end, thump = find_thump(
             self._sound,
             self._missing,
@@ -173,7 +178,7 @@ class TailFinder:
             stop,
             float(self._pushes[index]),
             self._rate,
-            self._thresholds,
+            thresholds,
             expected,
         )
         if thump is not None:
