@@ -1,4 +1,4 @@
-"""Restore a recording beside other copies of it: what differs, who is damaged, what to take."""
+"""Compare a recording with other copies of it: what differs, and who is damaged there."""
 
 from __future__ import annotations
 
@@ -9,26 +9,19 @@ from itertools import accumulate
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from declick.clicks import Click, FloatArray, Kind, Repair, disjoint_clicks
+from declick.clicks import Click, FloatArray, Kind, disjoint_clicks
 from declick.copies.compare import Difference, compare, tile_context
-from declick.copies.guide import follow
-from declick.copies.guide import reach as guide_reach
 from declick.copies.judge import Side
-from declick.copies.lay import Copy, Part, Span, spans_within
+from declick.copies.lay import Copy, Part, Span, lost_frames, spans_within
 from declick.detect.spans import POP_MS
 from declick.detect.survey import Geometry
-from declick.dsp.chain import Chain
 from declick.excerpt import Excerpt
 from declick.parallel import Workers
 from declick.read import Recording
-from declick.repair.choose import repair_passage
-from declick.repair.passage import plan_passages
-from declick.repair.transfer import Transfer, patches
-from declick.settings import DetectSettings, RepairSettings
-from declick.stages import Progress, counted, detect, ignore_progress, passage_of
-from declick.stretches import Stretch, stretches_of_plans
+from declick.repair.transfer import patches
+from declick.settings import DetectSettings
+from declick.stages import Progress, detect, ignore_progress
 
 # Hops of a tile that is compared at once, at 44.1 kHz.
 _TILE_HOPS: Final = 128
@@ -41,10 +34,6 @@ SHORT_MS: Final = 1.0
 LONGEST_ALONE_MS: Final = 8.0
 # What has caused damage lies no further from it than this.
 CAUSE_MS: Final = 5.0
-# A copy that leaves more than this of the music does not tell what the music is, in power.
-MOST_RESIDUAL: Final = 10**-1.5
-# Sound beside a click for which a copy is matched.
-_BESIDE: Final = 4096
 _FAR: Final = 2**63
 
 
@@ -141,54 +130,6 @@ def examine(
     )
 
 
-def repair_beside(
-    recording: Recording,
-    clicks: Sequence[Click],
-    copies: Sequence[Copy],
-    settings: RepairSettings = RepairSettings(),
-    *,
-    chain: Chain = Chain(),
-    workers: Workers | None = None,
-    progress: Progress = ignore_progress,
-) -> Iterator[Repair]:
-    """Mend clicks with the help of other copies; as `declick.stages.repair` otherwise.
-
-    Parameters
-    ----------
-    recording, clicks, settings, chain, workers, progress
-        As in `declick.stages.repair`.
-    copies : sequence of Copy
-        From `examine`.
-
-    Yields
-    ------
-    Repair
-        One for each click, ascending.
-    """
-    workers = workers or Workers(1)
-    plans = plan_passages(clicks, sample_rate=recording.sample_rate, settings=settings)
-    stretches = stretches_of_plans(recording, plans, clicks, settings=settings, chain=chain)
-    own = tuple((click.start, click.tail, click.channel) for click in clicks)
-    beside = guide_reach(recording.sample_rate) + _BESIDE
-
-    def tasks() -> Iterator[_Beside]:
-        for stretch in stretches:
-            inner = [click for plan in stretch.plans for click in plan.own]
-            low = min(click.start for click in inner) - beside
-            high = max(click.tail for click in inner) + beside
-            yield _Beside(
-                stretch=stretch,
-                sound=Excerpt.cut(recording, low, high),
-                parts=tuple(copy.cut(low, high) for copy in copies),
-                lost=spans_within(own, low, high),
-            )
-
-    yield from counted(workers.map(_mend_beside, tasks()), len(clicks), progress)
-
-
-# --- comparing -----------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Tile:
     """A tile of the recording and of its copies, for a worker."""
@@ -209,22 +150,12 @@ def _compare_tile(tile: _Tile) -> tuple[list[Difference], FloatArray]:
     return compare(
         tile.sound.read(),
         [part.read() for part in tile.parts],
-        _lost(tile.sound, tile.lost, tile.frames),
+        lost_frames(tile.sound, tile.lost, tile.frames),
         [part.lost() for part in tile.parts],
         [part.absent() | outside for part in tile.parts],
         start=start,
         sample_rate=tile.sample_rate,
     )
-
-
-def _lost(sound: Excerpt, spans: Sequence[Span], frames: int) -> NDArray[np.bool_]:
-    """Return what is damaged of the recording, and where there is none."""
-    mask = np.zeros((sound.stop - sound.start, sound.channels), dtype=bool)
-    for start, stop, channel in spans:
-        mask[max(start - sound.start, 0) : max(stop - sound.start, 0), channel] = True
-    mask[: max(-sound.start, 0)] = True
-    mask[max(frames - sound.start, 0) :] = True
-    return mask
 
 
 def _with_own_damage(
@@ -381,88 +312,3 @@ def _united(found: Sequence[Click], added: Sequence[Click]) -> list[Click]:
 
     news = [click for click in added if not is_known(click)]
     return disjoint_clicks([*found, *news])
-
-
-# --- mending -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Beside:
-    """A stretch with its clicks, and the copies beside it, for a worker."""
-
-    stretch: Stretch
-    sound: Excerpt
-    parts: tuple[Part, ...]
-    lost: tuple[Span, ...]
-
-
-def _mend_beside(task: _Beside) -> list[Repair]:
-    """Mend the plans of a stretch (in a worker)."""
-    stretch = task.stretch
-    transfers = [_transfer(task, part) for part in task.parts]
-    repairs: list[Repair] = []
-    for plan in stretch.plans:
-        here = slice(plan.start - stretch.start, plan.stop - stretch.start)
-        passage = replace(
-            passage_of(stretch, plan),
-            transfers=tuple(
-                replace(
-                    transfer,
-                    samples=transfer.samples[here],
-                    residual=transfer.residual[here],
-                    sound=transfer.sound[here],
-                )
-                for transfer in transfers
-            ),
-        )
-        repairs += repair_passage(passage, settings=stretch.settings, chain=stretch.chain)
-    return repairs
-
-
-def _transfer(task: _Beside, part: Part) -> Transfer:
-    """Match a copy to the recording around the clicks of a stretch."""
-    stretch, start = task.stretch, task.sound.start
-    frames, channels = stretch.samples.stop - stretch.samples.start, task.sound.channels
-    samples, residual = np.zeros((frames, channels)), np.ones((frames, channels))
-    sound = np.zeros((frames, channels), dtype=bool)
-    target, other = task.sound.read(), part.read()
-    lost, other_lost = _lost(task.sound, task.lost, stretch.frames), part.lost()
-    offset = start - stretch.start
-    for channel in range(channels):
-        for low, high in _around(task, channel):
-            guide = follow(
-                np.ascontiguousarray(target[:, channel]),
-                np.ascontiguousarray(other[:, channel]),
-                lost[:, channel],
-                other_lost[:, channel],
-                start=start,
-                span=(low - start, high - start),
-                sample_rate=stretch.sample_rate,
-            )
-            here = slice(low - stretch.start, high - stretch.start)
-            there = slice(low - start, high - start)
-            assert offset == here.start - there.start
-            samples[here, channel] = guide.samples
-            residual[here, channel] = guide.residual
-            sound[here, channel] = (
-                guide.held & ~other_lost[there, channel] & (guide.residual < MOST_RESIDUAL)
-            )
-    return Transfer(samples=samples, residual=residual, sound=sound, number=part.number)
-
-
-def _around(task: _Beside, channel: int) -> list[tuple[int, int]]:
-    """Return the frames around the own clicks of a channel, within the stretch."""
-    stretch = task.stretch
-    lowest, highest = max(stretch.start, 0), min(stretch.samples.stop, stretch.frames)
-    spans: list[tuple[int, int]] = []
-    for plan in stretch.plans:
-        for click in plan.own:
-            if click.channel != channel:
-                continue
-            low = max(click.start - _BESIDE, lowest)
-            high = min(click.tail + _BESIDE, highest)
-            if spans and low <= spans[-1][1]:
-                spans[-1] = spans[-1][0], max(spans[-1][1], high)
-            elif low < high:
-                spans.append((low, high))
-    return spans

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from declick import __version__
+from declick.beside import repair_beside
 from declick.clicks import Click, FloatArray, Repair
 from declick.copies.facts import check_fit, count_used, describe_copy, notices_of
 from declick.copies.lay import lay_along
@@ -19,7 +20,7 @@ from declick.dsp.chain import Chain, estimate_chain
 from declick.errors import SettingsError
 from declick.formats import as_path, output_format, removed_format
 from declick.labels import write_labels
-from declick.merging import Examination, examine, repair_beside
+from declick.merging import Examination, examine
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.draw import redraw

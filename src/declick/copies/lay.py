@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -251,3 +251,13 @@ def _inside(held: list[Run], other: Recording, alignment: Alignment) -> Iterator
         good = frames[(place >= 0) & (place <= other.frames - 1)]
         if good.size >= 2:
             yield int(good[0]), min(int(good[-1]) + 1, stop)
+
+
+def lost_frames(sound: Excerpt, spans: Sequence[Span], frames: int) -> NDArray[np.bool_]:
+    """Return what is damaged of the recording, and where there is none."""
+    mask = np.zeros((sound.stop - sound.start, sound.channels), dtype=bool)
+    for start, stop, channel in spans:
+        mask[max(start - sound.start, 0) : max(stop - sound.start, 0), channel] = True
+    mask[: max(-sound.start, 0)] = True
+    mask[max(frames - sound.start, 0) :] = True
+    return mask

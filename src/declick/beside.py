@@ -1,0 +1,155 @@
+"""Mend a recording with the help of other copies of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from declick.clicks import Click, Repair
+from declick.copies.compare import MOST_RESIDUAL
+from declick.copies.guide import follow
+from declick.copies.guide import reach as guide_reach
+from declick.copies.lay import Copy, Part, Span, lost_frames, spans_within
+from declick.dsp.chain import Chain
+from declick.excerpt import Excerpt
+from declick.parallel import Workers
+from declick.read import Recording
+from declick.repair.choose import repair_passage
+from declick.repair.passage import plan_passages
+from declick.repair.transfer import Transfer
+from declick.settings import RepairSettings
+from declick.stages import Progress, counted, ignore_progress, passage_of
+from declick.stretches import Stretch, stretches_of_plans
+
+# Sound beside a click for which a copy is matched.
+_BESIDE: Final = 4096
+
+
+def repair_beside(
+    recording: Recording,
+    clicks: Sequence[Click],
+    copies: Sequence[Copy],
+    settings: RepairSettings = RepairSettings(),
+    *,
+    chain: Chain = Chain(),
+    workers: Workers | None = None,
+    progress: Progress = ignore_progress,
+) -> Iterator[Repair]:
+    """Mend clicks with the help of other copies; as `declick.stages.repair` otherwise.
+
+    Parameters
+    ----------
+    recording, clicks, settings, chain, workers, progress
+        As in `declick.stages.repair`.
+    copies : sequence of Copy
+        From `examine`.
+
+    Yields
+    ------
+    Repair
+        One for each click, ascending.
+    """
+    workers = workers or Workers(1)
+    plans = plan_passages(clicks, sample_rate=recording.sample_rate, settings=settings)
+    stretches = stretches_of_plans(recording, plans, clicks, settings=settings, chain=chain)
+    own = tuple((click.start, click.tail, click.channel) for click in clicks)
+    beside = guide_reach(recording.sample_rate) + _BESIDE
+
+    def tasks() -> Iterator[_Beside]:
+        for stretch in stretches:
+            inner = [click for plan in stretch.plans for click in plan.own]
+            low = min(click.start for click in inner) - beside
+            high = max(click.tail for click in inner) + beside
+            yield _Beside(
+                stretch=stretch,
+                sound=Excerpt.cut(recording, low, high),
+                parts=tuple(copy.cut(low, high) for copy in copies),
+                lost=spans_within(own, low, high),
+            )
+
+    yield from counted(workers.map(_mend_beside, tasks()), len(clicks), progress)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Beside:
+    """A stretch with its clicks, and the copies beside it, for a worker."""
+
+    stretch: Stretch
+    sound: Excerpt
+    parts: tuple[Part, ...]
+    lost: tuple[Span, ...]
+
+
+def _mend_beside(task: _Beside) -> list[Repair]:
+    """Mend the plans of a stretch (in a worker)."""
+    stretch = task.stretch
+    transfers = [_transfer(task, part) for part in task.parts]
+    repairs: list[Repair] = []
+    for plan in stretch.plans:
+        here = slice(plan.start - stretch.start, plan.stop - stretch.start)
+        passage = replace(
+            passage_of(stretch, plan),
+            transfers=tuple(
+                replace(
+                    transfer,
+                    samples=transfer.samples[here],
+                    residual=transfer.residual[here],
+                    sound=transfer.sound[here],
+                )
+                for transfer in transfers
+            ),
+        )
+        repairs += repair_passage(passage, settings=stretch.settings, chain=stretch.chain)
+    return repairs
+
+
+def _transfer(task: _Beside, part: Part) -> Transfer:
+    """Match a copy to the recording around the clicks of a stretch."""
+    stretch, start = task.stretch, task.sound.start
+    frames, channels = stretch.samples.stop - stretch.samples.start, task.sound.channels
+    samples, residual = np.zeros((frames, channels)), np.ones((frames, channels))
+    sound = np.zeros((frames, channels), dtype=bool)
+    target, other = task.sound.read(), part.read()
+    lost, other_lost = lost_frames(task.sound, task.lost, stretch.frames), part.lost()
+    offset = start - stretch.start
+    for channel in range(channels):
+        for low, high in _around(task, channel):
+            guide = follow(
+                np.ascontiguousarray(target[:, channel]),
+                np.ascontiguousarray(other[:, channel]),
+                lost[:, channel],
+                other_lost[:, channel],
+                start=start,
+                span=(low - start, high - start),
+                sample_rate=stretch.sample_rate,
+            )
+            here = slice(low - stretch.start, high - stretch.start)
+            there = slice(low - start, high - start)
+            assert offset == here.start - there.start
+            samples[here, channel] = guide.samples
+            residual[here, channel] = guide.residual
+            sound[here, channel] = (
+                guide.held & ~other_lost[there, channel] & (guide.residual < MOST_RESIDUAL)
+            )
+    return Transfer(samples=samples, residual=residual, sound=sound, number=part.number)
+
+
+def _around(task: _Beside, channel: int) -> list[tuple[int, int]]:
+    """Return the frames around the own clicks of a channel, within the stretch."""
+    stretch = task.stretch
+    lowest, highest = max(stretch.start, 0), min(stretch.samples.stop, stretch.frames)
+    spans: list[tuple[int, int]] = []
+    for plan in stretch.plans:
+        for click in plan.own:
+            if click.channel != channel:
+                continue
+            low = max(click.start - _BESIDE, lowest)
+            high = min(click.tail + _BESIDE, highest)
+            if spans and low <= spans[-1][1]:
+                spans[-1] = spans[-1][0], max(spans[-1][1], high)
+            elif low < high:
+                spans.append((low, high))
+    return spans
