@@ -15,6 +15,7 @@ import soundfile
 
 from declick.bench.peers import PEERS, PeerError, repair_regions
 from declick.bench.peers.aligned import check_aligned
+from declick.bench.peers.peer import Cost
 from declick.bench.peers.running import mortal, run
 from declick.bench.peers.screen import screen
 from declick.bench.tables import is_ours
@@ -174,12 +175,17 @@ def test_another_format_is_refused(worn: Path, tmp_path: Path) -> None:
 # --- cost, and programs that hang ---------------------------------------------------------------
 
 
+def cost_of_child(work: str, parent: str) -> Cost:
+    """Return what a program costs that starts a child to do the work."""
+    child = [sys.executable, "-c", work]
+    program = f"import subprocess, time; child = {child!r}; {parent}"
+    return run([sys.executable, "-c", program], name="tree", limit_s=60).cost
+
+
 def test_cost_counts_the_whole_tree() -> None:
     work = "import time; b = bytearray(150 << 20); t = time.process_time()\n"
     work += "while time.process_time() - t < 0.3: pass"
-    child = [sys.executable, "-c", work]
-    parent = f"import subprocess; subprocess.run({child!r}, check=True)"
-    cost = run([sys.executable, "-c", parent], name="tree", limit_s=60).cost
+    cost = cost_of_child(work, "subprocess.run(child, check=True)")
     assert 0.3 <= cost.cpu_s < 3
     assert cost.wall_s >= 0.3
     assert 150 <= cost.peak_mb < 300
@@ -188,9 +194,7 @@ def test_cost_counts_the_whole_tree() -> None:
 def test_cost_counts_children_that_nobody_waits_for() -> None:
     work = "import time; t = time.process_time()\nwhile time.process_time() - t < 0.4: pass"
     work += "\ntime.sleep(60)"
-    child = [sys.executable, "-c", work]
-    parent = f"import subprocess, time; subprocess.Popen({child!r}); time.sleep(3)"
-    cost = run([sys.executable, "-c", parent], name="orphan", limit_s=60).cost
+    cost = cost_of_child(work, "subprocess.Popen(child); time.sleep(3)")
     assert 0.3 <= cost.cpu_s < 3
 
 

@@ -12,17 +12,16 @@ from declick.clicks import Click, Repair
 from declick.copies.compare import MOST_RESIDUAL
 from declick.copies.guide import follow
 from declick.copies.guide import reach as guide_reach
-from declick.copies.lay import Copy, Part, Span, lost_frames, spans_within
+from declick.copies.lay import Copy, Part, Span, lost_frames, spans_of, spans_within
 from declick.dsp.chain import Chain
 from declick.excerpt import Excerpt
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.choose import repair_passage
-from declick.repair.passage import plan_passages
 from declick.repair.transfer import Transfer
 from declick.settings import RepairSettings
 from declick.stages import Progress, counted, ignore_progress, passage_of
-from declick.stretches import Stretch, stretches_of_plans
+from declick.stretches import Stretch, stretches_to_mend
 
 # Sound beside a click for which a copy is matched.
 _BESIDE: Final = 4096
@@ -53,9 +52,8 @@ def repair_beside(
         One for each click, ascending.
     """
     workers = workers or Workers(1)
-    plans = plan_passages(clicks, sample_rate=recording.sample_rate, settings=settings)
-    stretches = stretches_of_plans(recording, plans, clicks, settings=settings, chain=chain)
-    own = tuple((click.start, click.tail, click.channel) for click in clicks)
+    stretches = stretches_to_mend(recording, clicks, settings=settings, chain=chain)
+    own = spans_of(clicks)
     beside = guide_reach(recording.sample_rate) + _BESIDE
 
     def tasks() -> Iterator[_Beside]:
@@ -89,18 +87,10 @@ def _mend_beside(task: _Beside) -> list[Repair]:
     transfers = [_transfer(task, part) for part in task.parts]
     repairs: list[Repair] = []
     for plan in stretch.plans:
-        here = slice(plan.start - stretch.start, plan.stop - stretch.start)
+        here = plan.start - stretch.start, plan.stop - stretch.start
         passage = replace(
             passage_of(stretch, plan),
-            transfers=tuple(
-                replace(
-                    transfer,
-                    samples=transfer.samples[here],
-                    residual=transfer.residual[here],
-                    sound=transfer.sound[here],
-                )
-                for transfer in transfers
-            ),
+            transfers=tuple(transfer.cut(*here) for transfer in transfers),
         )
         repairs += repair_passage(passage, settings=stretch.settings, chain=stretch.chain)
     return repairs
@@ -114,7 +104,6 @@ def _transfer(task: _Beside, part: Part) -> Transfer:
     sound = np.zeros((frames, channels), dtype=bool)
     target, other = task.sound.read(), part.read()
     lost, other_lost = lost_frames(task.sound, task.lost, stretch.frames), part.lost()
-    offset = start - stretch.start
     for channel in range(channels):
         for low, high in _around(task, channel):
             guide = follow(
@@ -128,7 +117,6 @@ def _transfer(task: _Beside, part: Part) -> Transfer:
             )
             here = slice(low - stretch.start, high - stretch.start)
             there = slice(low - start, high - start)
-            assert offset == here.start - there.start
             samples[here, channel] = guide.samples
             residual[here, channel] = guide.residual
             sound[here, channel] = (

@@ -6,14 +6,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from declick.clicks import Click, FloatArray, Kind, disjoint_clicks
 from declick.copies.compare import Difference, compare, tile_context
 from declick.copies.judge import Side
-from declick.copies.lay import Copy, Part, Span, lost_frames, spans_within
+from declick.copies.lay import Copy, Part, Span, lost_frames, outside, spans_of, spans_within
 from declick.detect.spans import POP_MS
 from declick.detect.survey import Geometry
 from declick.excerpt import Excerpt
@@ -34,7 +35,8 @@ SHORT_MS: Final = 1.0
 LONGEST_ALONE_MS: Final = 8.0
 # What has caused damage lies no further from it than this.
 CAUSE_MS: Final = 5.0
-_FAR: Final = 2**63
+
+_Item = TypeVar("_Item", bound=tuple[Any, ...])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,7 +90,7 @@ def examine(
     workers = workers or Workers(1)
     rate = recording.sample_rate
     heard = [_with_own_damage(copy, clicks, settings, workers) for copy in copies]
-    own = tuple((click.start, click.tail, click.channel) for click in clicks)
+    own = spans_of(clicks)
     hop = Geometry(rate).hop
     size, context = hop * _TILE_HOPS, tile_context(rate)
 
@@ -144,15 +146,13 @@ class _Tile:
 def _compare_tile(tile: _Tile) -> tuple[list[Difference], FloatArray]:
     """Compare one tile (in a worker)."""
     start = tile.sound.start
-    outside = np.zeros(tile.sound.stop - start, dtype=bool)
-    outside[: max(-start, 0)] = True
-    outside[max(tile.frames - start, 0) :] = True
+    beyond = outside(start, tile.sound.stop, tile.frames)
     return compare(
         tile.sound.read(),
         [part.read() for part in tile.parts],
         lost_frames(tile.sound, tile.lost, tile.frames),
         [part.lost() for part in tile.parts],
-        [part.absent() | outside for part in tile.parts],
+        [part.absent() | beyond for part in tile.parts],
         start=start,
         sample_rate=tile.sample_rate,
     )
@@ -165,8 +165,7 @@ def _with_own_damage(
     if copy.crossed:
         spans = tuple(sorted((c.start, c.tail, 1 - c.channel) for c in clicks))
     else:
-        found = detect(copy.sound, settings, workers=workers).clicks
-        spans = tuple((click.start, click.tail, click.channel) for click in found)
+        spans = spans_of(detect(copy.sound, settings, workers=workers).clicks)
     return replace(copy, unsound=spans)
 
 
@@ -180,7 +179,10 @@ def _settle_walls(
     a long stretch with many faults each must say the same.
     """
     losses = [item for item in differences if item.lost and item.side is Side.RECORDING]
-    seen = [[item for item in differences if item.channel == channel] for channel in range(2)]
+    seen = [
+        [(item.start, item.stop, item.side) for item in differences if item.channel == channel]
+        for channel in range(2)
+    ]
 
     def stands(start: int, stop: int, channel: int) -> bool:
         return not any(
@@ -188,10 +190,7 @@ def _settle_walls(
         )
 
     def contradicted(item: Difference) -> bool:
-        others = seen[1 - item.channel]
-        first = bisect_right(others, item.start, key=lambda other: other.stop)
-        last = bisect_left(others, item.stop, key=lambda other: other.start)
-        sides = {other.side for other in others[first:last]}
+        sides = {side for _, _, side in _meeting(seen[1 - item.channel], item.start, item.stop)}
         long = item.stop - item.start > LONGEST_ALONE_MS * 1e-3 * sample_rate
         return Side.RECORDING in sides or (long and bool(sides - {Side.COPY}))
 
@@ -264,11 +263,9 @@ def _with_remedy(
     own = _spans_by_channel(found)
 
     def with_found(click: Click) -> Click:
-        spans = own.get(click.channel, [])
-        first = bisect_right(spans, click.start, key=lambda span: span[1])
-        last = bisect_left(spans, click.stop, key=lambda span: span[0])
-        start = min([click.start, *(a for a, _ in spans[first:last])])
-        stop = max([click.stop, *(b for _, b in spans[first:last])])
+        spans = _meeting(own.get(click.channel, []), click.start, click.stop)
+        start = min([click.start, *(low for low, _ in spans)])
+        stop = max([click.stop, *(high for _, high in spans)])
         return replace(click, start=start, stop=stop, tail=stop)
 
     def is_sound(click: Click, number: int) -> bool:
@@ -298,17 +295,19 @@ def _spans_by_channel(clicks: Sequence[Click]) -> dict[int, list[tuple[int, int]
     return spans
 
 
-def _united(found: Sequence[Click], added: Sequence[Click]) -> list[Click]:
-    """Return what the detector and the copies have found, each damage once.
+def _meeting(spans: Sequence[_Item], start: int, stop: int) -> Sequence[_Item]:
+    """Return those of disjoint, ascending spans (and what else is said of each) that meet one."""
+    first = bisect_right(spans, start, key=itemgetter(1))
+    return spans[first : bisect_left(spans, stop, key=itemgetter(0))]
 
-    `found` is disjoint on each channel, so only the last span that begins before can hold another.
-    """
+
+def _united(found: Sequence[Click], added: Sequence[Click]) -> list[Click]:
+    """Return what the detector and the copies have found, each damage once."""
     spans = _spans_by_channel(found)
 
     def is_known(click: Click) -> bool:
-        own = spans.get(click.channel, [])
-        index = bisect_right(own, (click.start, _FAR)) - 1
-        return index >= 0 and click.stop <= own[index][1]
+        own = _meeting(spans.get(click.channel, []), click.start, click.stop)
+        return any(start <= click.start and click.stop <= tail for start, tail in own)
 
     news = [click for click in added if not is_known(click)]
     return disjoint_clicks([*found, *news])

@@ -27,10 +27,10 @@ from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.choose import repair_passage
 from declick.repair.cores import find_companions, settle_cores
-from declick.repair.passage import Passage, PassagePlan, plan_passages
+from declick.repair.passage import Passage, PassagePlan
 from declick.rotation import Rotation, find_rotation
 from declick.settings import DetectSettings, RepairSettings
-from declick.stretches import Stretch, stretches_of_clicks, stretches_of_plans
+from declick.stretches import Stretch, stretches_of_clicks, stretches_to_mend
 from declick.tail_stage import with_tails
 from declick.tiles import Patch, Tile, Told, make_detector, with_patches
 
@@ -182,8 +182,7 @@ def repair(
         One for each click, ascending.
     """
     workers = workers or Workers(1)
-    plans = plan_passages(clicks, sample_rate=recording.sample_rate, settings=settings)
-    stretches = stretches_of_plans(recording, plans, clicks, settings=settings, chain=chain)
+    stretches = stretches_to_mend(recording, clicks, settings=settings, chain=chain)
     yield from counted(workers.map(_repair_stretch, stretches), len(clicks), progress)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -13,7 +13,7 @@ from declick.clicks import Click, FloatArray
 from declick.dsp.chain import Chain
 from declick.excerpt import Excerpt
 from declick.read import Recording
-from declick.repair.passage import PassagePlan
+from declick.repair.passage import PassagePlan, plan_passages
 from declick.settings import RepairSettings
 
 # Frames of a stretch, about; what comes of it does not depend on it.
@@ -112,23 +112,20 @@ def stretches_of_clicks(
         first = last
 
 
-def stretches_of_plans(
+def stretches_to_mend(
     recording: Recording,
-    plans: Iterable[PassagePlan],
     clicks: Sequence[Click],
     *,
     settings: RepairSettings,
     chain: Chain,
 ) -> Iterator[Stretch]:
-    """Yield stretches that hold several plans' sound.
+    """Plan the repair of clicks, and yield stretches that hold several plans' sound.
 
     Parameters
     ----------
     recording : Recording
-    plans : iterable of PassagePlan
-        Ascending.
     clicks : sequence of Click
-        Those that were planned, in the same order.
+        Ascending.
     settings : RepairSettings
     chain : Chain
     """
@@ -150,7 +147,7 @@ def stretches_of_plans(
         )
 
     batch: list[PassagePlan] = []
-    for plan in plans:
+    for plan in plan_passages(clicks, sample_rate=recording.sample_rate, settings=settings):
         if batch and plan.stop - batch[0].start > STRETCH:
             yield stretch(batch)
             done += sum(len(finished.own) for finished in batch)

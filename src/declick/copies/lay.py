@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from declick.clicks import FloatArray
+from declick.clicks import Click, FloatArray
 from declick.errors import ReadError
 from declick.excerpt import Excerpt, Handle
 from declick.parallel import Workers
@@ -102,11 +102,12 @@ class Part:
 
     def lost(self) -> NDArray[np.bool_]:
         """Return where it tells nothing: damaged, or not the same music, per channel."""
-        start = self.sound.start
-        mask = np.repeat(self.absent()[:, np.newaxis], self.sound.channels, axis=1)
-        for low, high, channel in self.unsound:
-            mask[max(low - start, 0) : max(high - start, 0), channel] = True
-        return mask
+        return _marked(self.absent(), self.unsound, self.sound)
+
+
+def spans_of(clicks: Iterable[Click]) -> tuple[Span, ...]:
+    """Return what clicks have damaged, in their order."""
+    return tuple((click.start, click.tail, click.channel) for click in clicks)
 
 
 def spans_within(spans: tuple[Span, ...], start: int, stop: int) -> tuple[Span, ...]:
@@ -253,11 +254,24 @@ def _inside(held: list[Run], other: Recording, alignment: Alignment) -> Iterator
             yield int(good[0]), min(int(good[-1]) + 1, stop)
 
 
+def outside(start: int, stop: int, frames: int) -> NDArray[np.bool_]:
+    """Return which of ``[start, stop)`` a recording of so many frames does not have."""
+    mask = np.zeros(stop - start, dtype=bool)
+    mask[: max(-start, 0)] = True
+    mask[max(frames - start, 0) :] = True
+    return mask
+
+
 def lost_frames(sound: Excerpt, spans: Sequence[Span], frames: int) -> NDArray[np.bool_]:
-    """Return what is damaged of the recording, and where there is none."""
-    mask = np.zeros((sound.stop - sound.start, sound.channels), dtype=bool)
-    for start, stop, channel in spans:
-        mask[max(start - sound.start, 0) : max(stop - sound.start, 0), channel] = True
-    mask[: max(-sound.start, 0)] = True
-    mask[max(frames - sound.start, 0) :] = True
+    """Return what is damaged of the recording, and where there is none, per channel."""
+    return _marked(outside(sound.start, sound.stop, frames), spans, sound)
+
+
+def _marked(
+    everywhere: NDArray[np.bool_], spans: Iterable[Span], sound: Excerpt
+) -> NDArray[np.bool_]:
+    """Return frames of all channels, shape (frames,), and spans of single ones, as one mask."""
+    mask = np.repeat(everywhere[:, np.newaxis], sound.channels, axis=1)
+    for low, high, channel in spans:
+        mask[max(low - sound.start, 0) : max(high - sound.start, 0), channel] = True
     return mask

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from declick.copies.guide import follow, reach
-from declick.copies.lay import Copy
+from declick.copies.lay import Copy, outside
 from declick.errors import SettingsError
 from declick.read import Recording
 
@@ -91,15 +91,13 @@ def _residual_db(recording: Recording, start: int) -> list[float]:
     apart = float(np.sqrt(np.mean((inner[:, 0] - inner[:, 1]) ** 2)))
     if level < _QUIET or apart < _SAME * level:
         return []
-    outside = np.zeros(len(sound), dtype=bool)
-    outside[: max(beside - start, 0)] = True
-    outside[max(recording.frames - start + beside, 0) :] = True
+    absent = outside(start - beside, start + length + beside, recording.frames)
     target, other = (np.ascontiguousarray(sound[:, channel]) for channel in (0, 1))
     guide = follow(
         target,
         other,
-        outside,
-        outside,
+        absent,
+        absent,
         start=start - beside,
         span=(beside, beside + length),
         sample_rate=rate,

@@ -205,17 +205,16 @@ def _not_explained(found: Findings, side: int, least: float) -> list[int]:
 def _worth(found: Findings, number: int, side: int, least: float) -> list[tuple[int, int]]:
     """Return the cores of an instant, long ones without what is more doubt than damage."""
     log_odds = found.cores[number, side]
-    likely = own_cores(log_odds, max(least, LEAST_CORE_IN_DOUBT))
     worth: list[tuple[int, int]] = []
     for first, last in own_cores(log_odds, least):
-        damage = found.damage[number, side, first:last]
-        doubt = found.deviation[number, side, first:last]
-        doubted = np.dot(doubt, doubt) > DOUBT_SHARE * np.dot(damage, damage)
+        likely = []
+        if last - first > LONG_CORE:
+            damage = found.damage[number, side, first:last]
+            doubt = found.deviation[number, side, first:last]
+            if np.dot(doubt, doubt) > DOUBT_SHARE * np.dot(damage, damage):
+                likely = own_cores(log_odds, max(least, LEAST_CORE_IN_DOUBT))
         inner = [run for run in likely if run[0] < last and first < run[1]]
-        if last - first > LONG_CORE and doubted and inner:
-            worth += inner
-        else:
-            worth.append((first, last))
+        worth += inner or [(first, last)]
     return worth
 
 

@@ -93,6 +93,16 @@ class Transfer:
     sound: NDArray[np.bool_] = field(repr=False)
     number: int
 
+    def cut(self, start: int, stop: int) -> Transfer:
+        """Return the same for some of the frames."""
+        here = slice(start, stop)
+        return Transfer(
+            samples=self.samples[here],
+            residual=self.residual[here],
+            sound=self.sound[here],
+            number=self.number,
+        )
+
     @property
     def method(self) -> str:
         """What a report calls a repair by it."""
