@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,8 @@ from declick.excerpt import Excerpt
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.choose import repair_passage
-from declick.repair.transfer import Transfer
+from declick.repair.passage import Passage
+from declick.repair.transfer import Transfer, is_transfer
 from declick.settings import RepairSettings
 from declick.stages import Progress, counted, ignore_progress, passage_of
 from declick.stretches import Stretch, stretches_to_mend
@@ -33,6 +35,7 @@ def repair_beside(
     copies: Sequence[Copy],
     settings: RepairSettings = RepairSettings(),
     *,
+    alone: Mapping[Click, tuple[Click, ...]] = MappingProxyType({}),
     chain: Chain = Chain(),
     workers: Workers | None = None,
     progress: Progress = ignore_progress,
@@ -45,6 +48,8 @@ def repair_beside(
         As in `declick.stages.repair`.
     copies : sequence of Copy
         From `examine`.
+    alone : mapping, optional
+        From `examine`: what is mended in place of a click for which no copy has anything.
 
     Yields
     ------
@@ -66,6 +71,7 @@ def repair_beside(
                 sound=Excerpt.cut(recording, low, high),
                 parts=tuple(copy.cut(low, high) for copy in copies),
                 lost=spans_within(own, low, high),
+                alone={click: alone[click] for click in inner if click in alone},
             )
 
     yield from counted(workers.map(_mend_beside, tasks()), len(clicks), progress)
@@ -79,6 +85,7 @@ class _Beside:
     sound: Excerpt
     parts: tuple[Part, ...]
     lost: tuple[Span, ...]
+    alone: dict[Click, tuple[Click, ...]]
 
 
 def _mend_beside(task: _Beside) -> list[Repair]:
@@ -92,8 +99,42 @@ def _mend_beside(task: _Beside) -> list[Repair]:
             passage_of(stretch, plan),
             transfers=tuple(transfer.cut(*here) for transfer in transfers),
         )
-        repairs += repair_passage(passage, settings=stretch.settings, chain=stretch.chain)
+        mended = repair_passage(passage, settings=stretch.settings, chain=stretch.chain)
+        without = [r.click for r in mended if r.click in task.alone and not is_transfer(r)]
+        if without:
+            parts = {click: task.alone[click] for click in without}
+            mended = _mend_parts(passage, parts, stretch.settings, stretch.chain)
+        repairs += mended
     return repairs
+
+
+def _mend_parts(
+    passage: Passage,
+    parts: Mapping[Click, Sequence[Click]],
+    settings: RepairSettings,
+    chain: Chain,
+) -> list[Repair]:
+    """Mend a passage, and of some clicks nothing but parts of them."""
+
+    def narrowed(clicks: Sequence[Click]) -> tuple[Click, ...]:
+        return tuple(sorted(part for click in clicks for part in parts.get(click, (click,))))
+
+    passage_of_parts = replace(passage, clicks=narrowed(passage.clicks), own=narrowed(passage.own))
+    mended = repair_passage(passage_of_parts, settings=settings, chain=chain)
+    repairs = {repair.click: repair for repair in mended}
+
+    def whole(click: Click) -> Repair:
+        made = [repairs[part] for part in parts[click] if repairs[part].made]
+        if not made:
+            return Repair(click, np.zeros(0), "left")
+        here = slice(click.start - passage.start, click.tail - passage.start)
+        samples = passage.samples[here, click.channel].copy()
+        for part in made:
+            samples[part.click.start - click.start :][: part.samples.size] = part.samples
+        longest = max(made, key=lambda part: part.samples.size)
+        return replace(longest, click=click, samples=samples)
+
+    return [whole(click) if click in parts else repairs[click] for click in passage.own]
 
 
 def _transfer(task: _Beside, part: Part) -> Transfer:

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -47,6 +47,9 @@ class Examination:
     ----------
     clicks : list of Click
         The damage of the recording, by its detector and by its copies; ascending and disjoint.
+    alone : dict of tuple of Click
+        For those that the copies have found or made longer, and that are too long to do without
+        them: what the detector has found there.
     copies : tuple of Copy
         With their own damage in `unsound`.
     residual_db : ndarray of float64, shape (copies, hops)
@@ -56,6 +59,7 @@ class Examination:
     """
 
     clicks: list[Click]
+    alone: dict[Click, tuple[Click, ...]]
     copies: tuple[Copy, ...]
     residual_db: FloatArray
     hop: int
@@ -124,8 +128,10 @@ def examine(
     added = _with_remedy(added, clicks, heard, rate)
     with np.errstate(divide="ignore"):
         residual_db = 10.0 * np.log10(np.concatenate(residual, axis=1))
+    united = _united(clicks, added)
     return Examination(
-        clicks=_united(clicks, added),
+        clicks=united,
+        alone=_found_alone(united, clicks, rate),
         copies=tuple(heard),
         residual_db=residual_db,
         hop=hop,
@@ -311,3 +317,28 @@ def _united(found: Sequence[Click], added: Sequence[Click]) -> list[Click]:
 
     news = [click for click in added if not is_known(click)]
     return disjoint_clicks([*found, *news])
+
+
+def _found_alone(
+    united: Sequence[Click], found: Sequence[Click], sample_rate: int
+) -> dict[Click, tuple[Click, ...]]:
+    """Return what the detector has found of each long click that is not its own."""
+    short = round(SHORT_MS * 1e-3 * sample_rate)
+    known = frozenset(found)
+    own: dict[int, list[Click]] = {}
+    for click in sorted(found):
+        own.setdefault(click.channel, []).append(click)
+
+    def within(click: Click) -> tuple[Click, ...]:
+        rivals = own.get(click.channel, [])
+        first, last = (
+            bisect_left(rivals, frame, key=attrgetter("start"))
+            for frame in (click.start, click.tail)
+        )
+        return tuple(replace(c, tail=min(c.tail, click.tail)) for c in rivals[first:last])
+
+    return {
+        click: within(click)
+        for click in united
+        if click.stop - click.start > short and click not in known
+    }

@@ -175,6 +175,7 @@ def restore(
             known.clicks,
             known.copies,
             settings.repair,
+            alone=known.alone,
             chain=detection.chain,
             workers=workers,
             progress=progress,

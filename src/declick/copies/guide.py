@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 import numpy as np
@@ -48,7 +48,14 @@ LEAST_SHARE: Final = 0.65
 GAP_RESIDUAL: Final = 10**-1.2
 GAP_RISE: Final = 10.0
 """Where more than this is left of the music, and this many times as much as somewhere before and
-somewhere behind, the music is lost, and the filter of its neighbourhood is the right one."""
+somewhere behind, the music is lost, and the filter of its neighbourhood is the right one ..."""
+
+LOUDER: Final = 10.0
+"""... and so it is where the filter lets this many times less or more through, in power, than some
+before and some behind: what has all but gone is matched to the very silence."""
+
+NEIGHBOURS: Final = 5
+"""A neighbourhood is so many filters to either side: past a needle that skips for two seconds."""
 
 LOADING: Final = 1e-5
 """White noise added to the copy's model, relative to its power."""
@@ -76,7 +83,8 @@ class Guide:
 
 def reach(sample_rate: float) -> int:
     """Return how many frames beside a stretch its guide depends on."""
-    return round((HOP_S + WINDOW_S) * sample_rate) + _taps(sample_rate)[0] + 2
+    seconds = (1 + NEIGHBOURS) * HOP_S + WINDOW_S
+    return round(seconds * sample_rate) + _taps(sample_rate)[0] + 2
 
 
 def follow(
@@ -112,22 +120,30 @@ def follow(
     hop, width = round(HOP_S * sample_rate), round(WINDOW_S * sample_rate)
     low, high = span
     first, last = (start + low) // hop, -(-(start + high) // hop)
-    cells = [
-        _fit(
-            target,
-            other,
-            lost,
-            other_lost,
-            (cell * hop - start - width, cell * hop - start + width),
-            sample_rate,
-        )
-        for cell in range(first, last + 1)
-    ]
-    filled = _nearest(_without_gaps(cells))
+
+    def window(cell: int) -> Run:
+        return cell * hop - start - width, cell * hop - start + width
+
+    @cache
+    def fit(cell: int) -> _Fit | None:
+        return _fit(target, other, lost, other_lost, window(cell), sample_rate)
+
+    def neighbours(cell: int) -> list[list[int]]:
+        return [[cell + way * near for near in range(1, NEIGHBOURS + 1)] for way in (-1, 1)]
+
+    level = _Levels(target, other, lost | other_lost)
+    filled: list[_Fit | None] = []
+    for cell in range(first, last + 1):
+        own, sides = fit(cell), neighbours(cell)
+        ratios = [[level.ratio(window(near)) for near in side] for side in sides]
+        even = not _stands_out(level.ratio(window(cell)), ratios)
+        if own is None or own.residual > GAP_RESIDUAL or not even:
+            own = _replaced(own, [[fit(near) for near in side] for side in sides])
+        filled.append(own)
     samples, residual = np.zeros(high - low), np.ones(high - low)
     held = np.zeros(high - low, dtype=bool)
     fade = 0.5 - 0.5 * np.cos(np.pi * (np.arange(hop) + 0.5) / hop)
-    for index in range(len(cells) - 1):
+    for index in range(len(filled) - 1):
         here = (first + index) * hop - start
         lo, hi = max(here, low), min(here + hop, high)
         before, after = filled[index], filled[index + 1]
@@ -146,6 +162,7 @@ def follow(
 class _Fit:
     taps: FloatArray
     residual: float
+    gain: float
 
 
 def _taps(sample_rate: float) -> tuple[int, int]:
@@ -197,8 +214,10 @@ def _fit(
         return None
     guide = _apply(sounds[1], taps, (0, high - low), sample_rate)
     weight = taper**2
-    left = float(np.dot(weight, (sounds[0] - guide) ** 2))
-    return _Fit(taps=taps, residual=left / max(float(np.dot(weight, guide**2)), 1e-30))
+    left, matched, heard = (
+        float(np.dot(weight, sound**2)) for sound in (sounds[0] - guide, guide, sounds[1])
+    )
+    return _Fit(taps=taps, residual=left / max(matched, 1e-30), gain=matched / max(heard, 1e-30))
 
 
 @lru_cache(maxsize=4)
@@ -220,32 +239,53 @@ def _apply(sound: FloatArray, taps: FloatArray, span: Run, sample_rate: float) -
     return np.asarray(product[taps.size - 1 : part.size])
 
 
-def _without_gaps(cells: Sequence[_Fit | None]) -> list[_Fit | None]:
-    """Drop the fits of places where the music is not the same, between others where it is."""
-    left = [np.inf if cell is None else cell.residual for cell in cells]
-    kept: list[_Fit | None] = []
-    for index, cell in enumerate(cells):
-        sides = min(left[:index], default=np.inf), min(left[index + 1 :], default=np.inf)
-        gap = left[index] > GAP_RESIDUAL and left[index] > GAP_RISE * max(sides)
-        kept.append(None if gap else cell)
-    return kept
+class _Levels:
+    """How loud one sound is beside another, where both are undamaged."""
+
+    def __init__(self, target: FloatArray, other: FloatArray, lost: BoolArray) -> None:
+        self._sums = [
+            np.concatenate([[0.0], np.cumsum(np.where(lost, 0.0, sound**2))])
+            for sound in (target, other)
+        ]
+
+    def ratio(self, window: Run) -> float:
+        """Return the ratio of their powers; NaN where nothing is heard of them."""
+        low, high = (min(max(edge, 0), self._sums[0].size - 1) for edge in window)
+        one, two = (float(sums[high] - sums[low]) for sums in self._sums)
+        return one / two if min(one, two) > 0.0 else np.nan
 
 
-def _nearest(cells: Sequence[_Fit | None]) -> list[_Fit | None]:
-    """Give cells without a fit that of the nearest; of two as near, the less residual."""
-    known = [index for index, cell in enumerate(cells) if cell is not None]
-    result: list[_Fit | None] = []
-    for index in range(len(cells)):
-        if not known:
-            result.append(None)
-            continue
+def _stands_out(value: float, sides: Sequence[Sequence[float]]) -> bool:
+    """Return whether a value is far below, or far above, something on either side of it."""
+    known = [[other for other in side if np.isfinite(other)] for side in sides]
+    if not all(known):
+        return False
+    below = value * LOUDER < min(max(side) for side in known)
+    return below or value > LOUDER * max(min(side) for side in known)
 
-        def distance(other: int, index: int = index) -> tuple[int, float]:
-            fit = cells[other]
-            return abs(other - index), fit.residual if fit is not None else np.inf
 
-        result.append(cells[min(known, key=distance)])
-    return result
+def _replaced(own: _Fit | None, sides: Sequence[Sequence[_Fit | None]]) -> _Fit | None:
+    """Return a neighbour's fit where there is none, or the music is not the same; else its own.
+
+    Of the neighbours the nearest counts that leaves little and is as strong as most; of two as
+    near, the one with the less residual.
+    """
+    if own is not None:
+        known = [[fit for fit in side if fit is not None] for side in sides]
+        least = [min((fit.residual for fit in side), default=np.inf) for side in known]
+        lost = own.residual > GAP_RESIDUAL and own.residual > GAP_RISE * max(least)
+        if not (lost or _stands_out(own.gain, [[fit.gain for fit in side] for side in known])):
+            return own
+
+    near = [(i, fit) for side in sides for i, fit in enumerate(side) if fit is not None]
+    usual = np.median([fit.gain for _, fit in near if fit.residual <= GAP_RESIDUAL] or [1.0])
+
+    def order(item: tuple[int, _Fit]) -> tuple[bool, int, float]:
+        distance, fit = item
+        odd = not usual / LOUDER < fit.gain < usual * LOUDER
+        return odd or fit.residual > GAP_RESIDUAL, distance, fit.residual
+
+    return min(near, key=order, default=(0, None))[1]
 
 
 def runs_of(mask: BoolArray) -> list[Run]:

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from declick.clicks import FloatArray
 from declick.copies.guide import follow, reach
 from declick.copies.lay import Copy, outside
 from declick.errors import SettingsError
@@ -20,6 +21,10 @@ MONO_DB: Final = -20.0
 MONO_SHARE: Final = 0.85
 # Asked for, this much is enough at half of them.
 ASKED_DB: Final = -10.0
+# Sure to be mono: what is left is the grooves' own noise. It is steady where the music is not: of
+# its levels, cell by cell, these quantiles lie no further from the median than this.
+STEADY: Final = (0.1, 0.8)
+STEADY_DB: Final = 2.5
 # Less than this is not music, and tells nothing; channels that differ by less are one.
 _QUIET: Final = 10**-2.5
 _SAME: Final = 1e-4
@@ -47,9 +52,13 @@ def find_walls(recording: Recording, *, asked: bool = False) -> Copy | None:
             )
         return None
     left: list[float] = []
+    noise_db: list[FloatArray] = []
     places = _places(recording)
     for place in places:
-        left += _residual_db(recording, place)
+        probe = _probe(recording, place)
+        if probe is not None:
+            left.append(probe[0])
+            noise_db.append(probe[1])
         # So much of it is left at so many places that what is left at the others decides nothing.
         apart = sum(value > MONO_DB for value in left)
         if not asked and apart > (1.0 - MONO_SHARE) * (len(places) - 1) + 1.0:
@@ -69,7 +78,7 @@ def find_walls(recording: Recording, *, asked: bool = False) -> Copy | None:
         name="the other wall",
         held=((0, recording.frames),),
         crossed=True,
-        certain=asked,
+        certain=asked or _is_steady(np.concatenate(noise_db)),
     )
 
 
@@ -80,8 +89,21 @@ def _places(recording: Recording) -> list[int]:
     return [round(index * step) for index in range(count)]
 
 
-def _residual_db(recording: Recording, start: int) -> list[float]:
-    """Return what one channel leaves of the other at a place; nothing where that tells nothing."""
+def _is_steady(level_db: FloatArray) -> bool:
+    low, middle, high = np.quantile(level_db, (STEADY[0], 0.5, STEADY[1]))
+    return bool(max(middle - low, high - middle) < STEADY_DB)
+
+
+def _probe(recording: Recording, start: int) -> tuple[float, FloatArray] | None:
+    """Return what one channel leaves of the other at a place; None where that tells nothing.
+
+    Returns
+    -------
+    left_db : float
+        Relative to the music.
+    noise_db : ndarray of float64, shape (cells,)
+        Level of what is left, clicks and slow swings not counted.
+    """
     rate = recording.sample_rate
     beside = reach(rate)
     length = min(round(PROBE_S * rate), recording.frames)
@@ -90,7 +112,7 @@ def _residual_db(recording: Recording, start: int) -> list[float]:
     level = float(np.sqrt(np.mean(inner**2)))
     apart = float(np.sqrt(np.mean((inner[:, 0] - inner[:, 1]) ** 2)))
     if level < _QUIET or apart < _SAME * level:
-        return []
+        return None
     absent = outside(start - beside, start + length + beside, recording.frames)
     target, other = (np.ascontiguousarray(sound[:, channel]) for channel in (0, 1))
     guide = follow(
@@ -103,11 +125,14 @@ def _residual_db(recording: Recording, start: int) -> list[float]:
         sample_rate=rate,
     )
     if not guide.held.any():
-        return []
+        return None
     # The median over short cells: clicks of either wall do not count.
     cell = max(1, round(0.01 * rate))
     count = length // cell
-    parts = [part[: count * cell].reshape(count, cell) for part in (target[beside:], guide.samples)]
-    left, full = (np.sum(part**2, axis=1) for part in (parts[0] - parts[1], parts[1]))
+    music = guide.samples[: count * cell].reshape(count, cell)
+    rest = (target[beside : beside + length] - guide.samples)[: count * cell]
+    left, full = np.sum(rest.reshape(count, cell) ** 2, axis=1), np.sum(music**2, axis=1)
     loud = full > 0.1 * np.mean(full)
-    return [float(10.0 * np.log10(np.median(left[loud] / full[loud]) + 1e-12))]
+    hiss = np.median(np.diff(rest, prepend=0.0).reshape(count, cell) ** 2, axis=1)
+    left_db = float(10.0 * np.log10(np.median(left[loud] / full[loud]) + 1e-12))
+    return left_db, 10.0 * np.log10(hiss + 1e-14)

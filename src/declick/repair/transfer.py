@@ -160,6 +160,11 @@ class Offer:
         return mixed
 
 
+def is_transfer(repair: Repair) -> bool:
+    """Return whether a repair is taken from another transfer, in whole or in part."""
+    return repair.method in (SECOND_COPY, OTHER_WALL)
+
+
 def fill_from_transfers(passage: Passage) -> dict[Click, Offer]:
     """Return what the transfers of a passage offer for its own clicks.
 

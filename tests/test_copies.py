@@ -1,0 +1,84 @@
+"""A copy matched to a recording, and what is done where it has nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from declick.beside import repair_beside
+from declick.clicks import Click, FloatArray
+from declick.copies.guide import follow, reach
+from declick.copies.lay import Copy
+from declick.read import Recording
+
+RATE = 44100
+SECONDS = 9.0
+
+
+def music(seconds: float = SECONDS) -> FloatArray:
+    """Return coloured noise that swells."""
+    rng = np.random.default_rng(5)
+    frames = round(seconds * RATE)
+    sound = lfilter([0.05], [1.0, -1.7, 0.76], rng.standard_normal(frames))
+    swell: FloatArray = 0.2 * sound * (1.2 + np.sin(np.arange(frames) / 9000.0))
+    return swell
+
+
+def guide_of(target: FloatArray, other: FloatArray, span: tuple[int, int]) -> FloatArray:
+    nothing = np.zeros(target.size, dtype=bool)
+    guide = follow(target, other, nothing, nothing, start=0, span=span, sample_rate=RATE)
+    assert guide.held.all()
+    return guide.samples
+
+
+@pytest.mark.parametrize("left", [0.0, 0.002])
+def test_a_second_that_has_all_but_gone_is_not_matched_to_silence(left: float) -> None:
+    clean = music()
+    target, other = clean.copy(), 0.5 * clean
+    lost = slice(4 * RATE, 5 * RATE)
+    target[lost] *= left
+    guide = guide_of(target, other, (3 * RATE, 6 * RATE))
+    error = guide[RATE : 2 * RATE] - clean[lost]
+    assert np.sum(error**2) < 0.01 * np.sum(clean[lost] ** 2)
+
+
+def test_a_guide_does_not_depend_on_what_is_asked_for() -> None:
+    rng = np.random.default_rng(6)
+    clean = music()
+    target = clean + 0.01 * rng.standard_normal(clean.size)
+    other = lfilter([0.6, 0.3], [1.0], clean)
+    target[4 * RATE : 5 * RATE] = 0.0
+    low, high = reach(RATE), clean.size - reach(RATE)
+    whole = guide_of(target, other, (low, high))
+    for first in range(low, high, 11000):
+        last = min(first + 9000, high)
+        part = guide_of(target, other, (first, last))
+        np.testing.assert_allclose(part, whole[first - low : last - low], atol=1e-9)
+
+
+def test_a_long_click_of_the_copies_alone_is_not_interpolated_without_one() -> None:
+    """Where the copy has nothing after all, what the detector has found is mended, and no more."""
+    clean = music(4.0)
+    worn = clean.copy()
+    found = Click(80000, 80020, 80020, 0)
+    worn[found.start : found.stop] += 0.5
+    long = Click(76000, 84000, 84000, 0)
+    recording = Recording.from_array(worn[:, np.newaxis], RATE)
+    deaf = Copy(
+        sound=Recording.from_array(np.zeros((worn.size, 1)), RATE),
+        number=1,
+        name="deaf",
+        held=((0, worn.size),),
+    )
+    (repair,) = repair_beside(recording, [long], [deaf], alone={long: (found,)})
+    changed = np.flatnonzero(repair.samples != worn[long.start : long.tail]) + long.start
+    assert repair.click == long
+    assert repair.method == "ar"
+    assert changed.min() >= found.start
+    assert changed.max() < found.stop
+    error = repair.samples[changed - long.start] - clean[changed]
+    assert np.sum(error**2) < 0.05 * 20 * 0.5**2
+
+    (repair,) = repair_beside(recording, [long], [deaf], alone={long: ()})
+    assert not repair.made
