@@ -22,9 +22,8 @@ MONO_SHARE: Final = 0.85
 # Asked for, this much is enough at half of them.
 ASKED_DB: Final = -10.0
 # Sure to be mono: what is left is the grooves' own noise. It is steady where the music is not: of
-# its levels, cell by cell, these quantiles lie no further from the median than this.
-STEADY: Final = (0.1, 0.8)
-STEADY_DB: Final = 2.5
+# its levels, cell by cell, at most a tenth lie further below the median than this, and above.
+STEADY_DB: Final = (2.5, 4.0)
 # Less than this is not music, and tells nothing; channels that differ by less are one.
 _QUIET: Final = 10**-2.5
 _SAME: Final = 1e-4
@@ -90,8 +89,8 @@ def _places(recording: Recording) -> list[int]:
 
 
 def _is_steady(level_db: FloatArray) -> bool:
-    low, middle, high = np.quantile(level_db, (STEADY[0], 0.5, STEADY[1]))
-    return bool(max(middle - low, high - middle) < STEADY_DB)
+    low, middle, high = np.quantile(level_db, (0.1, 0.5, 0.9))
+    return bool(middle - low < STEADY_DB[0] and high - middle < STEADY_DB[1])
 
 
 def _probe(recording: Recording, start: int) -> tuple[float, FloatArray] | None:
