@@ -41,11 +41,15 @@ _TAPS_EACH: Final = 160
 # The derivative, to the eighth order: good to 0.7 of half the sample rate.
 _SLOPE: Final = np.array([-1 / 280, 4 / 105, -1 / 5, 4 / 5, 0, -4 / 5, 1 / 5, -4 / 105, 1 / 280])
 # Upper end of the band and, for each step, whether a matching filter is made first.
-_ROUNDS: Final = ((2500.0, (False, False, True, False)), (8500.0, (True, False, True, False)))
+_ROUNDS: Final = ((2500.0, (False, False, True, False)), (8500.0, (True, False) * 3))
+# The filter is found from every so many samples.
+_SPARE: Final = 5
 # How far the delay usually bends, third difference over anchors, in samples: wow and flutter.
 _BEND: Final = 0.08
-# How far, in samples, the delay may stray from the swing of the disc: flutter.
-_SWING: Final = 1.0
+# How far, in samples, the delay may stray from the swings of disc and motor: so many times the rms
+# that it is seen to, within these limits.
+_STRAY: Final = 3.0
+_SWING: Final = (0.03, 1.0)
 # A sample that is off by so many local levels weighs a quarter.
 _TOLERANCE: Final = 3.0
 
@@ -97,7 +101,7 @@ def refine(a: Float32Array, b: Float32Array, place_a: FloatArray, place_b: Float
         low_a, low_b = _filtered(a, top_hz, 1.0), _filtered(b, top_hz, 1.0 / ratio)
         for fit in rounds:
             if fit:
-                taps = _matching(low_a, low_b, curve)
+                taps = _matching(low_a, low_b, curve, taps)
             curve = _improved(low_a, low_b, curve, taps)
         # Gone before the next ones come: each is as large as half an hour of sound.
         del low_a, low_b
@@ -126,30 +130,15 @@ def _improved(a: Float32Array, b: Float32Array, curve: Curve, taps: FloatArray) 
     count = len(curve.place_a)
     diagonal, beside, right = np.zeros(count), np.zeros(count), np.zeros(count)
     signal, residual = np.zeros(count), np.zeros(count)
-    rising = np.arange(HOP) / HOP
-    falling = 1.0 - rising
     for first, last, wanted, theirs in _pieces(a, b, curve):
-        played = np.convolve(theirs, taps, "same")
-        gain = _local(wanted * played) / (_local(played * played) + 1e-16)
-        played = played * np.clip(gain, 0.0, 20.0)
-        error = wanted - played
-        level = uniform_filter1d(np.sqrt(np.abs(error)), 2205) ** 2 + 1e-9
-        weight = 1.0 / (1.0 + (error / (_TOLERANCE * level)) ** 2) ** 2
-        slope = np.convolve(played, _SLOPE, "same")
-        inner = slice(_MARGIN, len(wanted) - _MARGIN)
-        # 1.25 turns the mean root level of Gaussian noise into its standard deviation.
-        trust = (weight / (1.5 * level) ** 2)[inner]
-        slope, error = slope[inner], error[inner]
-        power = (trust * slope**2).reshape(-1, HOP)
-        push = (trust * slope * error).reshape(-1, HOP)
-        diagonal[first:last] += power @ falling**2
-        diagonal[first + 1 : last + 1] += power @ rising**2
-        beside[first:last] += power @ (rising * falling)
-        right[first:last] += push @ falling
-        right[first + 1 : last + 1] += push @ rising
-        heavy = weight[inner].reshape(-1, HOP)
-        signal[first:last] += (heavy * wanted[inner].reshape(-1, HOP) ** 2).sum(axis=1)
-        residual[first:last] += (heavy * error.reshape(-1, HOP) ** 2).sum(axis=1)
+        heard = _compared(wanted, theirs, taps)
+        trust, slope, error = heard.trust, heard.slope, heard.error
+        diagonal[first : last + 1] += _at_anchors(trust * slope**2, 2)
+        beside[first:last] += _between_anchors(trust * slope**2)
+        right[first : last + 1] += _at_anchors(trust * slope * error)
+        heavy = (heard.weight * np.stack([heard.wanted**2, error**2])).reshape(2, -1, HOP)
+        signal[first:last] += heavy[0].sum(axis=1)
+        residual[first:last] += heavy[1].sum(axis=1)
     speed = np.gradient(curve.place_b) / HOP
     delay = curve.place_b - np.polyval(np.polyfit(curve.place_a, curve.place_b, 1), curve.place_a)
     # The slope is that of B on A's time line: errors are found in samples of A.
@@ -160,7 +149,8 @@ def _improved(a: Float32Array, b: Float32Array, curve: Curve, taps: FloatArray) 
     common = np.minimum(common, np.append(common[0], common[:-1]))
     both = np.minimum(common, np.append(common[1:], common[-1]))
     diagonal, right, beside = diagonal * common, right * common, beside * both
-    step = _smoothed(diagonal, beside, right, delay - steady, _SWING if steady.any() else 1e4)
+    stray = delay - steady
+    step = _smoothed(diagonal, beside, right, stray, _far(stray, diagonal) if steady.any() else 1e4)
     return Curve(
         place_a=curve.place_a,
         place_b=curve.place_b + np.clip(step, -3.0, 3.0) * speed,
@@ -170,23 +160,80 @@ def _improved(a: Float32Array, b: Float32Array, curve: Curve, taps: FloatArray) 
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """A and B between anchors: what B leaves, and how far each sample tells of the delay."""
+
+    wanted: FloatArray
+    gain: FloatArray
+    error: FloatArray
+    slope: FloatArray
+    weight: FloatArray
+    trust: FloatArray
+
+
+def _compared(wanted: FloatArray, theirs: FloatArray, taps: FloatArray) -> _Compared:
+    played = np.convolve(theirs, taps, "same")
+    gain = _local(wanted * played) / (_local(played * played) + 1e-16)
+    gain = np.clip(gain, 0.0, 20.0)
+    played = played * gain
+    error = wanted - played
+    level = uniform_filter1d(np.sqrt(np.abs(error)), 2205) ** 2 + 1e-9
+    weight = 1.0 / (1.0 + (error / (_TOLERANCE * level)) ** 2) ** 2
+    slope = np.convolve(played, _SLOPE, "same")
+    # 1.25 turns the mean root level of Gaussian noise into its standard deviation.
+    trust = weight / (1.5 * level) ** 2
+    inner = slice(_MARGIN, len(wanted) - _MARGIN)
+    return _Compared(*(part[inner] for part in (wanted, gain, error, slope, weight, trust)))
+
+
+def _at_anchors(values: FloatArray, power: int = 1) -> FloatArray:
+    """Return the sums of samples at the anchors that they lie between, each its share."""
+    rising = np.arange(HOP) / HOP
+    hops = values.reshape(-1, HOP, *values.shape[1:])
+    sums = [np.tensordot(hops, share**power, (1, 0)) for share in (1.0 - rising, rising)]
+    result: FloatArray = np.zeros((len(hops) + 1, *values.shape[1:]))
+    result[:-1] += sums[0]
+    result[1:] += sums[1]
+    return result
+
+
+def _between_anchors(values: FloatArray) -> FloatArray:
+    """Return the sums of samples that two anchors share."""
+    rising = np.arange(HOP) / HOP
+    shared: FloatArray = values.reshape(-1, HOP) @ (rising * (1.0 - rising))
+    return shared
+
+
+def _far(stray: FloatArray, information: FloatArray) -> float:
+    """Return how far the delay strays from the swing, by the places where it is well known."""
+    known = information > np.median(information)
+    return float(np.clip(_STRAY * np.sqrt(np.mean(stray[known] ** 2)), *_SWING))
+
+
 def _smoothed(
     diagonal: FloatArray, beside: FloatArray, right: FloatArray, delay: FloatArray, far: float
 ) -> FloatArray:
     """Return the step that fits the sound and leaves the delay bending little, and near 0."""
+    bands, stencil = _bands(diagonal, beside, far)
+    bent = np.convolve(delay, stencil[::-1], "valid")
+    pull = np.convolve(bent, stencil)
+    step: FloatArray = solveh_banded(bands, right - pull - delay * far**-2)
+    return step
+
+
+def _bands(diagonal: FloatArray, beside: FloatArray, far: float) -> tuple[FloatArray, FloatArray]:
+    """Return the equations for the step, and the third difference in them."""
     bands = np.zeros((4, len(diagonal)))
     bands[3] = diagonal + far**-2
-    bands[2, 1:] = beside[:-1]
+    bands[2, 1:] = beside[: len(diagonal) - 1]
     # The product of the third difference with itself, as bands.
     stencil = np.array([-1.0, 3.0, -3.0, 1.0]) / _BEND
     rows = len(diagonal) - 3
     for i in range(4):
         for k in range(i, 4):
             bands[3 - (k - i), k : k + rows] += stencil[i] * stencil[k]
-    bent = np.convolve(delay, stencil[::-1], "valid")
-    pull = np.convolve(bent, stencil)
-    step: FloatArray = solveh_banded(bands, right - pull - delay * far**-2)
-    return step
+    return bands, stencil
 
 
 def _pieces(
@@ -245,25 +292,41 @@ def _local(values: FloatArray) -> FloatArray:
 # --- the filter between them --------------------------------------------------------------------
 
 
-def _matching(a: Float32Array, b: Float32Array, curve: Curve) -> FloatArray:
-    """Return the filter that makes B sound like A, over the whole stretch."""
+def _matching(a: Float32Array, b: Float32Array, curve: Curve, taps: FloatArray) -> FloatArray:
+    """Return a better filter that makes B sound like A, the same over the whole stretch.
+
+    To each filter belongs a delay, and where a note is alone either can stand for the other: found
+    in turns they would hardly move. So the delay is eliminated from the equations first (Golub &
+    Pereyra 1973); the next step finds it.
+    """
     size = 2 * _REACH + 1
     normal, right = np.zeros((size, size)), np.zeros(size)
-    # A minute, spread over the whole, says enough.
+    # A minute, spread over the whole, says enough, and of it every fifth sample.
     every = max(1, len(curve.place_a) // _PIECE // 6)
-    for _, _, wanted, played in _pieces(a, b, curve, every):
-        gain = np.sqrt(_local(wanted**2) / (_local(played**2) + 1e-16))
-        error = wanted - np.clip(gain, 0.05, 20.0) * played
-        level = uniform_filter1d(np.sqrt(np.abs(error)), 2205) ** 2 + 1e-9
-        weight = 1.0 / (1.0 + (error / (_TOLERANCE * level)) ** 2) ** 2
-        # Every fifth sample says enough, and loud places must not outweigh all others.
-        rows = slice(_MARGIN, len(wanted) - _MARGIN, 5)
-        loud = _local(wanted**2)
-        weight = np.sqrt(weight / (loud + 0.01 * loud.max() + 1e-16))[rows]
-        views = np.lib.stride_tricks.sliding_window_view(np.pad(played, _REACH), size)[rows, ::-1]
-        weighted = views * weight[:, None]
-        normal += weighted.T @ weighted
-        right += weighted.T @ (wanted[rows] * weight)
-    steady = normal + 1e-4 * np.trace(normal) / size * np.eye(size)
-    taps: FloatArray = np.linalg.solve(steady, right)
-    return taps
+    for _, _, wanted, theirs in _pieces(a, b, curve, every):
+        heard = _compared(wanted, theirs, taps)
+        trust = np.zeros(len(heard.trust))
+        trust[::_SPARE] = _SPARE * heard.trust[::_SPARE]
+        diagonal = _at_anchors(trust * heard.slope**2, 2)
+        bands, _ = _bands(diagonal, _between_anchors(trust * heard.slope**2), 1e4)
+        views = np.lib.stride_tricks.sliding_window_view(np.pad(theirs, _REACH), size)
+        views = views[_MARGIN : len(wanted) - _MARGIN, ::-1]
+        crossed = np.zeros((len(diagonal), size))
+        for first in range(0, len(heard.error), 64 * HOP):
+            here = slice(first, first + 64 * HOP)
+            rows = np.flatnonzero(trust[here]) + first
+            weighted = views[rows] * (trust * heard.gain)[rows, None]
+            normal += (weighted * heard.gain[rows, None]).T @ views[rows]
+            right += weighted.T @ heard.error[rows]
+            shares = np.zeros((len(heard.error[here]), size))
+            shares[rows - first] = weighted * heard.slope[rows, None]
+            at = first // HOP
+            sums = _at_anchors(shares)
+            crossed[at : at + len(sums)] += sums
+        push = _at_anchors(trust * heard.slope * heard.error)
+        solved = solveh_banded(bands, np.column_stack([crossed, push]))
+        normal -= crossed.T @ solved[:, :-1]
+        right -= crossed.T @ solved[:, -1]
+    normal[np.diag_indices(size)] += 1e-4 * np.trace(normal) / size
+    better: FloatArray = taps + np.linalg.solve(normal, right)
+    return better
