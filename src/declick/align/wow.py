@@ -20,8 +20,10 @@ _BESIDE: Final = np.linspace(-0.1, 0.1, 21)
 _WINDOW_S: Final = 12.0
 # Windows in which the speed of turning is looked for.
 _MOST: Final = 16
+# What is known of this share of the anchors is known no better of the rest.
+_WELL: Final = 0.9
 # A window with less than this share of anchors that say something says nothing.
-_LEAST: Final = 0.25
+_LEAST: Final = 0.1
 # Share of the delay's bending that a swing must explain.
 _PLAIN: Final = 0.5
 # A rate is right to this share: a tenth of a radian in the longest swing of a window.
@@ -53,8 +55,8 @@ def turning(step_s: float, delay: FloatArray, weight: FloatArray) -> FloatArray:
         return np.zeros(count)
     size = min(size, count)
     starts = np.unique(np.append(np.arange(0, count - size + 1, max(1, size // 4)), count - size))
-    cap = np.median(weight[weight > 0]) if (weight > 0).any() else 1.0
-    trust = np.minimum(weight / cap, 1.0)
+    # In pauses noise pretends to know a little: it must not outvote what does.
+    trust = np.minimum(weight / max(float(np.quantile(weight, _WELL)), 1e-30), 1.0)
     known = [int(s) for s in starts if (trust[s : s + size] > 0.2).mean() > _LEAST]
     if not known:
         return np.zeros(count)
