@@ -16,6 +16,7 @@ from declick.detect.spans import (
     count_plain,
     find_returning,
     find_spans,
+    find_specks,
     fuse_spans,
     lowered,
     name_kinds,
@@ -207,14 +208,15 @@ class _Search:
     Parameters
     ----------
     tile : Tile
-    least : float
-        Probability from which on a sample counts.
+    least, least_of_specks : float
+        Probability from which on a sample counts; the same for what is short.
     told : Told, optional
         What is known of it already.
     """
 
     tile: Tile
     least: float
+    least_of_specks: float
     told: Told | None = None
 
 
@@ -245,12 +247,20 @@ def _spans(
         for start, (_, told) in probed.items()
     )
     plain_hz = plain * recording.sample_rate / max(heard, 1)
-    least = threshold(settings.sensitivity, plain_hz=plain_hz, most_prior=detector.most_prior)
+    least, least_of_specks = (
+        threshold(settings.sensitivity, plain_hz=plain_hz, prior=prior)
+        for prior in (detector.prior, detector.prior_of_specks)
+    )
 
     def searches() -> Iterator[_Search]:
         for start in range(0, recording.frames, geometry.tile):
             known = probed.get(start)
-            yield _Search(tile=tile(start), least=least, told=known and known[1])
+            yield _Search(
+                tile=tile(start),
+                least=least,
+                least_of_specks=min(least, least_of_specks),
+                told=known and known[1],
+            )
             progress("detect", min(1.0, (start + geometry.tile) / recording.frames))
 
     return workers.map(_search_tile, searches())
@@ -295,6 +305,10 @@ def _search_tile(search: _Search) -> _Found:
     told, start = search.told or search.tile.listen(), search.tile.start
     probability = told.probability.spread()
     spans = find_spans(probability, least=search.least, start=start)
+    if search.least_of_specks < search.least:
+        rate = search.tile.sample_rate
+        more = find_specks(probability, least=search.least_of_specks, start=start, sample_rate=rate)
+        spans = sorted([*spans, *(span for span in more if span.confidence < search.least)])
     least = lowered(search.least, RETURNING)
     weaker = find_spans(probability, least=least, start=start, companions=False)
     weaker = [span for span in weaker if span.confidence < search.least]

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from declick.clicks import FloatArray
-from declick.copies.guide import follow, reach
+from declick.copies.guide import HOP_S, WINDOW_S, follow
 from declick.copies.lay import Copy, outside
 from declick.errors import SettingsError
 from declick.read import Recording
@@ -15,6 +15,8 @@ from declick.read import Recording
 # Places that are listened to, each so long.
 PROBES: Final = 16
 PROBE_S: Final = 1.2
+# Sound beside it, for the filters.
+BESIDE_S: Final = HOP_S + WINDOW_S + 0.1
 # Taken for mono by itself: one channel matched to the other leaves less than this, in dB ...
 MONO_DB: Final = -20.0
 # ... at this share of the places where there is music.
@@ -104,7 +106,7 @@ def _probe(recording: Recording, start: int) -> tuple[float, FloatArray] | None:
         Level of what is left, clicks and slow swings not counted.
     """
     rate = recording.sample_rate
-    beside = reach(rate)
+    beside = round(BESIDE_S * rate)
     length = min(round(PROBE_S * rate), recording.frames)
     sound = recording.read(start - beside, start + length + beside)
     inner = sound[beside : beside + length]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from declick.clicks import FloatArray
 from declick.detect.confidence import ConfidenceModels, load_confidence
 from declick.detect.places import describe, digital_places, find_edges, gather, side_score
-from declick.detect.spans import MOST_PRIOR, PLAIN
+from declick.detect.spans import PLAIN, PRIOR
 from declick.detect.survey import Geometry, IntArray, Surroundings, survey
 
 # A place is looked at where the prediction error exceeds this many times the local scale.
@@ -61,7 +61,8 @@ class ArDetector:
 
     finds_whole_cores: Final = False
     """It finds the corners of a push, between which the sound is smooth."""
-    most_prior: Final = MOST_PRIOR
+    prior: Final = PRIOR
+    prior_of_specks: Final = PRIOR
     plain: Final = PLAIN
 
     def __init__(self, sample_rate: float, model: ConfidenceModels | None = None) -> None:

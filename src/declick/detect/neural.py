@@ -31,7 +31,7 @@ from declick.detect.findings import (
 )
 from declick.detect.places import digital_places, find_edges
 from declick.detect.screen import load_screen, towering_channels
-from declick.detect.spans import MOST_PRIOR_OF_NETWORK, PLAIN_TO_NETWORK
+from declick.detect.spans import PLAIN_TO_NETWORK, PRIOR_OF_NETWORK, PRIOR_OF_SPECKS
 from declick.detect.survey import IntArray
 from declick.detect.views import (
     Float32Array,
@@ -172,7 +172,8 @@ class NeuralDetector:
     """
 
     finds_whole_cores: Final = True
-    most_prior: Final = MOST_PRIOR_OF_NETWORK
+    prior: Final = PRIOR_OF_NETWORK
+    prior_of_specks: Final = PRIOR_OF_SPECKS
     plain: Final = PLAIN_TO_NETWORK
 
     def __init__(self, sample_rate: float, weights: Path) -> None:

@@ -17,13 +17,9 @@ from declick.clicks import Click, Kind
 LOG_ODDS: Final = (8.4, -3.6)
 # A record with this many plain clicks a second is taken for a clean one ...
 CLEAN_HZ: Final = 0.5
-# ... plain meaning this confidence; more of them make the weaker ones likelier, up to this much.
+# ... plain meaning this confidence, or this one with the network, which tells more by itself.
 PLAIN: Final = 0.99
-MOST_PRIOR: Final = 3.5
-# ... or this and this much with the network, which tells more by itself.
 PLAIN_TO_NETWORK: Final = 0.93
-MOST_PRIOR_OF_NETWORK: Final = 3.0
-PRIOR_SLOPE: Final = 1.5
 # What coincides with a click of the other channel needs less, by so much in log odds.
 COMPANION: Final = 3.0
 # What lies at an angle where clicks fell on the turns before and after needs less, by so much.
@@ -37,6 +33,8 @@ FUSION_MS: Final = 0.25
 LONGEST_MS: Final = 25.0
 # Nor is what fills more than this share of a recording: too little is left to know it by.
 LARGEST_SHARE: Final = 0.1
+# Up to this length a click may be one of many specks, which a worn record has the more of.
+SPECK_MS: Final = 1.5
 # From this length on a tick is called a pop.
 POP_MS: Final = 0.6
 # What is weaker than this share of a click's height does not make it longer.
@@ -50,9 +48,28 @@ SCRATCH_WINDOW_MS: Final = 3.0
 SCRATCH_TURNS: Final = 2
 
 
-def threshold(
-    sensitivity: float, *, plain_hz: float = 0.0, most_prior: float = MOST_PRIOR
-) -> float:
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """How much less a click needs on a worn record, in log odds.
+
+    Parameters
+    ----------
+    slope : float
+        For every factor of e by which it has more plain clicks than `CLEAN_HZ`.
+    most : float
+    """
+
+    slope: float
+    most: float
+
+
+PRIOR: Final = Prior(1.5, 3.5)
+PRIOR_OF_NETWORK: Final = Prior(1.5, 3.0)
+PRIOR_OF_SPECKS: Final = Prior(4.0, 5.0)
+"""For the network's, too; what is longer does more harm where it is none."""
+
+
+def threshold(sensitivity: float, *, plain_hz: float = 0.0, prior: Prior = PRIOR) -> float:
     """Return the confidence that a click must have.
 
     Parameters
@@ -61,13 +78,12 @@ def threshold(
         0..1; more takes more.
     plain_hz : float
         Plain clicks per second and channel of this record (`count_plain`).
-    most_prior : float
-        How much less a worn record needs at most, in log odds.
+    prior : Prior
     """
     low, high = LOG_ODDS
-    worn = PRIOR_SLOPE * float(np.log(max(plain_hz, 1e-9) / CLEAN_HZ))
-    prior = min(max(worn, 0.0), most_prior)
-    return _odds(low + (high - low) * sensitivity - prior)
+    worn = prior.slope * float(np.log(max(plain_hz, 1e-9) / CLEAN_HZ))
+    less = min(max(worn, 0.0), prior.most)
+    return _odds(low + (high - low) * sensitivity - less)
 
 
 def lowered(least: float, by: float) -> float:
@@ -139,6 +155,14 @@ def _runs(probability: NDArray[np.float32], least: float, start: int) -> list[Sp
             confidence = float(probability[first:last, channel].max())
             spans.append(Span(start + first, start + last, channel, confidence))
     return sorted(spans)
+
+
+def find_specks(
+    probability: NDArray[np.float32], *, least: float, start: int, sample_rate: float
+) -> list[Span]:
+    """Return the short stretches alone whose probability is at least `least`; see `find_spans`."""
+    longest = SPECK_MS * 1e-3 * sample_rate
+    return [span for span in _runs(probability, least, start) if span.stop - span.start <= longest]
 
 
 def fuse_spans(spans: Iterable[Span], *, sample_rate: float, frames: int) -> Iterator[Span]:
