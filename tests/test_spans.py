@@ -9,9 +9,13 @@ from hypothesis import strategies as st
 
 from declick.clicks import Click, Kind, disjoint_clicks
 from declick.detect.spans import (
+    PRIOR,
+    PRIOR_OF_NETWORK,
+    PRIOR_OF_SPECKS,
     Span,
     find_returning,
     find_spans,
+    find_specks,
     fuse_spans,
     name_kinds,
     name_scratches,
@@ -35,6 +39,17 @@ def test_spans_are_runs_above_the_threshold() -> None:
     probability[8, 1] = 0.3
     spans = find_spans(probability, least=0.75, start=100)
     assert [(s.start, s.stop, s.channel) for s in spans] == [(103, 105, 0), (119, 120, 1)]
+
+
+def test_what_is_short_needs_less_on_a_worn_record() -> None:
+    for prior in (PRIOR, PRIOR_OF_NETWORK):
+        assert threshold(0.5, plain_hz=0.4, prior=PRIOR_OF_SPECKS) == threshold(0.5, prior=prior)
+    worn = threshold(0.5, plain_hz=30.0, prior=PRIOR_OF_SPECKS)
+    assert worn < threshold(0.5, plain_hz=30.0, prior=PRIOR_OF_NETWORK)
+    probability = np.zeros((400, 1), dtype=np.float32)
+    probability[10:20] = probability[100:200] = worn
+    specks = find_specks(probability, least=worn, start=1000, sample_rate=RATE)
+    assert [(s.start, s.stop) for s in specks] == [(1010, 1020)]
 
 
 def test_a_weak_span_counts_beside_a_click_of_the_other_channel() -> None:
