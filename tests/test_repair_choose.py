@@ -273,3 +273,26 @@ def test_an_attack_that_is_taken_for_known_damage_is_spared(rings_on: bool) -> N
     click = Click(start, start + length, start + length, 0, estimate=known)
     (repair_made,) = repair(worn, [click])
     assert repair_made.made is not rings_on
+
+
+@pytest.mark.parametrize(
+    ("confidence", "crackle", "height", "made"),
+    [
+        (0.99, True, 1.5, False),  # a beat of the music, taken for one more click
+        (1.0, True, 1.5, True),  # beyond doubt
+        (0.99, False, 1.5, True),  # nothing else has happened to the record there
+        (0.99, True, 8.0, True),  # much louder than the music
+    ],
+)
+def test_a_beat_amid_crackle_is_left_alone(
+    confidence: float, crackle: bool, height: float, made: bool
+) -> None:
+    rng = np.random.default_rng(4)
+    sound = music(3 * RATE, 1, 5)
+    level = np.sqrt(np.mean(sound**2))
+    burst = np.hanning(400) * rng.standard_normal(400)
+    sound[RATE : RATE + 400, 0] += height * level * burst / np.abs(burst).max()
+    specks = [tick(RATE + k * 600, RATE + k * 600 + 6) for k in range(-8, 9) if k] * crackle
+    beat = Click(RATE, RATE + 400, RATE + 400, 0, confidence)
+    repairs = repair(sound, [*specks, beat], keep_weak=True)
+    assert next(r for r in repairs if r.click == beat).made is made
