@@ -64,8 +64,8 @@ class Prior:
 
 
 PRIOR: Final = Prior(1.5, 3.5)
-PRIOR_OF_NETWORK: Final = Prior(4.0, 3.0)
-PRIOR_OF_SPECKS: Final = Prior(4.0, 5.0)
+PRIOR_OF_NETWORK: Final = Prior(1.5, 3.0)
+PRIOR_OF_SPECKS: Final = Prior(2.2, 5.0)
 """For the network's, too; what is longer does more harm where it is none."""
 
 
