@@ -11,6 +11,7 @@ from declick.clicks import Click, FloatArray
 from declick.copies.guide import follow, reach
 from declick.copies.lay import Copy
 from declick.read import Recording
+from declick.settings import RepairSettings
 
 RATE = 44100
 SECONDS = 9.0
@@ -82,3 +83,24 @@ def test_a_long_click_of_the_copies_alone_is_not_interpolated_without_one() -> N
 
     (repair,) = repair_beside(recording, [long], [deaf], alone={long: ()})
     assert not repair.made
+
+
+@pytest.mark.parametrize(("confidence", "left"), [(0.9, True), (1.0, False)])
+def test_what_another_copy_plays_just_so_is_music_unless_it_is_beyond_doubt(
+    confidence: float, left: bool
+) -> None:
+    rng = np.random.default_rng(8)
+    beat = music(4.0)
+    beat[80000:80040] += 0.6 * np.hanning(40) * rng.standard_normal(40)
+    first, second = (beat + 1e-4 * rng.standard_normal(beat.size) for _ in range(2))
+    recording = Recording.from_array(first[:, np.newaxis], RATE)
+    copy = Copy(
+        sound=Recording.from_array(0.7 * second[:, np.newaxis], RATE),
+        number=1,
+        name="B",
+        held=((0, beat.size),),
+        unsound=((80000, 80040, 0),),  # taken for a click there, too
+    )
+    click = Click(80000, 80040, 80040, 0, confidence)
+    (repair,) = repair_beside(recording, [click], [copy], RepairSettings(keep_weak=True))
+    assert (repair.method == "left") is left

@@ -18,7 +18,7 @@ from declick.repair.smooth import fill_by_smoothing, fill_by_spline
 from declick.repair.solve import Run
 from declick.repair.spectrum import fill_by_spectrum
 from declick.repair.stereo import LEAST_COHERENCE, fill_from_channel
-from declick.repair.transfer import Offer, fill_from_transfers
+from declick.repair.transfer import Offer, fill_from_transfers, is_shared
 from declick.repair.weighing import (
     Evidence,
     gather_evidence,
@@ -59,6 +59,11 @@ CROWD, CROWD_S = 10, 0.25
 stands out of the level of the sound around by less than this, is mended only where the detector is
 as sure. A beat of a drum or of a synthesizer is as long and as loud, and crackle on it lets the
 detector doubt no longer: there such repairs do twelve times as much harm as good.
+"""
+
+SURE_OF_PRESSING = 0.99
+"""What another copy plays just so is a fault of the pressing if the detector is as sure; else it is
+music.
 """
 
 TAILS_BESIDE_S = 0.025
@@ -118,6 +123,10 @@ def repair_passage(
 
     offers = fill_from_transfers(passage) if settings.method == "auto" else {}
     repairs = {click: offer.repair(click) for click, offer in offers.items() if offer.plain}
+    for click in passage.own:
+        doubtful = click.confidence < SURE_OF_PRESSING and click not in offers
+        if settings.keep_weak and doubtful and is_shared(passage, click):
+            repairs[click] = Repair(click, np.zeros(0), "left")
     rest = [click for click in passage.own if click not in repairs]
     for channel in sorted({click.channel for click in rest}):
         own = [click for click in rest if click.channel == channel]

@@ -165,6 +165,26 @@ def is_transfer(repair: Repair) -> bool:
     return repair.method in (SECOND_COPY, OTHER_WALL)
 
 
+def is_shared(passage: Passage, click: Click) -> bool:
+    """Return whether another copy plays a click just so, whether it is taken for one there or not.
+
+    The other wall of the same groove is no other copy: one push moves both.
+    """
+    if click.start < passage.start or click.tail > passage.stop:
+        return False
+    here = slice(click.start - passage.start, click.tail - passage.start)
+    observed = passage.samples[here, click.channel]
+    for transfer in passage.transfers:
+        guide, residual = (
+            part[here, click.channel] for part in (transfer.samples, transfer.residual)
+        )
+        left = float(np.sum((observed - guide) ** 2))
+        usual = float(np.sum(residual * guide**2))
+        if transfer.number and residual.max() < WORST and left < SAME * usual:
+            return True
+    return False
+
+
 def fill_from_transfers(passage: Passage) -> dict[Click, Offer]:
     """Return what the transfers of a passage offer for its own clicks.
 
