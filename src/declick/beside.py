@@ -101,7 +101,8 @@ def _mend_beside(task: _Beside) -> list[Repair]:
         )
         mended = repair_passage(passage, settings=stretch.settings, chain=stretch.chain)
         without = [r.click for r in mended if r.click in task.alone and not is_transfer(r)]
-        if without:
+        # Who asks for another method than the best wants it there, too.
+        if without and stretch.settings.method == "auto":
             parts = {click: task.alone[click] for click in without}
             mended = _mend_parts(passage, parts, stretch.settings, stretch.chain)
         repairs += mended

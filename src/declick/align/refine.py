@@ -208,6 +208,8 @@ def _between_anchors(values: FloatArray) -> FloatArray:
 def _far(stray: FloatArray, information: FloatArray) -> float:
     """Return how far the delay strays from the swing, by the places where it is well known."""
     known = information > np.median(information)
+    if not known.any():
+        return _SWING[1]
     return float(np.clip(_STRAY * np.sqrt(np.mean(stray[known] ** 2)), *_SWING))
 
 
