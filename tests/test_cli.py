@@ -282,3 +282,13 @@ def test_help_names_every_flag_and_says_what_it_does() -> None:
 
 def test_a_line_stays_a_line() -> None:
     assert one_line("a\nb\x1b[2J\udc80 ü") == "a\\nb\\x1b[2J\\udc80 ü"
+
+
+def test_what_is_found_is_told_to_programs(tmp_path: Path) -> None:
+    rip = tmp_path / "worn.wav"
+    soundfile.write(rip, worn_sound(), RATE)
+    done = run("detect", rip, "--json", "--quiet")
+    assert done.status == 0, done.err
+    assert done.json["clicks"]
+    told = {"start", "stop", "tail", "channel", "confidence", "kind"}
+    assert all(set(click) == told for click in done.json["clicks"])

@@ -428,3 +428,16 @@ def test_a_dropout_keeps_its_name() -> None:
         if click.start < stop and click.stop > start
     }
     assert kinds == {Kind.DROPOUT}
+
+
+@pytest.mark.parametrize("at_s", [0.0, SECONDS - 0.2])
+def test_silence_of_the_other_copy_never_comes_in(at_s: float) -> None:
+    """At the ends of a file a loss is no dip between sound and sound."""
+    clean = synthesize_piece(SECONDS, sample_rate=RATE)
+    other = clean + noise(2, clean)
+    first = round(at_s * RATE)
+    other[first : first + round(0.2 * RATE)] *= 1e-4
+    still = Turntable()
+    done = merged(clean + noise(1, clean), (other, known_map(still)))
+    away = np.sum((samples_of(done) - music()) ** 2)
+    assert away < 1e-3 * np.sum(music()[first : first + round(0.2 * RATE)] ** 2)

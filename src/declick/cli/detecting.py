@@ -6,8 +6,9 @@ import argparse
 import tempfile
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from declick.cli.console import print_json, print_text, progress_bar
 from declick.cli.flags import settings_of
@@ -15,6 +16,7 @@ from declick.cli.lines import say
 from declick.cli.listening import run_listen
 from declick.cli.opening import jobs_for, open_source
 from declick.cli.results import count_clicks
+from declick.clicks import Click
 from declick.detect.taught import is_taught
 from declick.errors import SettingsError
 from declick.labels import write_labels
@@ -58,10 +60,17 @@ def run_detect(options: argparse.Namespace) -> int:
                     "labels": output,
                     "rotation_s": None if rotation is None else rotation.period_s,
                     "chain": found.chain.as_dict(),
-                    "clicks": [asdict(click) for click in found.clicks],
+                    "clicks": [_as_dict(click) for click in found.clicks],
                 }
             )
     return 0
+
+
+def _as_dict(click: Click) -> dict[str, Any]:
+    """Return what a program is told of a click: not what was added to the music."""
+    told = asdict(replace(click, estimate=None, confidence=round(click.confidence, 4)))
+    del told["estimate"]
+    return told
 
 
 def _choose_output(options: argparse.Namespace) -> str | None:

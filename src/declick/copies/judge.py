@@ -27,6 +27,14 @@ GONE_DB: Final = 8.0
 # ... than what is beside it: whitened, or, where it is long enough, as it is.
 DIP_DB: Final = 6.0
 PLAIN_DIP_DB: Final = 10.0
+# What differs for longer than this may lie between two strokes of the music.
+STROKE_MS: Final = 15.0
+# Damage that is added to a long place makes it louder than both sides of it by this, or by this,
+# whitened.
+ADDED_DB: Final = 3.0
+ADDED_WHITE_DB: Final = 6.0
+# ... and a copy that has lost most of it has this much less than beside it.
+SILENT_DB: Final = 8.0
 # So much of the difference must be outside of what a detector has found.
 UNEXPLAINED: Final = 0.25
 # Where clicks of the copy take no more of a place than this, they are left out of its judgement.
@@ -186,6 +194,14 @@ def _by_energy(view: View, place: Run, sample_rate: float) -> tuple[Side, bool]:
     silent = dips[0] > DIP_DB or (
         long and dips[1] > PLAIN_DIP_DB and _sharpness_db(white, pair, span, beside) < DIP_DB
     )
+    if (
+        full == 0
+        and gone
+        and high - low > STROKE_MS * 1e-3 * sample_rate
+        and _goes_on(white, pair, span, 4 * beside)
+    ):
+        # At the end of a file, or between two strokes, a loss is no dip: but nothing was added.
+        return Side.COPY, False
     explained = 1.0 - _unexplained(pair, view.known[full][lo:hi], span)
     lost = gone and silent and explained < 1.0 - UNEXPLAINED
     damaged = empty if lost else full
@@ -193,6 +209,23 @@ def _by_energy(view: View, place: Run, sample_rate: float) -> tuple[Side, bool]:
         # What is left beside a click of the copy is its tail, too weak to tell by itself.
         return Side.COPY, False
     return (Side.RECORDING, Side.COPY)[damaged], lost
+
+
+def _goes_on(white: FloatArray, pair: FloatArray, span: Run, beside: int) -> bool:
+    """Return whether the recording is no louder in a place than beside it, and its copy silent."""
+
+    def rise_db(sound: FloatArray) -> float:
+        low, high = span
+        power = sound**2
+        sides = power[max(low - beside, 0) : low], power[high:][:beside]
+        usual = max((float(side.mean()) for side in sides if side.size), default=0.0)
+        return 10.0 * float(np.log10((power[low:high].mean() + FLOOR**2) / (usual + FLOOR**2)))
+
+    return (
+        rise_db(pair[0]) < ADDED_DB
+        and rise_db(white[0]) < ADDED_WHITE_DB
+        and rise_db(pair[1]) < -SILENT_DB
+    )
 
 
 def _share(pair: FloatArray) -> float:

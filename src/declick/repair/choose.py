@@ -123,10 +123,6 @@ def repair_passage(
 
     offers = fill_from_transfers(passage) if settings.method == "auto" else {}
     repairs = {click: offer.repair(click) for click, offer in offers.items() if offer.plain}
-    for click in passage.own:
-        doubtful = click.confidence < SURE_OF_PRESSING and click not in offers
-        if settings.keep_weak and doubtful and is_shared(passage, click):
-            repairs[click] = Repair(click, np.zeros(0), "left")
     rest = [click for click in passage.own if click not in repairs]
     for channel in sorted({click.channel for click in rest}):
         own = [click for click in rest if click.channel == channel]
@@ -397,6 +393,8 @@ def _decide(
     if offer is not None:
         return offer.beside(Repair(click, samples, fill.method, gain_db), error)
     certain = certain and not _is_faint(passage, click, observed - samples)
+    if click.confidence < SURE_OF_PRESSING:
+        certain = certain and not is_shared(passage, click, changed)
     if settings.keep_weak and not certain:
         return Repair(click, np.zeros(0), "left", gain_db)
     return Repair(click, samples, fill.method, gain_db)

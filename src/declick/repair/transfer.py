@@ -42,6 +42,9 @@ SAME: Final = 6.0
 """Where the difference has less than this many times its expected energy, both say the same: the
 fault is in the pressing, or there is none."""
 
+SHARED: Final = 0.1
+"""With less than this share of the energy that a repair would change, the fault is in both."""
+
 BLOCK_S: Final = 0.0005
 """... in every block of this length."""
 
@@ -165,24 +168,18 @@ def is_transfer(repair: Repair) -> bool:
     return repair.method in (SECOND_COPY, OTHER_WALL)
 
 
-def is_shared(passage: Passage, click: Click) -> bool:
+def is_shared(passage: Passage, click: Click, changed: float) -> bool:
     """Return whether another copy plays a click just so, whether it is taken for one there or not.
 
+    Then it differs from the recording by much less than a repair would, whose energy is `changed`.
     The other wall of the same groove is no other copy: one push moves both.
     """
-    if click.start < passage.start or click.tail > passage.stop:
-        return False
-    here = slice(click.start - passage.start, click.tail - passage.start)
-    observed = passage.samples[here, click.channel]
-    for transfer in passage.transfers:
-        guide, residual = (
-            part[here, click.channel] for part in (transfer.samples, transfer.residual)
-        )
-        left = float(np.sum((observed - guide) ** 2))
-        usual = float(np.sum(residual * guide**2))
-        if transfer.number and residual.max() < WORST and left < SAME * usual:
-            return True
-    return False
+    here = slice(click.start - passage.start, click.tail - passage.start), click.channel
+    return any(
+        float(np.sum((passage.samples[here] - transfer.samples[here]) ** 2)) < SHARED * changed
+        for transfer in passage.transfers
+        if transfer.number and float(transfer.residual[here].max()) < WORST
+    )
 
 
 def fill_from_transfers(passage: Passage) -> dict[Click, Offer]:
