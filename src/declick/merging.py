@@ -33,6 +33,9 @@ LONGEST_OTHER_MS: Final = 1500.0
 SHORT_MS: Final = 1.0
 # One wall's word counts for damage up to this length.
 LONGEST_ALONE_MS: Final = 8.0
+# So near to an end of the file, of what is longer than this no level tells who has lost it.
+END_S: Final = 0.1
+LONGEST_AT_END_MS: Final = 15.0
 # What has caused damage lies no further from it than this.
 CAUSE_MS: Final = 5.0
 
@@ -220,13 +223,15 @@ def _sort_out(
     clicks: list[Click] = []
     unsound: list[list[Span]] = [[] for _ in range(copies)]
     pop = round(POP_MS * 1e-3 * sample_rate)
+    end, longest_at_end = round(END_S * sample_rate), LONGEST_AT_END_MS * 1e-3 * sample_rate
     for item in differences:
         start, stop = max(item.start, 0), min(item.stop, frames)
         length = stop - start
         longest = LONGEST_LOSS_S if item.lost else LONGEST_OTHER_MS * 1e-3
         if length <= 0 or item.side is Side.DETECTED:
             continue
-        if item.side is not Side.RECORDING or length > longest * sample_rate:
+        at_end = not item.lost and length > longest_at_end and (start < end or stop > frames - end)
+        if item.side is not Side.RECORDING or length > longest * sample_rate or at_end:
             unsound[item.copy].append((start, stop, item.channel))
             continue
         kind = Kind.POP if length >= pop else Kind.TICK
