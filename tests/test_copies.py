@@ -8,7 +8,7 @@ from scipy.signal import lfilter
 
 from declick.beside import repair_beside
 from declick.clicks import Click, FloatArray
-from declick.copies.guide import follow, reach
+from declick.copies.guide import Matching, reach
 from declick.copies.lay import Copy
 from declick.read import Recording
 from declick.settings import RepairSettings
@@ -28,7 +28,8 @@ def music(seconds: float = SECONDS) -> FloatArray:
 
 def guide_of(target: FloatArray, other: FloatArray, span: tuple[int, int]) -> FloatArray:
     nothing = np.zeros(target.size, dtype=bool)
-    guide = follow(target, other, nothing, nothing, start=0, span=span, sample_rate=RATE)
+    matching = Matching(target, other, nothing, nothing, start=0, sample_rate=RATE)
+    guide = matching.guide(span)
     assert guide.held.all()
     return guide.samples
 

@@ -48,7 +48,7 @@ def test_what_is_short_needs_less_on_a_worn_record() -> None:
     assert worn < threshold(0.5, plain_hz=30.0, prior=PRIOR_OF_NETWORK)
     probability = np.zeros((400, 1), dtype=np.float32)
     probability[10:20] = probability[100:200] = worn
-    specks = find_specks(probability, least=worn, start=1000, sample_rate=RATE)
+    specks = find_specks(probability, least=worn, below=1.0, start=1000, sample_rate=RATE)
     assert [(s.start, s.stop) for s in specks] == [(1010, 1020)]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from declick.clicks import Click, Repair
 from declick.copies.compare import MOST_RESIDUAL
-from declick.copies.guide import follow
+from declick.copies.guide import Matching
 from declick.copies.guide import reach as guide_reach
 from declick.copies.lay import Copy, Part, Span, lost_frames, spans_of, spans_within
 from declick.dsp.chain import Chain
@@ -100,7 +100,7 @@ def _mend_beside(task: _Beside) -> list[Repair]:
             transfers=tuple(transfer.cut(*here) for transfer in transfers),
         )
         mended = repair_passage(passage, settings=stretch.settings, chain=stretch.chain)
-        without = [r.click for r in mended if r.click in task.alone and not is_transfer(r)]
+        without = [r.click for r in mended if r.click in task.alone and not is_transfer(r.method)]
         # Who asks for another method than the best wants it there, too.
         if without and stretch.settings.method == "auto":
             parts = {click: task.alone[click] for click in without}
@@ -147,16 +147,16 @@ def _transfer(task: _Beside, part: Part) -> Transfer:
     target, other = task.sound.read(), part.read()
     lost, other_lost = lost_frames(task.sound, task.lost, stretch.frames), part.lost()
     for channel in range(channels):
+        matching = Matching(
+            np.ascontiguousarray(target[:, channel]),
+            np.ascontiguousarray(other[:, channel]),
+            lost[:, channel],
+            other_lost[:, channel],
+            start=start,
+            sample_rate=stretch.sample_rate,
+        )
         for low, high in _around(task, channel):
-            guide = follow(
-                np.ascontiguousarray(target[:, channel]),
-                np.ascontiguousarray(other[:, channel]),
-                lost[:, channel],
-                other_lost[:, channel],
-                start=start,
-                span=(low - start, high - start),
-                sample_rate=stretch.sample_rate,
-            )
+            guide = matching.guide((low - start, high - start))
             here = slice(low - stretch.start, high - stretch.start)
             there = slice(low - start, high - start)
             samples[here, channel] = guide.samples

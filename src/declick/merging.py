@@ -300,10 +300,16 @@ def _with_remedy(
 
 def _spans_by_channel(clicks: Sequence[Click]) -> dict[int, list[tuple[int, int]]]:
     """Return start and tail of clicks, ascending, for each channel that has any."""
-    spans: dict[int, list[tuple[int, int]]] = {}
+    channels = _by_channel(clicks)
+    return {channel: [(c.start, c.tail) for c in own] for channel, own in channels.items()}
+
+
+def _by_channel(clicks: Sequence[Click]) -> dict[int, list[Click]]:
+    """Return the clicks, ascending, of each channel that has any."""
+    own: dict[int, list[Click]] = {}
     for click in sorted(clicks):
-        spans.setdefault(click.channel, []).append((click.start, click.tail))
-    return spans
+        own.setdefault(click.channel, []).append(click)
+    return own
 
 
 def _meeting(spans: Sequence[_Item], start: int, stop: int) -> Sequence[_Item]:
@@ -329,10 +335,7 @@ def _found_alone(
 ) -> dict[Click, tuple[Click, ...]]:
     """Return what the detector has found of each long click that is not its own."""
     short = round(SHORT_MS * 1e-3 * sample_rate)
-    known = frozenset(found)
-    own: dict[int, list[Click]] = {}
-    for click in sorted(found):
-        own.setdefault(click.channel, []).append(click)
+    known, own = frozenset(found), _by_channel(found)
 
     def within(click: Click) -> tuple[Click, ...]:
         rivals = own.get(click.channel, [])

@@ -258,7 +258,7 @@ def _spans(
             yield _Search(
                 tile=tile(start),
                 least=least,
-                least_of_specks=min(least, least_of_specks),
+                least_of_specks=least_of_specks,
                 told=known and known[1],
             )
             progress("detect", min(1.0, (start + geometry.tile) / recording.frames))
@@ -306,9 +306,14 @@ def _search_tile(search: _Search) -> _Found:
     probability = told.probability.spread()
     spans = find_spans(probability, least=search.least, start=start)
     if search.least_of_specks < search.least:
-        rate = search.tile.sample_rate
-        more = find_specks(probability, least=search.least_of_specks, start=start, sample_rate=rate)
-        spans = sorted([*spans, *(span for span in more if span.confidence < search.least)])
+        spans += find_specks(
+            probability,
+            least=search.least_of_specks,
+            below=search.least,
+            start=start,
+            sample_rate=search.tile.sample_rate,
+        )
+        spans.sort()
     least = lowered(search.least, RETURNING)
     weaker = find_spans(probability, least=least, start=start, companions=False)
     weaker = [span for span in weaker if span.confidence < search.least]

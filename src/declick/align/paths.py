@@ -9,6 +9,7 @@ import numpy as np
 from scipy.linalg import solveh_banded
 from scipy.ndimage import uniform_filter1d
 
+from declick.align.bending import add_bending
 from declick.align.coarse import Match, find_piece
 from declick.align.listen import RATE, Heard
 from declick.align.refine import HOP as ANCHOR_HOP
@@ -148,12 +149,8 @@ def smoothed(values: FloatArray, weight: FloatArray) -> FloatArray:
     """Return a smooth curve through values of which some are far off."""
     if len(values) < 5:
         return values
-    stencil = np.array([-1.0, 3.0, -3.0, 1.0]) / _BEND
     base = np.zeros((4, len(values)))
-    rows = len(values) - 3
-    for i in range(4):
-        for k in range(i, 4):
-            base[3 - (k - i), k : k + rows] += stencil[i] * stencil[k]
+    add_bending(base, _BEND)
     trust = weight / (weight.mean() + 1e-12)
     steady, curve = np.zeros(len(values)), values
     for scale in (30.0, 10.0, 4.0, 2.0, 2.0):

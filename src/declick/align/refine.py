@@ -19,6 +19,7 @@ from scipy.linalg import solveh_banded
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import firwin, oaconvolve
 
+from declick.align.bending import add_bending
 from declick.align.listen import RATE, Float32Array
 from declick.align.wow import turning
 from declick.clicks import FloatArray
@@ -132,11 +133,12 @@ def _improved(a: Float32Array, b: Float32Array, curve: Curve, taps: FloatArray) 
     signal, residual = np.zeros(count), np.zeros(count)
     for first, last, wanted, theirs in _pieces(a, b, curve):
         heard = _compared(wanted, theirs, taps)
-        trust, slope, error = heard.trust, heard.slope, heard.error
-        diagonal[first : last + 1] += _at_anchors(trust * slope**2, 2)
-        beside[first:last] += _between_anchors(trust * slope**2)
-        right[first : last + 1] += _at_anchors(trust * slope * error)
-        heavy = (heard.weight * np.stack([heard.wanted**2, error**2])).reshape(2, -1, HOP)
+        power = heard.trust * heard.slope**2
+        diagonal[first : last + 1] += _at_anchors(power, 2)
+        beside[first:last] += _between_anchors(power)
+        right[first : last + 1] += _at_anchors(heard.trust * heard.slope * heard.error)
+        heavy = heard.weight * np.stack([heard.wanted**2, heard.error**2])
+        heavy = heavy.reshape(2, -1, HOP)
         signal[first:last] += heavy[0].sum(axis=1)
         residual[first:last] += heavy[1].sum(axis=1)
     speed = np.gradient(curve.place_b) / HOP
@@ -217,25 +219,21 @@ def _smoothed(
     diagonal: FloatArray, beside: FloatArray, right: FloatArray, delay: FloatArray, far: float
 ) -> FloatArray:
     """Return the step that fits the sound and leaves the delay bending little, and near 0."""
-    bands, stencil = _bands(diagonal, beside, far)
+    bands, stencil = _equations(diagonal, beside, far)
     bent = np.convolve(delay, stencil[::-1], "valid")
     pull = np.convolve(bent, stencil)
     step: FloatArray = solveh_banded(bands, right - pull - delay * far**-2)
     return step
 
 
-def _bands(diagonal: FloatArray, beside: FloatArray, far: float) -> tuple[FloatArray, FloatArray]:
+def _equations(
+    diagonal: FloatArray, beside: FloatArray, far: float
+) -> tuple[FloatArray, FloatArray]:
     """Return the equations for the step, and the third difference in them."""
     bands = np.zeros((4, len(diagonal)))
     bands[3] = diagonal + far**-2
     bands[2, 1:] = beside[: len(diagonal) - 1]
-    # The product of the third difference with itself, as bands.
-    stencil = np.array([-1.0, 3.0, -3.0, 1.0]) / _BEND
-    rows = len(diagonal) - 3
-    for i in range(4):
-        for k in range(i, 4):
-            bands[3 - (k - i), k : k + rows] += stencil[i] * stencil[k]
-    return bands, stencil
+    return bands, add_bending(bands, _BEND)
 
 
 def _pieces(
@@ -309,11 +307,11 @@ def _matching(a: Float32Array, b: Float32Array, curve: Curve, taps: FloatArray) 
         heard = _compared(wanted, theirs, taps)
         trust = np.zeros(len(heard.trust))
         trust[::_SPARE] = _SPARE * heard.trust[::_SPARE]
-        diagonal = _at_anchors(trust * heard.slope**2, 2)
-        bands, _ = _bands(diagonal, _between_anchors(trust * heard.slope**2), 1e4)
+        power = trust * heard.slope**2
+        bands, _ = _equations(_at_anchors(power, 2), _between_anchors(power), 1e4)
         views = np.lib.stride_tricks.sliding_window_view(np.pad(theirs, _REACH), size)
         views = views[_MARGIN : len(wanted) - _MARGIN, ::-1]
-        crossed = np.zeros((len(diagonal), size))
+        crossed = np.zeros((bands.shape[1], size))
         for first in range(0, len(heard.error), 64 * HOP):
             here = slice(first, first + 64 * HOP)
             rows = np.flatnonzero(trust[here]) + first

@@ -24,7 +24,7 @@ from declick.labels import read_labels
 from declick.pipeline import check_outputs, mend
 from declick.read import Recording
 from declick.repair.draw import find_drawn
-from declick.repair.transfer import OTHER_WALL, SECOND_COPY
+from declick.repair.transfer import is_transfer
 from declick.report import UNDONE, Report, read_report
 
 # Fewer clicks are mended before other processes are up.
@@ -107,7 +107,7 @@ def _marked(recording: Recording, drawn: Recording | None, options: argparse.Nam
                 "give the report of this one"
             )
         clicks = sorted(entry.click for entry in report.entries if entry.method != UNDONE)
-        borrowed = sum(entry.method in (SECOND_COPY, OTHER_WALL) for entry in report.entries)
+        borrowed = sum(is_transfer(entry.method) for entry in report.entries)
         if borrowed:
             say(
                 f"declick: {options.like}: {borrowed} of its clicks were mended from another copy "

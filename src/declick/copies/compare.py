@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
-from declick.copies.guide import Guide, Run, follow, runs_of
+from declick.copies.guide import Guide, Matching, Run, runs_of
 from declick.copies.guide import reach as guide_reach
 from declick.copies.judge import Side, View, is_missing, judge
 from declick.copies.losses import split_losses
@@ -194,9 +194,8 @@ def _view(
     absent = _beside(absent, sample_rate)[slice(*span)]
     view: View | None = None
     for last in (False, True):
-        guide = follow(
-            target, other, lost, other_lost, start=start, span=span, sample_rate=sample_rate
-        )
+        matching = Matching(target, other, lost, other_lost, start=start, sample_rate=sample_rate)
+        guide = matching.guide(span)
         here = target[slice(*span)]
         usable = ~(lost | other_lost)[slice(*span)]
         trusted = guide.held & ~absent

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -87,75 +88,93 @@ def reach(sample_rate: float) -> int:
     return round(seconds * sample_rate) + _taps(sample_rate)[0] + 2
 
 
-def follow(
-    target: FloatArray,
-    other: FloatArray,
-    lost: BoolArray,
-    other_lost: BoolArray,
-    *,
-    start: int,
-    span: Run,
-    sample_rate: float,
-) -> Guide:
-    """Match one channel of a copy to one of a recording.
+class Matching:
+    """One channel of a copy, to be matched to one of a recording.
 
     Parameters
     ----------
     target, other : ndarray of float64, shape (frames,)
-        The recording and the copy on its time line, with `reach` beyond `span` where there is any.
+        The recording and the copy on its time line, with `reach` beyond what is wanted where there
+        is any.
     lost, other_lost : ndarray of bool, shape (frames,)
         Their known damage, and where they are not the same music.
     start : int
         Frame of the recording that index 0 is.
-    span : (start, stop)
-        Indices wanted.
     sample_rate : float
         In Hz.
-
-    Returns
-    -------
-    Guide
-        Of ``stop - start`` frames. What comes out for a frame does not depend on `span`.
     """
-    hop, width = round(HOP_S * sample_rate), round(WINDOW_S * sample_rate)
-    low, high = span
-    first, last = (start + low) // hop, -(-(start + high) // hop)
 
-    def window(cell: int) -> Run:
-        return cell * hop - start - width, cell * hop - start + width
+    def __init__(
+        self,
+        target: FloatArray,
+        other: FloatArray,
+        lost: BoolArray,
+        other_lost: BoolArray,
+        *,
+        start: int,
+        sample_rate: float,
+    ) -> None:
+        self._sounds, self._lost = (target, other), (lost, other_lost)
+        self._start, self._rate = start, sample_rate
+        self._hop = round(HOP_S * sample_rate)
+        self._level = _Levels(target, other, lost | other_lost)
+        # Stretches that are near each other have filters in common.
+        self._fits: dict[int, _Fit | None] = {}
 
-    @cache
-    def fit(cell: int) -> _Fit | None:
-        return _fit(target, other, lost, other_lost, window(cell), sample_rate)
+    def guide(self, span: Run) -> Guide:
+        """Return what the recording should be by the copy.
 
-    def neighbours(cell: int) -> list[list[int]]:
-        return [[cell + way * near for near in range(1, NEIGHBOURS + 1)] for way in (-1, 1)]
+        Parameters
+        ----------
+        span : (start, stop)
+            Indices wanted.
 
-    level = _Levels(target, other, lost | other_lost)
-    filled: list[_Fit | None] = []
-    for cell in range(first, last + 1):
-        own, sides = fit(cell), neighbours(cell)
-        ratios = [[level.ratio(window(near)) for near in side] for side in sides]
-        even = not _stands_out(level.ratio(window(cell)), ratios)
-        if own is None or own.residual > GAP_RESIDUAL or not even:
-            own = _replaced(own, [[fit(near) for near in side] for side in sides])
-        filled.append(own)
-    samples, residual = np.zeros(high - low), np.ones(high - low)
-    held = np.zeros(high - low, dtype=bool)
-    fade = 0.5 - 0.5 * np.cos(np.pi * (np.arange(hop) + 0.5) / hop)
-    for index in range(len(filled) - 1):
-        here = (first + index) * hop - start
-        lo, hi = max(here, low), min(here + hop, high)
-        before, after = filled[index], filled[index + 1]
-        if lo >= hi or before is None or after is None:
-            continue
-        weight = fade[lo - here : hi - here]
-        sound = [_apply(other, fit.taps, (lo, hi), sample_rate) for fit in (before, after)]
-        inside = slice(lo - low, hi - low)
-        samples[inside] = sound[0] + weight * (sound[1] - sound[0])
-        residual[inside] = before.residual + weight * (after.residual - before.residual)
-        held[inside] = True
-    return Guide(samples=samples, residual=residual, held=held)
+        Returns
+        -------
+        Guide
+            Of ``stop - start`` frames. What comes out for a frame does not depend on `span`.
+        """
+        low, high = span
+        hop = self._hop
+        first, last = (self._start + low) // hop, -(-(self._start + high) // hop)
+        filters = [self._filter(cell) for cell in range(first, last + 1)]
+        samples, residual = np.zeros(high - low), np.ones(high - low)
+        held = np.zeros(high - low, dtype=bool)
+        fade = 0.5 - 0.5 * np.cos(np.pi * (np.arange(hop) + 0.5) / hop)
+        for cell, (before, after) in enumerate(pairwise(filters), start=first):
+            here = cell * hop - self._start
+            lo, hi = max(here, low), min(here + hop, high)
+            if lo >= hi or before is None or after is None:
+                continue
+            weight = fade[lo - here : hi - here]
+            sound = [
+                _apply(self._sounds[1], fit.taps, (lo, hi), self._rate) for fit in (before, after)
+            ]
+            inside = slice(lo - low, hi - low)
+            samples[inside] = sound[0] + weight * (sound[1] - sound[0])
+            residual[inside] = before.residual + weight * (after.residual - before.residual)
+            held[inside] = True
+        return Guide(samples=samples, residual=residual, held=held)
+
+    def _filter(self, cell: int) -> _Fit | None:
+        """Return the filter of a cell, or one of its neighbourhood where that is the right one."""
+        own = self._fit(cell)
+        sides = [[cell + way * near for near in range(1, NEIGHBOURS + 1)] for way in (-1, 1)]
+        ratios = [[self._level.ratio(self._window(near)) for near in side] for side in sides]
+        uneven = _stands_out(self._level.ratio(self._window(cell)), ratios)
+        if own is None or own.residual > GAP_RESIDUAL or uneven:
+            return _replaced(own, [[self._fit(near) for near in side] for side in sides])
+        return own
+
+    def _fit(self, cell: int) -> _Fit | None:
+        if cell not in self._fits:
+            window = self._window(cell)
+            self._fits[cell] = _fit(*self._sounds, *self._lost, window, self._rate)
+        return self._fits[cell]
+
+    def _window(self, cell: int) -> Run:
+        middle, width = cell * self._hop - self._start, round(WINDOW_S * self._rate)
+        return middle - width, middle + width
 
 
 @dataclass(frozen=True, eq=False)

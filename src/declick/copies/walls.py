@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from declick.clicks import FloatArray
-from declick.copies.guide import HOP_S, WINDOW_S, follow
+from declick.copies.guide import HOP_S, WINDOW_S, Matching
 from declick.copies.lay import Copy, outside
 from declick.errors import SettingsError
 from declick.read import Recording
@@ -116,15 +116,8 @@ def _probe(recording: Recording, start: int) -> tuple[float, FloatArray] | None:
         return None
     absent = outside(start - beside, start + length + beside, recording.frames)
     target, other = (np.ascontiguousarray(sound[:, channel]) for channel in (0, 1))
-    guide = follow(
-        target,
-        other,
-        absent,
-        absent,
-        start=start - beside,
-        span=(beside, beside + length),
-        sample_rate=rate,
-    )
+    matching = Matching(target, other, absent, absent, start=start - beside, sample_rate=rate)
+    guide = matching.guide((beside, beside + length))
     if not guide.held.any():
         return None
     # The median over short cells: clicks of either wall do not count.

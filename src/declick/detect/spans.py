@@ -158,11 +158,15 @@ def _runs(probability: NDArray[np.float32], least: float, start: int) -> list[Sp
 
 
 def find_specks(
-    probability: NDArray[np.float32], *, least: float, start: int, sample_rate: float
+    probability: NDArray[np.float32], *, least: float, below: float, start: int, sample_rate: float
 ) -> list[Span]:
-    """Return the short stretches alone whose probability is at least `least`; see `find_spans`."""
+    """Return the short stretches with at least one probability and less than another, ascending."""
     longest = SPECK_MS * 1e-3 * sample_rate
-    return [span for span in _runs(probability, least, start) if span.stop - span.start <= longest]
+    return [
+        span
+        for span in _runs(probability, least, start)
+        if span.stop - span.start <= longest and span.confidence < below
+    ]
 
 
 def fuse_spans(spans: Iterable[Span], *, sample_rate: float, frames: int) -> Iterator[Span]:

@@ -392,9 +392,11 @@ def _decide(
         )
     if offer is not None:
         return offer.beside(Repair(click, samples, fill.method, gain_db), error)
-    certain = certain and not _is_faint(passage, click, observed - samples)
-    if click.confidence < SURE_OF_PRESSING:
-        certain = certain and not is_shared(passage, click, changed)
-    if settings.keep_weak and not certain:
+    doubtful = click.confidence < SURE_OF_PRESSING
+    if settings.keep_weak and (
+        not certain
+        or _is_faint(passage, click, observed - samples)
+        or (doubtful and is_shared(passage, click, changed))
+    ):
         return Repair(click, np.zeros(0), "left", gain_db)
     return Repair(click, samples, fill.method, gain_db)

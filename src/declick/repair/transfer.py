@@ -163,9 +163,9 @@ class Offer:
         return mixed
 
 
-def is_transfer(repair: Repair) -> bool:
+def is_transfer(method: str) -> bool:
     """Return whether a repair is taken from another transfer, in whole or in part."""
-    return repair.method in (SECOND_COPY, OTHER_WALL)
+    return method in (SECOND_COPY, OTHER_WALL)
 
 
 def is_shared(passage: Passage, click: Click, changed: float) -> bool:

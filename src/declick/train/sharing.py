@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from declick.align import Alignment, align, resample_along
 from declick.clicks import Click, FloatArray, disjoint_clicks
 from declick.copies.compare import Difference, compare, tile_context
-from declick.copies.guide import follow
+from declick.copies.guide import Matching
 from declick.copies.judge import Side
 from declick.damage.dataset import METADATA, Pair, write_flac, write_metadata
 from declick.detect.survey import Geometry
@@ -152,15 +152,15 @@ def _by_copy(a: Recording, b: Recording, alignment: Alignment) -> Truth:
         nulls.append(null)
         sure = np.repeat(np.nan_to_num(null) >= TRUSTED_DB, geometry.hop)
         for channel in range(a.channels):
-            guide = follow(
+            matching = Matching(
                 np.ascontiguousarray(piece[:, channel]),
                 np.ascontiguousarray(other[:, channel]),
                 lost[:, channel] | absent,
                 other_lost[:, channel] | absent,
                 start=low,
-                span=(context, context + stop - start),
                 sample_rate=rate,
             )
+            guide = matching.guide((context, context + stop - start))
             known = sure & guide.held
             for item in found:
                 first, last = item.start - start, min(item.stop, stop) - start
