@@ -225,6 +225,10 @@ class Workers:
         pool = ProcessPoolExecutor(
             self.jobs, mp_context=get_context(_METHOD), initializer=_prepare_worker
         )
+        # All at once: left to itself, a pool with an idle process starts the others later, and
+        # could not any more with what is closed below.
+        for _ in range(self.jobs):
+            pool._spawn_process()  # type: ignore[attr-defined]
         for _ in range(self.jobs):
             pool.submit(_load, module)
         # Of a worker that is killed in mid-answer we would wait for the rest for ever, as long as
