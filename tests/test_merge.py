@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from declick.align import Alignment
+from declick.align import Alignment, align
 from declick.align.simulate import Turntable, second_copy
 from declick.clicks import FloatArray, Kind
 from declick.copies.facts import check_fit, describe_copy, notices_of
@@ -361,6 +362,43 @@ def test_stereo_music_is_not_taken_for_a_mono_record() -> None:
 def test_twice_the_same_channel_is_no_second_copy() -> None:
     same = np.repeat(music()[:, :1], 2, axis=1)
     assert find_walls(Recording.from_array(same, RATE)) is None
+
+
+def wide_music() -> FloatArray:
+    """Strokes in the right channel alone, over what both have."""
+    sound = music().copy()
+    rng = np.random.default_rng(5)
+    length = round(0.02 * RATE)
+    for at in np.arange(0.31, SECONDS - 0.1, 0.23):
+        stroke = np.exp(-np.arange(length) / (0.002 * RATE)) * rng.standard_normal(length)
+        sound[round(at * RATE) :][:length, 1] += 0.15 * stroke
+    return sound
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda copy: 1e-3 * copy, id="very quiet"),
+        pytest.param(lambda copy: copy[:, :1], id="left channel alone"),
+        pytest.param(lambda copy: copy.clip(-0.6 * copy.max(), 0.6 * copy.max()), id="clipped"),
+    ],
+)
+def test_a_copy_of_another_kind_does_not_make_damage_of_the_music(
+    change: Callable[[FloatArray], FloatArray],
+) -> None:
+    sound = wide_music() + noise(1, music())
+    other = second_copy(wide_music(), RATE, TURNTABLE, SECONDS) + 1e-4
+    done = merged(sound, (change(other), known_map()))
+    changed = np.any(samples_of(done) != sound, axis=1)
+    assert np.mean(changed) < 1e-3
+
+
+def test_a_very_quiet_copy_lies_as_well_as_a_loud_one() -> None:
+    first, second = (Recording.from_array(x, RATE) for x in (music(), copy_of()))
+    quiet = Recording.from_array(1e-3 * copy_of(), RATE)
+    frames = np.arange(0.0, first.frames, 441.0)
+    apart = align(first, quiet).where(frames) - align(first, second).where(frames)
+    assert np.abs(apart).max() < 0.01
 
 
 def test_laying_along_leaves_no_file_behind(

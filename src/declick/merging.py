@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import attrgetter, itemgetter
@@ -36,8 +36,10 @@ LONGEST_ALONE_MS: Final = 8.0
 # So near to an end of the file, of what is longer than this no level tells who has lost it.
 END_S: Final = 0.1
 LONGEST_AT_END_MS: Final = 15.0
-# What has caused damage lies no further from it than this.
+# What has caused damage lies no further from it than this, and where it is longer than
+# `LONGEST_ALONE_MS` it makes up this share of it at least.
 CAUSE_MS: Final = 5.0
+MOST_SPREAD: Final = 4.0
 
 _Item = TypeVar("_Item", bound=tuple[Any, ...])
 
@@ -121,9 +123,7 @@ def examine(
     if any(copy.crossed for copy in heard):
         differences, clicks = _settle_walls(differences, clicks, rate)
         heard = [_with_own_damage(copy, clicks, settings, workers) for copy in heard]
-    added, unsound = _sort_out(differences, len(heard), rate, recording.frames)
-    if not all(copy.certain for copy in heard):
-        added = _with_cause(added, clicks, rate)
+    added, unsound = _sort_out(differences, heard, clicks, rate, recording.frames)
     heard = [
         replace(copy, unsound=tuple(sorted({*copy.unsound, *unsound[number]})))
         for number, copy in enumerate(heard)
@@ -162,6 +162,7 @@ def _compare_tile(tile: _Tile) -> tuple[list[Difference], FloatArray]:
         lost_frames(tile.sound, tile.lost, tile.frames),
         [part.lost() for part in tile.parts],
         [part.absent() | beyond for part in tile.parts],
+        [part.clipped() for part in tile.parts],
         start=start,
         sample_rate=tile.sample_rate,
     )
@@ -217,11 +218,16 @@ def _settle_walls(
 
 
 def _sort_out(
-    differences: Sequence[Difference], copies: int, sample_rate: int, frames: int
+    differences: Sequence[Difference],
+    copies: Sequence[Copy],
+    found: Sequence[Click],
+    sample_rate: int,
+    frames: int,
 ) -> tuple[list[Click], list[list[Span]]]:
     """Return the clicks of the recording, and for each copy where it cannot be relied on."""
     clicks: list[Click] = []
-    unsound: list[list[Span]] = [[] for _ in range(copies)]
+    unsound: list[list[Span]] = [[] for _ in copies]
+    explained = _causes(found, sample_rate)
     pop = round(POP_MS * 1e-3 * sample_rate)
     end, longest_at_end = round(END_S * sample_rate), LONGEST_AT_END_MS * 1e-3 * sample_rate
     for item in differences:
@@ -231,7 +237,8 @@ def _sort_out(
         if length <= 0 or item.side is Side.DETECTED:
             continue
         at_end = not item.lost and length > longest_at_end and (start < end or stop > frames - end)
-        if item.side is not Side.RECORDING or length > longest * sample_rate or at_end:
+        doubted = at_end or not (copies[item.copy].certain or explained(start, stop))
+        if item.side is not Side.RECORDING or length > longest * sample_rate or doubted:
             unsound[item.copy].append((start, stop, item.channel))
             continue
         kind = Kind.POP if length >= pop else Kind.TICK
@@ -242,22 +249,25 @@ def _sort_out(
     return clicks, unsound
 
 
-def _with_cause(clicks: Sequence[Click], found: Sequence[Click], sample_rate: int) -> list[Click]:
-    """Return those that are losses, or lie beside what a detector has `found` on any channel.
+def _causes(found: Sequence[Click], sample_rate: int) -> Callable[[int, int], bool]:
+    """Return what tells whether a detector has `found` something that explains a difference.
 
-    Stereo may be so narrow that it passes for mono: then what differs is music, unless something
-    has pushed the needle.
+    Stereo may be so narrow that it passes for mono, and a mono copy lacks what is in one channel
+    alone: then what differs is music, unless something has pushed the needle.
     """
     beside = round(CAUSE_MS * 1e-3 * sample_rate)
+    longest = round(LONGEST_ALONE_MS * 1e-3 * sample_rate)
     spans = [(click.start, click.tail) for click in sorted(found)]
     starts = [start for start, _ in spans]
     reached = list(accumulate((tail for _, tail in spans), max))
 
-    def is_caused(click: Click) -> bool:
-        index = bisect_left(starts, click.stop + beside)
-        return index > 0 and reached[index - 1] > click.start - beside
+    def explain(start: int, stop: int) -> bool:
+        last = bisect_left(starts, stop + beside)
+        first = bisect_right(reached, start - beside)
+        known = sum(tail - low for low, tail in spans[first:last])
+        return known > 0 and stop - start <= max(longest, MOST_SPREAD * known)
 
-    return [click for click in clicks if click.kind is Kind.DROPOUT or is_caused(click)]
+    return explain
 
 
 def _with_remedy(

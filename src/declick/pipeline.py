@@ -15,7 +15,7 @@ from declick.beside import repair_beside
 from declick.clicks import Click, FloatArray, Repair
 from declick.copies.facts import check_fit, count_used, describe_copy, notices_of
 from declick.copies.lay import lay_along
-from declick.copies.walls import find_walls
+from declick.copies.walls import find_walls, holds_one_music
 from declick.dsp.chain import Chain, estimate_chain
 from declick.errors import SettingsError
 from declick.formats import as_path, output_format, removed_format
@@ -156,7 +156,16 @@ def restore(
             )
         copies = [walls] if walls is not None else []
         for number, (second, found) in enumerate(zip(seconds, maps, strict=True), start=1):
-            laid = lay_along(recording, second.recording, found, number=number, workers=workers)
+            laid = lay_along(
+                recording,
+                second.recording,
+                found,
+                number=number,
+                # Of a mono copy nothing is known but what the channels have in common.
+                certain=second.recording.channels >= recording.channels
+                or holds_one_music(recording),
+                workers=workers,
+            )
             copies.append(stack.enter_context(laid))
         known = examine(
             recording,

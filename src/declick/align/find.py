@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from declick.align.channels import Wiring, find_gains, find_wiring
 from declick.align.coarse import Match, find_matches, ranked, ratios_to_try
@@ -78,11 +80,18 @@ def align(
         heard_a = listen(a, wiring.mix_a)
     if wiring.mix_b != SUM:
         heard_b = listen(b, wiring.mix_b)
-    if wiring.sign < 0:
-        np.negative(heard_b.sound, out=heard_b.sound)
+    heard_b.sound[:] *= np.float32(wiring.sign * _as_loud(heard_a.sound, heard_b.sound))
     paths = find_paths(heard_a, heard_b, match)
     progress("search", 1.0)
     return _mapped(a, b, heard_a, heard_b, paths, wiring, settings, progress)
+
+
+def _as_loud(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """Return the power of two, which rounds nothing, that makes the second as loud as the first."""
+    level, other = (
+        float(np.sqrt(np.mean(np.square(x, dtype=np.float64)))) for x in (first, second)
+    )
+    return float(2.0 ** round(math.log2(level / other))) if min(level, other) > 0.0 else 1.0
 
 
 def _check_audible(recording: Recording, heard: Heard, settings: AlignSettings) -> None:

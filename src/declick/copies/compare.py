@@ -72,6 +72,7 @@ def compare(
     lost: BoolArray,
     copies_lost: Sequence[BoolArray],
     absent: Sequence[BoolArray],
+    clipped: Sequence[BoolArray],
     *,
     start: int,
     sample_rate: float,
@@ -90,6 +91,8 @@ def compare(
         The same of each copy.
     absent : sequence of ndarray of bool, shape (frames,)
         Where a copy is not the same music, or there is none of one of them.
+    clipped : sequence of ndarray of bool, as `sound`
+        Where the peaks of each copy are cut off: nothing differs there.
     start : int
         Frame of the recording that index 0 is.
     sample_rate : float
@@ -117,7 +120,8 @@ def compare(
         for number, other in enumerate(copies):
             column = np.ascontiguousarray(other[:, channel])
             masks = lost[:, channel], copies_lost[number][:, channel], absent[number]
-            views.append(_view(target, column, *masks, start=start, sample_rate=sample_rate))
+            flat = clipped[number][:, channel]
+            views.append(_view(target, column, *masks, flat, start=start, sample_rate=sample_rate))
         for number, view in enumerate(views):
             inner = slice(tile[0] - view.start, tile[1] - view.start)
             left = np.where(view.guide.held, view.guide.residual, np.nan)[inner]
@@ -181,6 +185,7 @@ def _view(
     lost: BoolArray,
     other_lost: BoolArray,
     absent: BoolArray,
+    clipped: BoolArray,
     *,
     start: int,
     sample_rate: float,
@@ -191,14 +196,14 @@ def _view(
     span = skip, target.size - skip
     known = lost[slice(*span)], other_lost[slice(*span)]
     lost, other_lost = lost | absent, other_lost | absent
-    absent = _beside(absent, sample_rate)[slice(*span)]
+    nothing = (_beside(absent, sample_rate) | clipped)[slice(*span)]
     view: View | None = None
     for last in (False, True):
         matching = Matching(target, other, lost, other_lost, start=start, sample_rate=sample_rate)
         guide = matching.guide(span)
         here = target[slice(*span)]
         usable = ~(lost | other_lost)[slice(*span)]
-        trusted = guide.held & ~absent
+        trusted = guide.held & ~nothing
         if last:
             trusted &= guide.residual < MOST_RESIDUAL
         score, places = _places(here, guide, usable, trusted, sample_rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import scipy.ndimage
 import soundfile
 from numpy.typing import NDArray
 
@@ -32,6 +34,14 @@ _BLOCK: Final = 1 << 17
 BRIDGE_S: Final = 3.0
 # From so near to an end of the recording it goes on to it: anchors are 20 ms apart.
 EDGE_S: Final = 0.05
+# Recorded, or mastered, too loud: so many times a second at least so many samples stay within a
+# step of 16 bits of the loudest one.
+FLAT_HZ: Final = 0.2
+FLAT_FRAMES: Final = 4
+_STEP: Final = 2.0**-15
+# What is cut off shows in what is louder than this share of it, and so many frames beside that.
+NEARLY_FLAT: Final = 0.97
+BESIDE_FLAT: Final = 12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,6 +63,9 @@ class Copy:
         Whether each channel stands beside the other one: the two walls of a groove.
     certain : bool
         Whether it is known to be the same music, and not only much like it.
+    flat : float
+        The level, on the recording's time line, above which it is clipped; infinite where it is
+        not.
     alignment : Alignment or None
         None where it was on the time line before.
     """
@@ -64,6 +77,7 @@ class Copy:
     unsound: tuple[Span, ...] = field(default=(), repr=False)
     crossed: bool = False
     certain: bool = True
+    flat: float = math.inf
     alignment: Alignment | None = field(default=None, repr=False)
 
     def cut(self, start: int, stop: int) -> Part:
@@ -74,6 +88,7 @@ class Copy:
             held=tuple((a, b) for a, b in self.held if b > start and a < stop),
             unsound=spans_within(self.unsound, start, stop),
             crossed=self.crossed,
+            flat=self.flat,
         )
 
 
@@ -86,6 +101,7 @@ class Part:
     held: tuple[Run, ...]
     unsound: tuple[Span, ...]
     crossed: bool
+    flat: float = math.inf
 
     def read(self) -> FloatArray:
         """Return the sound, shape (frames, channels)."""
@@ -102,7 +118,15 @@ class Part:
 
     def lost(self) -> NDArray[np.bool_]:
         """Return where it tells nothing: damaged, or not the same music, per channel."""
-        return _marked(self.absent(), self.unsound, self.sound)
+        return _marked(self.absent(), self.unsound, self.sound) | self.clipped()
+
+    def clipped(self) -> NDArray[np.bool_]:
+        """Return where its peaks are cut off, per channel."""
+        samples = self.read()
+        if not math.isfinite(self.flat):
+            return np.zeros(samples.shape, dtype=bool)
+        top = np.abs(samples) > NEARLY_FLAT * self.flat
+        return np.asarray(scipy.ndimage.maximum_filter1d(top, 2 * BESIDE_FLAT + 1, axis=0))
 
 
 def spans_of(clicks: Iterable[Click]) -> tuple[Span, ...]:
@@ -122,9 +146,13 @@ def lay_along(
     alignment: Alignment,
     *,
     number: int,
+    certain: bool = True,
     workers: Workers | None = None,
 ) -> Iterator[Copy]:
     """Resample a copy along its map, into a temporary file that goes with the context.
+
+    It becomes about as loud as the recording: what hardly differs from silence is measured in the
+    steps of a 16-bit file.
 
     Parameters
     ----------
@@ -133,6 +161,8 @@ def lay_along(
         From the first to the second.
     number : int
         Which copy it is, from 1 on.
+    certain : bool
+        See `Copy`.
     workers : Workers, optional
 
     Yields
@@ -147,14 +177,17 @@ def lay_along(
     descriptor, name = tempfile.mkstemp(prefix="declick-copy-", suffix=".rf64")
     os.close(descriptor)
     path = Path(name)
+    scale = _scale_of(alignment)
     try:
-        _render(recording, other, alignment, path, workers or Workers(1))
+        _render(recording, other, alignment, scale, path, workers or Workers(1))
         with Recording.open(path, name=other.name) as sound:
             yield Copy(
                 sound=sound,
                 number=number,
                 name=other.name,
                 held=_held(recording, other, alignment),
+                certain=certain,
+                flat=scale * _flat_level(other),
                 alignment=alignment,
             )
     finally:
@@ -162,11 +195,44 @@ def lay_along(
             path.unlink()
 
 
+def _scale_of(alignment: Alignment) -> float:
+    """Return the power of two, which rounds nothing, that makes a copy as loud as the recording."""
+    gains = np.abs(alignment.gain)
+    gain = float(np.median(gains[gains > 0.0])) if (gains > 0.0).any() else 1.0
+    return 2.0 ** -round(math.log2(gain))
+
+
+def _flat_level(other: Recording) -> float:
+    """Return the level at which a recording is clipped; infinite where it is not."""
+    peak, runs = 0.0, 0
+    for start in range(0, other.frames, _BLOCK):
+        loud = np.abs(other.read(start, min(start + _BLOCK, other.frames)))
+        highest = float(loud.max(initial=0.0))
+        if highest > peak + _STEP:
+            runs = 0
+        peak = max(peak, highest)
+        top = loud > peak - _STEP
+        if highest > 0.0 and top.any():
+            runs += sum(_count_runs(column) for column in top.T)
+    return peak if runs >= max(3.0, FLAT_HZ * other.frames / other.sample_rate) else math.inf
+
+
+def _count_runs(mask: NDArray[np.bool_]) -> int:
+    """Return how many runs are `FLAT_FRAMES` long."""
+    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
+    return int(np.count_nonzero(edges[1::2] - edges[::2] >= FLAT_FRAMES))
+
+
 def _render(
-    recording: Recording, other: Recording, alignment: Alignment, path: Path, workers: Workers
+    recording: Recording,
+    other: Recording,
+    alignment: Alignment,
+    scale: float,
+    path: Path,
+    workers: Workers,
 ) -> None:
     pieces = (
-        _Piece(other, alignment, start, min(start + _BLOCK, recording.frames))
+        _Piece(other, alignment, scale, start, min(start + _BLOCK, recording.frames))
         for start in range(0, recording.frames, _BLOCK)
     )
     # What only this process has cannot be read by another.
@@ -195,6 +261,7 @@ class _Piece:
 
     other: Recording | Handle
     alignment: Alignment
+    scale: float
     start: int
     stop: int
 
@@ -211,7 +278,7 @@ def _resample(piece: _Piece) -> NDArray[np.float32]:
 
     other = piece.other if isinstance(piece.other, Recording) else piece.other.open()
     samples = resample_along(other, piece.alignment, piece.start, piece.stop)
-    return samples.astype(np.float32)
+    return (piece.scale * samples).astype(np.float32)
 
 
 def _held(recording: Recording, other: Recording, alignment: Alignment) -> tuple[Run, ...]:

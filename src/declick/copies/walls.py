@@ -83,6 +83,18 @@ def find_walls(recording: Recording, *, asked: bool = False) -> Copy | None:
     )
 
 
+def holds_one_music(recording: Recording) -> bool:
+    """Return whether all channels of a recording are views of one music, or the very same."""
+    if recording.channels == 1 or find_walls(recording) is not None:
+        return True
+    length = round(PROBE_S * recording.sample_rate)
+    probes = (recording.read(start, start + length) for start in _places(recording))
+    return all(
+        float(np.ptp(sound, axis=1).max(initial=0.0)) <= _SAME * float(np.abs(sound).max(initial=0))
+        for sound in probes
+    )
+
+
 def _places(recording: Recording) -> list[int]:
     length = round(PROBE_S * recording.sample_rate)
     count = max(1, min(PROBES, recording.frames // max(length, 1)))

@@ -140,12 +140,12 @@ def _by_copy(a: Recording, b: Recording, alignment: Alignment) -> Truth:
         nothing = np.zeros(piece.shape, dtype=bool)
         # What the first look finds keeps out of the fit of the second.
         found, _ = compare(
-            piece, [other], nothing, [nothing], [absent], start=low, sample_rate=rate
+            piece, [other], nothing, [nothing], [absent], [nothing], start=low, sample_rate=rate
         )
         lost = _mask(found, Side.RECORDING, low, piece.shape)
         other_lost = _mask(found, Side.COPY, low, piece.shape)
         found, residual = compare(
-            piece, [other], lost, [other_lost], [absent], start=low, sample_rate=rate
+            piece, [other], lost, [other_lost], [absent], [nothing], start=low, sample_rate=rate
         )
         lost = _mask(found, Side.RECORDING, low, piece.shape)
         null = -10.0 * np.log10(np.maximum(residual[0], 1e-12))
