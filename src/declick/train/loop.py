@@ -147,7 +147,9 @@ def train(
     average: SurfaceNetwork = _begin_network(settings).to(place)
     average.load_state_dict(network.state_dict())
     average.eval()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=loop.rate, weight_decay=loop.decay)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=loop.rate, weight_decay=loop.decay, fused=place.type == "cuda"
+    )
     folder.mkdir(parents=True, exist_ok=True)
     step, spent, log = 0, 0.0, []
     hardness = None
@@ -157,7 +159,7 @@ def train(
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         step, spent, log = state["step"], state["spent_s"], state["log"]
-        hardness = state["hardness"].numpy()
+        hardness = state["hardness"].to(place)
         say(f"goes on from step {step}")
     most = settings.examples.most
     pool = Pool(loop.pool, most, place)
@@ -227,12 +229,13 @@ def _rate(step: int, loop: LoopSettings) -> float:
 @torch.no_grad()
 def _follow(average: SurfaceNetwork, network: SurfaceNetwork, keep: float) -> None:
     """Draw the average towards the network."""
-    theirs = dict(network.state_dict())
-    for name, own in average.state_dict().items():
-        if own.dtype.is_floating_point:
-            own.lerp_(theirs[name], 1.0 - keep)
-        else:
-            own.copy_(theirs[name])
+    own, theirs = average.state_dict().values(), network.state_dict().values()
+    pairs = list(zip(own, theirs, strict=True))
+    numbers = [pair for pair in pairs if pair[0].dtype.is_floating_point]
+    torch._foreach_lerp_([a for a, _ in numbers], [b for _, b in numbers], 1.0 - keep)
+    for counted, latest in pairs:
+        if not counted.dtype.is_floating_point:
+            counted.copy_(latest)
 
 
 def _as_plain(settings: TrainSettings) -> dict[str, Any]:
@@ -270,7 +273,7 @@ def _save(
         "network": network.state_dict(),
         "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "hardness": torch.from_numpy(pool.hardness),
+        "hardness": pool.hardness.cpu(),
         "step": step,
         "spent_s": spent,
         "log": log,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from declick.train.examples import Examples
@@ -12,6 +11,7 @@ from declick.train.worn import FAMILIES
 
 # How often what is plainly music is shown, against what is taken for damage.
 _LEAST_SHOWN = 0.1
+_ABSENT, _MUSIC = -2, -1
 
 
 class Pool:
@@ -27,16 +27,19 @@ class Pool:
     def __init__(self, excerpts: int, most: int, device: torch.device) -> None:
         self.excerpts, self.most, self.device = excerpts, most, device
         self._tensors: dict[str, Tensor] = {}
-        self._kind = np.full(excerpts * most, -2, dtype=np.int64)
-        self._source = np.zeros(excerpts * most, dtype=np.int64)
+        # The family of damage, or one more for damage of no known family.
+        self._kind = torch.full((excerpts * most,), _ABSENT, dtype=torch.int64, device=device)
+        self._source = torch.zeros(excerpts * most, dtype=torch.int64, device=device)
         self._names: dict[str, int] = {}
-        self._drawn = np.zeros(0, dtype=np.int64)
-        self.hardness = np.full(excerpts * most, 0.5, dtype=np.float32)
+        self._damaged = np.zeros(excerpts, dtype=np.int64)
+        self._drawn = torch.zeros(0, dtype=torch.int64, device=device)
+        self.hardness = torch.full((excerpts * most,), 0.5, device=device)
         """The probability of damage that the network last gave each example."""
 
     def add(self, number: int, examples: Examples) -> None:
         """Put excerpt `number` in the place of the oldest."""
-        start, count = number % self.excerpts * self.most, len(examples.labels)
+        place, count = number % self.excerpts, len(examples.labels)
+        start = place * self.most
         rows = {
             **examples.views._asdict(),
             "labels": examples.labels,
@@ -51,19 +54,19 @@ class Pool:
                 shape = (self.excerpts * self.most, *tensor.shape[1:])
                 self._tensors[name] = torch.zeros(shape, dtype=tensor.dtype, device=self.device)
             self._tensors[name][start : start + count] = tensor.to(self.device)
-        # -1: music. Else: the family, or one more for damage of no known family.
         damaged = (examples.labels == 1).any(axis=1)
         family = examples.families.max(axis=1).astype(np.int64)
-        kind = np.where(damaged, np.where(family < 0, len(FAMILIES), family), -1)
-        self._kind[start : start + self.most] = -2
-        self._kind[start : start + count] = kind
+        kind = np.where(damaged, np.where(family < 0, len(FAMILIES), family), _MUSIC)
+        self._kind[start : start + self.most] = _ABSENT
+        self._kind[start : start + count] = torch.from_numpy(kind).to(self.device)
+        self._damaged[place] = np.count_nonzero(damaged)
         self.hardness[start : start + self.most] = 0.5
         source = self._names.setdefault(examples.source, len(self._names))
         self._source[start : start + self.most] = source
 
     def count_damaged(self) -> int:
         """Return how many examples of damage there are."""
-        return int(np.count_nonzero(self._kind >= 0))
+        return int(self._damaged.sum())
 
     def draw(self, rng: np.random.Generator, batch: int) -> dict[str, Tensor]:
         """Return half damage, even over the families, and half music, even over the sources.
@@ -71,40 +74,39 @@ class Pool:
         Even as far as the square root of their numbers goes: what is rare is not worn out. Music
         that is plainly music to the network is shown less often.
         """
-        damaged, music = np.flatnonzero(self._kind >= 0), np.flatnonzero(self._kind == -1)
-        half = batch // 2 if len(damaged) else 0
-        doubt = _even(self._source[music]) * (_LEAST_SHOWN + self.hardness[music])
-        chosen = np.concatenate(
-            [
-                rng.choice(damaged, half, p=_even(self._kind[damaged])) if half else damaged[:0],
-                rng.choice(music, batch - half, p=doubt / doubt.sum()),
-            ]
-        )
+        # All of it stays on the device: a GPU that waits for each batch is idle half of the time.
+        dice = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        half = batch // 2 if self.count_damaged() else 0
+        odds = _even(self._source, self._kind == _MUSIC, len(self._names))
+        odds *= _LEAST_SHOWN + self.hardness
+        chosen = torch.multinomial(odds, batch - half, replacement=True, generator=dice)
+        if half:
+            odds = _even(self._kind, self._kind >= 0, len(FAMILIES) + 1)
+            damaged = torch.multinomial(odds, half, replacement=True, generator=dice)
+            chosen = torch.cat([damaged, chosen])
         self._drawn = chosen
-        index = torch.from_numpy(chosen).to(self.device)
-        drawn = {name: values[index] for name, values in self._tensors.items()}
+        drawn = {name: values[chosen] for name, values in self._tensors.items()}
         # Which channel is left, and which way is up, means nothing to a click.
-        return _mirrored(drawn, rng, self.device)
+        return _mirrored(drawn, dice)
 
     def learn(self, events: Tensor) -> None:
         """Remember what the network said of the batch that was drawn last."""
-        said = torch.sigmoid(events.detach()).amax(dim=1)
-        self.hardness[self._drawn] = said.cpu().numpy()
+        self.hardness[self._drawn] = torch.sigmoid(events.detach()).amax(dim=1)
 
 
-def _even(groups: NDArray[np.int64]) -> NDArray[np.float64]:
-    counts = np.bincount(groups - groups.min())
-    weights = 1.0 / np.sqrt(counts[groups - groups.min()])
-    return np.asarray(weights / weights.sum())
+def _even(groups: Tensor, among: Tensor, count: int) -> Tensor:
+    """Return how often each of those `among` is to be drawn; groups are numbered below `count`."""
+    among = among.float()
+    groups = groups.clamp_min(0)
+    sizes = torch.zeros(count, device=groups.device).index_add_(0, groups, among)
+    return among / sizes.clamp_min(1.0).sqrt()[groups]
 
 
-def _mirrored(
-    drawn: dict[str, Tensor], rng: np.random.Generator, device: torch.device
-) -> dict[str, Tensor]:
+def _mirrored(drawn: dict[str, Tensor], dice: torch.Generator) -> dict[str, Tensor]:
     """Exchange left and right of half of the batch, and turn half of it upside down."""
-    count = len(drawn["labels"])
-    swap = torch.from_numpy(rng.uniform(size=count) < 0.5).to(device)
-    flip = torch.from_numpy(rng.uniform(size=count) < 0.5).to(device)
+    count, device = len(drawn["labels"]), drawn["labels"].device
+    swap = torch.rand(count, generator=dice, device=device) < 0.5
+    flip = torch.rand(count, generator=dice, device=device) < 0.5
 
     def swapped(values: Tensor, order: list[int], signs: list[float] | None = None) -> Tensor:
         other = values[:, order]
