@@ -88,6 +88,18 @@ def test_a_folder_inside_its_own_output_is_not_restored_again(rips: Path) -> Non
     assert "the folder of the sources" in run("restore", rips, "-o", rips).fault
 
 
+def test_one_that_is_named_twice_is_refused_and_two_that_exist_are_told(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        write_worn(tmp_path / name, 1.0)
+    done = run("restore", tmp_path / "a.wav", tmp_path / "a.wav")
+    assert done.status == 2
+    assert "named twice" in done.err
+    assert files(tmp_path) == ["a.wav", "b.wav"]
+    done = run("restore", tmp_path / "a.wav", tmp_path / "b.wav", "-j", "1")
+    assert f"to replace it give -o {tmp_path / 'b.wav'} --overwrite" in done.err
+    assert f"-> {tmp_path / 'a.declicked.wav'}" in done.err
+
+
 def test_namesakes_go_to_files_of_their_own(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()

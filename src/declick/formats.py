@@ -112,6 +112,8 @@ def removed_format(recording: Recording, removed: Path) -> tuple[str, str]:
     single = recording.subtype in (*exact, "ULAW", "ALAW")
     subtype = "FLOAT" if single else "DOUBLE"
     format = _EXTENSIONS.get(removed.suffix.lower(), "")
+    if removed.is_dir():
+        raise WriteError(f"{removed}: is a folder; name a file for what was removed")
     if subtype not in _HOLDS.get(format, ()):
         able = [end for end, kind in _EXTENSIONS.items() if subtype in _HOLDS[kind]]
         raise WriteError(

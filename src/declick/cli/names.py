@@ -106,8 +106,8 @@ def find_report(options: argparse.Namespace) -> Path:
         return own
     if not report.exists():
         raise ReadError(
-            f"{path}: there is no report beside it ({report.name}); give the restored file, or "
-            "name its report with --report"
+            f"{path}: there is no report beside it ({report.name}); name its report with "
+            "--report, or give the restored file"
         )
     return report
 
@@ -148,10 +148,12 @@ def gather_sources(paths: Sequence[Path], output: Path | None) -> list[tuple[Pat
     ReadError
         If a folder cannot be read or holds no sound.
     SettingsError
-        If two sources would be written to one output, or a folder onto itself.
+        If one is named twice, two would be written to one output, or a folder onto itself.
     """
     pairs: list[tuple[Path, Path]] = []
-    for path in paths:
+    for number, path in enumerate(paths):
+        if path in paths[:number]:
+            raise SettingsError(f"{path}: is named twice; name it once")
         if not path.is_dir():
             pairs.append((path, default_output(path, output)))
             continue

@@ -133,7 +133,7 @@ def _add_restore(commands: _Commands[Parser]) -> None:
     )
     parser.add_argument("paths", nargs="+", metavar="IN", help="a recording, a folder, or -")
     parser.add_argument(
-        "-o", "--output", metavar="OUT", help="a file or a folder; - is standard output"
+        "-o", "--output", metavar="OUT", help="a file or a folder; - is standard output, a WAV"
     )
     add_targets(parser)
     parser.add_argument(
@@ -213,7 +213,10 @@ def _add_undo(commands: _Commands[Parser]) -> None:
         "--removed", type=Path, metavar="FILE", help="default: the one that the report names"
     )
     parser.add_argument(
-        "-o", "--output", metavar="OUT", help="default: rip.undone.flac; - is standard output"
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="default: rip.declicked.undone.flac; - is standard output",
     )
     add_common(parser)
     parser.set_defaults(run=_later("declick.cli.undoing", "run_undo"))

@@ -68,6 +68,11 @@ def run_restore(options: argparse.Namespace) -> int:
     if options.overwrite and options.skip_existing:
         raise SettingsError("--overwrite and --skip-existing contradict each other; give one")
     paths, output = _split_output(options)
+    files = [Path(path) for path in paths]
+    two = len(files) == len(set(files)) == 2
+    if two and output is None and all(file.is_file() for file in files):
+        text = f"{paths[1]}: exists, so it is restored, too; to replace it give -o {paths[1]}"
+        say(f"declick: {text} --overwrite", quiet=options.quiet)
     if len(paths) > 1 or (paths[0] != "-" and Path(paths[0]).is_dir()):
         return _restore_several(paths, output, settings, options)
     return _restore_one(paths[0], output, settings, options)
@@ -199,7 +204,7 @@ def _restore_several(
                 name = "" if notice.startswith(result["source"]) else f"{result['source']}: "
                 say(f"declick: {name}{notice}", quiet=options.quiet)
             failed = "error" in result
-            text = result["error"] if failed else result.pop("text")
+            text = result["error"] if failed else f"{result.pop('text')} -> {result['output']}"
             say(f"[{number}/{len(tasks)}] {text}", quiet=options.quiet and not failed)
             if bar is not None:
                 bar.update(sizes[number - 1])

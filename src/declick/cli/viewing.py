@@ -28,12 +28,16 @@ _AROUND_S = 0.15
 
 def run_inspect(options: argparse.Namespace) -> int:
     """Draw the side, the disc, and the chosen or the strongest clicks."""
+    if options.output is not None and options.output.suffix.lower() == ".png":
+        raise SettingsError(f"{options.output}: -o names a folder; the pictures name themselves")
     report_path = find_report(options)
     report = read_report(report_path)
     rotation = _rotation(report, options.period)
     chosen = _chosen(report, options)
     if not chosen:
-        text = "no click is drawn: there is none of this kind, or none was mended"
+        text = "no click was found: the side and the disc are drawn without"
+        if report.clicks:
+            text = "no click is drawn: there is none of this kind, or none was mended"
         say(f"declick: {report_path}: {text}", quiet=options.quiet)
     stem = report_path.stem
     pictures = [f"{stem}.overview.png", f"{stem}.disc.png"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -73,7 +72,7 @@ def describe_copy(
         "number": copy.number,
         "name": copy.name.rpartition("/")[2],
         "speed": None if alignment is None else round(alignment.speed, 6),
-        "swapped": copy.crossed if alignment is None else alignment.swapped,
+        "swapped": None if alignment is None else alignment.swapped,
         "residual_db": round(float(np.median(known)), 1) if known.size else None,
         "fits": round(fit_share(residual_db), 3),
         "repairs": used,
@@ -88,8 +87,8 @@ def notices_of(copies: Iterable[dict[str, Any]], duration_s: float) -> list[str]
     for facts in copies:
         if facts["number"] == 0:
             notices.append(
-                "left and right hold the same music: taken for a mono record, whose walls mend "
-                "each other (--no-mono-record to leave that)"
+                "left and right hold the same music: a mono record, whose walls mend each other "
+                "(--no-mono-record to leave that)"
             )
             continue
         name = facts["name"]
@@ -143,5 +142,6 @@ def _seconds(run: Run, sample_rate: int) -> list[float]:
 
 
 def _clock(seconds: float) -> str:
-    whole = math.floor(seconds)
-    return f"{whole // 60}:{whole % 60:02d}"
+    tenths = round(10 * seconds)
+    minutes, tenths = divmod(tenths, 600)
+    return f"{minutes}:{tenths // 10:02d}" + (f".{tenths % 10}" if tenths % 10 else "")
