@@ -85,8 +85,16 @@ def _chosen(report: Report, options: argparse.Namespace) -> list[Entry]:
         # Whoever names clicks by their numbers wants them all.
         return entries if options.clicks else entries[: options.most]
     made = [entry for entry in report.entries if entry.made]
-    strongest = sorted(made, key=lambda e: -np.inf if e.removed_db is None else -e.removed_db)
+    strongest: list[Entry] = []
+    for entry in sorted(made, key=lambda e: -np.inf if e.removed_db is None else -e.removed_db):
+        # What one push has done to both channels is one thing to see.
+        if all(_apart_s(entry, other, report) > _AROUND_S for other in strongest):
+            strongest.append(entry)
     return sorted(strongest[: options.most], key=lambda entry: entry.number)
+
+
+def _apart_s(one: Entry, other: Entry, report: Report) -> float:
+    return abs(one.click.start - other.click.start) / report.source.sample_rate
 
 
 def _draw_click(
@@ -98,7 +106,10 @@ def _draw_click(
     near = [
         other.click
         for other in report.entries
-        if other is not entry and other.click.tail > start and other.click.start < stop
+        if other is not entry
+        and other.made
+        and other.click.tail > start
+        and other.click.start < stop
     ]
     draw_around(
         path,

@@ -87,7 +87,7 @@ def draw_around(
     stereo = before.shape[1]
     powers = {
         (name, channel): spectrogram_db(
-            part[first:last, channel], sample_rate, window_ms=5.8, columns=500
+            part[:, channel], sample_rate, window_ms=5.8, columns=500, span=(first, last)
         )
         for name, part in (("before", before), ("after", after), ("removed", removed))
         for channel in shown

@@ -64,7 +64,7 @@ def draw_overview(
     wave.fill_between(middle_s, side.least, side.greatest, color=look.AFTER, linewidth=0.4)
     peak = max(1e-3, float(np.max(np.abs([side.least, side.greatest]))))
     wave.set_ylim(-1.08 * peak, 1.08 * peak)
-    wave.set_title("sound (all channels)", fontsize=10, loc="left", pad=4)
+    wave.set_title("source (all channels)", fontsize=10, loc="left", pad=4)
 
     density = figure.add_subplot(grid[1], sharex=wave)
     width_s = max(1, math.ceil(duration_s / 400))

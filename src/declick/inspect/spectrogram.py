@@ -16,7 +16,12 @@ HIGHEST_HZ = 22_050.0
 
 
 def spectrogram_db(
-    samples: FloatArray, sample_rate: int, *, window_ms: float, columns: int
+    samples: FloatArray,
+    sample_rate: int,
+    *,
+    window_ms: float,
+    columns: int,
+    span: tuple[int, int] | None = None,
 ) -> tuple[FloatArray, float]:
     """Return the power over frequency and time, and its highest frequency.
 
@@ -29,6 +34,8 @@ def spectrogram_db(
         Length of the Hann window, ms; zeros are taken outside the samples.
     columns : int
         Columns of the result; each lies in the middle of its share of the time.
+    span : tuple of int, optional
+        Frames to show; the windows at its ends look beyond it. All by default.
 
     Returns
     -------
@@ -41,8 +48,9 @@ def spectrogram_db(
     size = max(16, round(window_ms * 1e-3 * sample_rate))
     transform = 1 << (size - 1).bit_length() + 1
     window = np.hanning(size + 2)[1:-1]
-    columns = max(1, min(columns, sound.shape[0]))
-    starts = np.floor((np.arange(columns) + 0.5) * sound.shape[0] / columns).astype(int)
+    first, stop = span or (0, sound.shape[0])
+    columns = max(1, min(columns, stop - first))
+    starts = first + np.floor((np.arange(columns) + 0.5) * (stop - first) / columns).astype(int)
     last = min(transform // 2, math.floor(HIGHEST_HZ * transform / sample_rate))
     power = np.zeros((last + 1, columns))
     for channel in sound.T:
