@@ -13,7 +13,7 @@ import numpy as np
 
 from declick.clicks import Click, FloatArray, Kind, disjoint_clicks
 from declick.copies.compare import Difference, compare, tile_context
-from declick.copies.judge import Side
+from declick.copies.judge import BESIDE_MS, Side
 from declick.copies.lay import Copy, Part, Span, lost_frames, outside, spans_of, spans_within
 from declick.detect.spans import POP_MS
 from declick.detect.survey import Geometry
@@ -33,6 +33,10 @@ LONGEST_OTHER_MS: Final = 1500.0
 SHORT_MS: Final = 1.0
 # One wall's word counts for damage up to this length.
 LONGEST_ALONE_MS: Final = 8.0
+# A wall that has clicks in more than this of a place tells of no loss there, if one of them is so
+# many times rougher, in power, than what is so far beside it.
+MOST_COVERED: Final = 0.25
+ROUGHER: Final = 4.0
 # So near to an end of the file, of what is longer than this no level tells who has lost it.
 END_S: Final = 0.1
 LONGEST_AT_END_MS: Final = 15.0
@@ -121,7 +125,7 @@ def examine(
         differences += found
         residual.append(left)
     if any(copy.crossed for copy in heard):
-        differences, clicks = _settle_walls(differences, clicks, rate)
+        differences, clicks = _settle_walls(recording, differences, clicks)
         heard = [_with_own_damage(copy, clicks, settings, workers) for copy in heard]
     added, unsound = _sort_out(differences, heard, clicks, rate, recording.frames)
     heard = [
@@ -179,8 +183,17 @@ def _with_own_damage(
     return replace(copy, unsound=spans)
 
 
+def _stands_out(recording: Recording, start: int, stop: int, channel: int) -> bool:
+    """Return whether something is rougher than the sound beside it, but for clicks there."""
+    cell = max(1, round(1e-3 * recording.sample_rate))
+    beside = round(BESIDE_MS) * cell
+    rough = np.diff(recording.read(start - beside, stop + beside + 2)[:, channel], n=2) ** 2
+    sides = np.concatenate([rough[:beside], rough[-beside:]]).reshape(-1, cell).mean(axis=1)
+    return bool(rough[beside:-beside].mean() > ROUGHER * np.median(sides))
+
+
 def _settle_walls(
-    differences: Sequence[Difference], clicks: Sequence[Click], sample_rate: float
+    recording: Recording, differences: Sequence[Difference], clicks: Sequence[Click]
 ) -> tuple[list[Difference], list[Click]]:
     """Take back what the two walls contradict each other in.
 
@@ -188,6 +201,24 @@ def _settle_walls(
     of either wall. And what differs is to be seen from both: they cannot both be at fault, and of
     a long stretch with many faults each must say the same.
     """
+    sample_rate = recording.sample_rate
+    spans = _spans_by_channel(clicks)
+
+    def believed(item: Difference) -> bool:
+        """Return whether it is not the other wall that is louder, for a click of its own."""
+        other = 1 - item.channel
+        own = _meeting(spans.get(other, []), item.start, item.stop)
+        covered = sum(min(high, item.stop) - max(low, item.start) for low, high in own)
+        return covered < MOST_COVERED * (item.stop - item.start) or not any(
+            _stands_out(recording, low, high, other) for low, high in own
+        )
+
+    differences = [
+        replace(item, side=Side.UNKNOWN, lost=False)
+        if item.lost and item.side is Side.RECORDING and not believed(item)
+        else item
+        for item in differences
+    ]
     losses = [item for item in differences if item.lost and item.side is Side.RECORDING]
     seen = [
         [(item.start, item.stop, item.side) for item in differences if item.channel == channel]
