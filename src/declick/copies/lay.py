@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import scipy.ndimage
 import soundfile
 from numpy.typing import NDArray
 
@@ -125,6 +124,8 @@ class Part:
         samples = self.read()
         if not math.isfinite(self.flat):
             return np.zeros(samples.shape, dtype=bool)
+        import scipy.ndimage  # slow to import, and seldom needed
+
         top = np.abs(samples) > NEARLY_FLAT * self.flat
         return np.asarray(scipy.ndimage.maximum_filter1d(top, 2 * BESIDE_FLAT + 1, axis=0))
 

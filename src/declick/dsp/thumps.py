@@ -123,8 +123,10 @@ def swing_slopes(
     return slopes
 
 
-_DECAYS_S = (0.02, 0.05, 0.1)
-_FIRST_HZ, _LAST_HZ, _FALLS_S = (45.0, 70.0, 100.0, 140.0), (8.0, 18.0), (0.02, 0.05, 0.12)
+# Where the search starts. A frequency, or its fall, that is further off turns the phase by half a
+# cycle before the swing has died away: then the fit ends in another minimum, far from this one.
+_DECAYS_S, _LAST_HZ = (0.04,), (7.0, 18.0)
+_FIRST_HZ, _FALLS_S = np.geomspace(42.0, 180.0, 9), np.geomspace(0.02, 0.16, 8)
 
 
 @lru_cache(maxsize=1)
