@@ -144,9 +144,9 @@ def test_the_recipe_of_the_shipped_weights_is_understood() -> None:
     pytest.importorskip("torch")
     from declick.train.settings import read_settings
 
-    recipe = Path(__file__).parent.parent / "recipes" / "surface-3" / "settings.toml"
-    settings = read_settings(recipe)
-    assert not {"scratch", "gouge"} & set(settings.examples.modes)
+    recipes = Path(__file__).parent.parent / "recipes"
+    for name in ("surface-5/settings.toml", "surface-6/first.toml", "surface-6/settings.toml"):
+        assert not {"scratch", "gouge"} & set(read_settings(recipes / name).examples.modes)
 
 
 def test_unknown_recipe_entries_are_refused(tmp_path: Path) -> None:
@@ -372,3 +372,32 @@ def test_weights_can_go_part_of_the_way() -> None:
     go_part_way(new, old, 0.5)
     for half, before, after in zip(new.parameters(), old.parameters(), learned, strict=True):
         assert torch.allclose(half, 0.5 * (before + after), atol=1e-6)
+
+
+def test_a_judge_and_a_writer_are_joined(weights: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from declick.train.export import export
+    from declick.train.folding import begin_from, fold, join, read_network
+    from declick.train.network import SurfaceNetwork
+
+    judge = read_network(weights)
+    torch.manual_seed(4)
+    writer = fold(SurfaceNetwork(judge.settings))
+    path = tmp_path / "joined.onnx"
+    # Refused, were the file's answers others than those of torch.
+    export(join(judge, writer), path)
+    joined = read_network(path)
+    assert joined.settings.apart
+    shapes = (FINE_ROWS, WINDOW), (SLOW_ROWS, WINDOW // SLOW), (COARSE_ROWS, COARSE), (FACTS,)
+    views = tuple(torch.randn(4, *shape) for shape in shapes)
+    with torch.no_grad():
+        judged, wrote, both = judge(*views), writer(*views), joined(*views)
+        onward = begin_from(path, joined.settings)(*views)
+    for name in ("events", "families", "tails"):
+        assert torch.equal(getattr(both, name), getattr(judged, name))
+    for name in ("cores", "damage", "doubt"):
+        # Kept in 16 bits.
+        torch.testing.assert_close(getattr(both, name), getattr(wrote, name), rtol=0.02, atol=0.02)
+    torch.testing.assert_close(onward.cores, both.cores)
+    with pytest.raises(SettingsError, match="same size"):
+        join(joined, writer)

@@ -16,6 +16,7 @@ from torch import Tensor
 from declick.detect.neural import BATCH, SCHEMA, load_weights
 from declick.detect.views import COARSE, COARSE_ROWS, FACTS, FINE_ROWS, SLOW, SLOW_ROWS, WINDOW
 from declick.errors import WriteError
+from declick.train.folding import WRITER, fold
 from declick.train.graph import SurfaceGraph, Told
 from declick.train.network import SurfaceNetwork, Verdict, count_parameters
 
@@ -37,7 +38,8 @@ def export(
     """Write the network to `path` (.onnx) and its card beside it (.json).
 
     It is made ready to run fast first (`declick.train.graph`); the weights keep their names, so
-    that `read_network` gets the network back from the file alone.
+    that `read_network` gets the network back from the file alone. Those of a writer apart are
+    kept in 16 bits: what it says is never as sure as that.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def export(
     WriteError
         If the file would be too large, or its answers differ from torch by more than `TOLERANCE`.
     """
-    network = network.eval().cpu()
+    network = _rounded(fold(network))
     given = (*_random_views(1), torch.zeros(1))
     path.parent.mkdir(parents=True, exist_ok=True)
     pending = path.with_suffix(".part.onnx")
@@ -70,6 +72,7 @@ def export(
             # It would give folded weights names of its own.
             do_constant_folding=False,
         )
+    _narrow_writer(pending)
     model = pending.read_bytes()
     values = {
         "schema": SCHEMA,
@@ -93,6 +96,41 @@ def export(
     finally:
         pending.unlink(missing_ok=True)
         pending_card.unlink(missing_ok=True)
+
+
+def _in_16_bits(name: str, dimensions: int) -> bool:
+    return name.startswith(WRITER) and dimensions > 1
+
+
+def _rounded(network: SurfaceNetwork) -> SurfaceNetwork:
+    """Return the network, in place, as the file will hold it."""
+    with torch.no_grad():
+        for name, values in network.named_parameters():
+            if _in_16_bits(name, values.dim()):
+                values.copy_(values.half().float())
+    return network
+
+
+def _narrow_writer(path: Path) -> None:
+    """Keep weights in 16 bits, in place; onnxruntime widens them once, when it loads them."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(str(path))
+    casts = []
+    for item in model.graph.initializer:
+        if not _in_16_bits(item.name, len(item.dims)):
+            continue
+        narrow = numpy_helper.to_array(item).astype(np.float16)
+        item.CopyFrom(numpy_helper.from_array(narrow, item.name))
+        wide = f"{item.name}.wide"
+        for node in model.graph.node:
+            node.input[:] = [wide if name == item.name else name for name in node.input]
+        casts.append(helper.make_node("Cast", [item.name], [wide], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, str(path))
 
 
 def largest_difference(network: SurfaceNetwork, path: Path) -> float:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from declick.errors import ReadError, SettingsError
 from declick.train.network import NetworkSettings, SurfaceNetwork
+
+WRITER: Final = "writer."
+"""How the names of the weights begin that answer sample by sample in a network apart."""
 
 
 def fold(network: SurfaceNetwork) -> SurfaceNetwork:
@@ -92,21 +96,38 @@ def begin_from(path: Path, settings: NetworkSettings) -> SurfaceNetwork:
     """
     arrays = _read_arrays(path)
     network = fold(SurfaceNetwork(settings))
-    for block in network.more:
+    writer = network.writer if settings.apart else network
+    for block in writer.more:
         torch.nn.init.zeros_(block.body[3].weight)
         torch.nn.init.zeros_(block.body[3].bias)
-    torch.nn.init.zeros_(network.doubt.weight)
+    torch.nn.init.zeros_(writer.doubt.weight)
     try:
         known = {
             name: torch.from_numpy(np.array(arrays[name], dtype=np.float32))
             for name in network.state_dict()
-            if name in arrays or not name.startswith(("more.", "doubt."))
+            if name in arrays or not name.removeprefix(WRITER).startswith(("more.", "doubt."))
         }
         network.load_state_dict(known, strict=False)
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise ReadError(f"{path}: does not fit a network of these settings ({reason})") from None
     return network
+
+
+def join(judge: SurfaceNetwork, writer: SurfaceNetwork) -> SurfaceNetwork:
+    """Return one network, apart, that judges as one folded network does and writes as another.
+
+    Raises
+    ------
+    SettingsError
+        If one of them is apart already, or they are not of one size.
+    """
+    if judge.settings != writer.settings or judge.settings.apart:
+        raise SettingsError("only two networks of the same size, neither of them apart, are joined")
+    joined = fold(SurfaceNetwork(replace(judge.settings, apart=True)))
+    known = {**judge.state_dict(), **{WRITER + k: v for k, v in writer.state_dict().items()}}
+    joined.load_state_dict({name: known[name] for name in joined.state_dict()})
+    return joined
 
 
 def go_part_way(network: SurfaceNetwork, old: SurfaceNetwork, way: float) -> None:
@@ -149,9 +170,12 @@ def _settings_of(arrays: Mapping[str, NDArray[Any]]) -> NetworkSettings:
     for level in range(4):
         names = {name.split(".")[2] for name in arrays if name.startswith(f"levels.{level}.")}
         counts.append(len(names))
-    more = {name.split(".")[1] for name in arrays if name.startswith("more.")}
+    apart = any(name.startswith(WRITER) for name in arrays)
+    blocks = (WRITER if apart else "") + "more."
+    more = {name.removeprefix(blocks).split(".")[0] for name in arrays if name.startswith(blocks)}
     return NetworkSettings(
         written=1 + len(more),
+        apart=apart,
         widths=(arrays["embed.0.weight"].shape[0], *downs),
         blocks=tuple(counts),
         context=arrays["join.weight"].shape[1] // 2,

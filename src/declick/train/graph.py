@@ -58,29 +58,36 @@ class SurfaceGraph(SurfaceNetwork):
         self, fine: Tensor, slow: Tensor, coarse: Tensor, facts: Tensor, least: Tensor
     ) -> Told:
         """Look at n instants; those whose `events` reach `least` (1,) may be damage."""
-        kept, verdict = self.look(self._embedded(fine, slow), coarse[:, :, None], facts)
+        kept, seen = self.look(_embedded(self.embed, fine, slow), coarse[:, :, None], facts)
+        verdict = self.judge(seen)
         peak = verdict.events.amax(1)
         # One at least: some operators of onnxruntime do not take what is empty.
         spoken = torch.nonzero(peak >= torch.minimum(least, peak.amax()))[:, 0]
+        if self.settings.apart:
+            fine, slow, coarse, facts = (x[spoken] for x in (fine, slow, coarse, facts))
+            window = _embedded(self.writer.embed, fine, slow)
+            kept, _ = self.writer.look(window, coarse[:, :, None], facts)
+            return Told(*verdict, *self.writer.speak(kept), spoken)
         return Told(*verdict, *self.speak([x[spoken] for x in kept]), spoken)
 
-    def _embedded(self, fine: Tensor, slow: Tensor) -> Tensor:
-        """Return the embedded window; that no patch is moved saves a seventh of the time."""
-        conv = self.embed[0]
-        of_fine, of_slow = conv.weight[:, :, 0].split(
-            [FINE_ROWS * PATCH, SLOW_ROWS * PATCH // SLOW], dim=1
-        )
-        x = conv2d(
-            fine[:, :, None],
-            of_fine.reshape(-1, FINE_ROWS, 1, PATCH),
-            conv.bias,
-            stride=(1, PATCH),
-        ) + conv2d(
-            slow[:, :, None],
-            of_slow.reshape(-1, SLOW_ROWS, 1, PATCH // SLOW),
-            stride=(1, PATCH // SLOW),
-        )
-        return torch.relu(x)
+
+def _embedded(embed: nn.Module, fine: Tensor, slow: Tensor) -> Tensor:
+    """Return the embedded window; that no patch is moved saves a seventh of the time."""
+    conv = embed[0]
+    of_fine, of_slow = conv.weight[:, :, 0].split(
+        [FINE_ROWS * PATCH, SLOW_ROWS * PATCH // SLOW], dim=1
+    )
+    x = conv2d(
+        fine[:, :, None],
+        of_fine.reshape(-1, FINE_ROWS, 1, PATCH),
+        conv.bias,
+        stride=(1, PATCH),
+    ) + conv2d(
+        slow[:, :, None],
+        of_slow.reshape(-1, SLOW_ROWS, 1, PATCH // SLOW),
+        stride=(1, PATCH // SLOW),
+    )
+    return torch.relu(x)
 
 
 def _widened(part: nn.Module) -> nn.Module:

@@ -7,7 +7,7 @@ description join at the narrowest place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -45,12 +45,16 @@ class NetworkSettings:
         Numbers that the coarse view and the description come down to, each.
     written : int
         Residual blocks behind the decoder, for what is said sample by sample.
+    apart : bool
+        Whether what is said sample by sample comes from an encoder of its own, which then sees
+        only what may be damage.
     """
 
     widths: tuple[int, ...] = (48, 64, 96, 128)
     blocks: tuple[int, ...] = (1, 1, 1, 2)
     context: int = 64
     written: int = 3
+    apart: bool = False
 
     def __post_init__(self) -> None:
         if len(self.widths) != _LEVELS or len(self.blocks) != _LEVELS:
@@ -127,9 +131,16 @@ class SurfaceNetwork(nn.Module):
     Parameters
     ----------
     settings : NetworkSettings
+    judges : bool
+        Whether it answers for whole instants, too.
     """
 
-    def __init__(self, settings: NetworkSettings | None = None) -> None:
+    def __init__(
+        self,
+        settings: NetworkSettings | None = None,
+        *,
+        judges: bool = True,
+    ) -> None:
         super().__init__()
         self.settings = settings = settings or NetworkSettings()
         widths, context = settings.widths, settings.context
@@ -159,11 +170,15 @@ class SurfaceNetwork(nn.Module):
         )
         self.join = nn.Linear(2 * context, widths[-1])
         near = 4 * widths[-1]
-        self.verdict = nn.Sequential(
-            nn.Linear(near + 2 * widths[-1] + 2 * context, 160),
-            nn.ReLU(),
-            nn.Linear(160, 2 * (2 + len(FAMILIES))),
-        )
+        if judges:
+            self.verdict = nn.Sequential(
+                nn.Linear(near + 2 * widths[-1] + 2 * context, 160),
+                nn.ReLU(),
+                nn.Linear(160, 2 * (2 + len(FAMILIES))),
+            )
+        if settings.apart:
+            self.writer = SurfaceNetwork(replace(settings, apart=False), judges=False)
+            return
         self.ups = nn.ModuleList(
             _step(a + b, b, 3) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
@@ -174,11 +189,16 @@ class SurfaceNetwork(nn.Module):
 
     def forward(self, fine: Tensor, slow: Tensor, coarse: Tensor, facts: Tensor) -> Answer:
         """Look at n instants; the shapes are those of `declick.detect.views.Views`."""
-        kept, verdict = self.look(self.embed(_patched(fine, slow)), coarse, facts)
+        patches = _patched(fine, slow)
+        kept, seen = self.look(self.embed(patches), coarse, facts)
+        verdict = self.judge(seen)
+        if self.settings.apart:
+            kept, _ = self.writer.look(self.writer.embed(patches), coarse, facts)
+            return Answer(*verdict, *self.writer.speak(kept))
         return Answer(*verdict, *self.speak(kept))
 
-    def look(self, x: Tensor, coarse: Tensor, facts: Tensor) -> tuple[list[Tensor], Verdict]:
-        """Return the middle of each level, for `speak`, and what is said of whole instants.
+    def look(self, x: Tensor, coarse: Tensor, facts: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the middle of each level, for `speak`, and what `judge` goes by.
 
         As `forward`, but the window comes embedded, and sounds may be pictures one row high.
         """
@@ -194,8 +214,12 @@ class SurfaceNetwork(nn.Module):
         middle = x.shape[-1] // 2
         near = x[..., middle - 2 : middle + 2].flatten(1)
         seen = [near, x.mean(-1).flatten(1), x.amax(-1).flatten(1), context]
-        verdict = self.verdict(torch.cat(seen, dim=1)).unflatten(1, (2, 2 + len(FAMILIES)))
-        return kept, Verdict(verdict[..., 0], verdict[..., 2:], verdict[..., 1])
+        return kept, torch.cat(seen, dim=1)
+
+    def judge(self, seen: Tensor) -> Verdict:
+        """Return what is said of whole instants."""
+        verdict = self.verdict(seen).unflatten(1, (2, 2 + len(FAMILIES)))
+        return Verdict(verdict[..., 0], verdict[..., 2:], verdict[..., 1])
 
     def speak(self, kept: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Return cores, damage and doubt of instants that were looked at; see `Answer`."""
