@@ -30,6 +30,8 @@ QUIET: Final = 0.06
 # ... nor below this one between two clicks, if that lasts for so many frames.
 QUIET_BETWEEN: Final = 0.2
 _LULL: Final = 45
+# Music that is mastered into clipping is never as surely damage as this.
+SURER_THAN_CLIPPED: Final = 10.0
 # The damage is as high as within so many frames: it crosses zero.
 _WAVE: Final = 13
 # How far from an instant its core may begin or end, in frames, to be its own.
@@ -137,7 +139,7 @@ def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard
     least = LEAST_CORE if factor == 1 else LEAST_CORE_ALONE
     painted = silence(samples.shape)
     confidence = 1.0 / (1.0 + np.exp(-np.clip(found.log_odds, -40.0, 40.0)))
-    rows, starts, stops, sure, whose = [], [], [], [], []
+    rows, starts, stops, sure, plain, whose = [], [], [], [], [], []
     for side in range(channels):
         for number in _not_explained(found, side, least):
             frame = int(found.frames[number])
@@ -149,13 +151,16 @@ def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard
                 starts.append(begin + first)
                 stops.append(begin + last)
                 sure.append(confidence[number, side])
+                plain.append(found.log_odds[number, side] > SURER_THAN_CLIPPED)
                 whose.append((number, first, last))
     if not rows:
         return painted
     channel, start, stop = np.array([rows, starts, stops], dtype=np.intp)
     start, stop = in_file(start, stop, factor)
     level = np.array(sure)
-    digital, alone = digital_places(samples, channel, start, stop, geometry)
+    digital, alone = digital_places(
+        samples, channel, start, stop, geometry, sure=np.array(plain, dtype=bool)
+    )
     level[digital] = 0.0
     level[alone] = 1.0
     for index in np.argsort(level, kind="stable").tolist():

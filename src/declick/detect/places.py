@@ -185,19 +185,26 @@ def find_edges(
 
 
 def digital_places(
-    samples: FloatArray, channel: IntArray, start: IntArray, stop: IntArray, geometry: Geometry
+    samples: FloatArray,
+    channel: IntArray,
+    start: IntArray,
+    stop: IntArray,
+    geometry: Geometry,
+    *,
+    sure: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which places are digital rather than damage, and which can be nothing but damage.
 
     The border of digital silence and a clipped peak of the music are digital; a pulse with the same
     digital silence on both sides is no music. A flat top is the music's own if there are more of
     them nearby, and if the sound is as loud farther away on both sides: a clipped click stands
-    alone.
+    alone. Where one is `sure` of damage, flat tops do not count.
     """
     still = np.ones(samples.shape[::-1], dtype=bool)
     still[:, 1:] = (samples[1:] == samples[:-1]).T
     flat = still.copy()
     flat[still] = np.abs(samples.T[still]) > 0.25
+    still &= ~flat
     run = 3 * geometry.cell
 
     def is_still(low: IntArray, high: IntArray) -> NDArray[np.bool_]:
@@ -213,6 +220,8 @@ def digital_places(
     own = flats(start - geometry.cell, stop + geometry.cell)
     nearby = flats(start - geometry.hop, stop + geometry.hop) - own
     clipped = (own > 0) & (nearby >= 4)
+    if sure is not None:
+        clipped &= ~sure
     if clipped.any():
         clipped[clipped] = _loud_elsewhere(
             samples, channel[clipped], start[clipped], stop[clipped], geometry
