@@ -121,12 +121,11 @@ class Part:
 
     def clipped(self) -> NDArray[np.bool_]:
         """Return where its peaks are cut off, per channel."""
-        samples = self.read()
         if not math.isfinite(self.flat):
-            return np.zeros(samples.shape, dtype=bool)
+            return np.zeros((self.sound.stop - self.sound.start, self.sound.channels), dtype=bool)
         import scipy.ndimage  # slow to import, and seldom needed
 
-        top = np.abs(samples) > NEARLY_FLAT * self.flat
+        top = np.abs(self.read()) > NEARLY_FLAT * self.flat
         return np.asarray(scipy.ndimage.maximum_filter1d(top, 2 * BESIDE_FLAT + 1, axis=0))
 
 
