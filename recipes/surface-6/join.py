@@ -11,12 +11,10 @@ import argparse
 import json
 from pathlib import Path
 
-from declick.train.card import LIMITS, UNTRAINED
+from declick.train.card import LIMITS, UNTRAINED, describe_training
 from declick.train.export import export
 from declick.train.folding import go_part_way, join, read_network
-from declick.train.loop import RECORD, load_network
-
-KEPT = ("settings", "step", "spent_s", "torch", "device")
+from declick.train.loop import load_network
 
 
 def main() -> None:
@@ -30,14 +28,13 @@ def main() -> None:
     judge = json.loads(given.judge.with_suffix(".json").read_text(encoding="utf-8"))
     writer, _ = load_network(given.first)
     go_part_way(writer, load_network(given.second)[0], 0.5)
-    runs = {
-        name: json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        for name, folder in (("first", given.first), ("second", given.second))
-    }
     card = {
         "name": given.output.stem,
         "judge": {key: judge[key] for key in ("name", "sha256", "run")},
-        "writer": {name: {key: run[key] for key in KEPT} for name, run in runs.items()},
+        "writer": {
+            "first": describe_training(given.first),
+            "second": describe_training(given.second),
+        },
         "music": judge["music"],
         "untrained_families": list(UNTRAINED),
         "limits": list(LIMITS),

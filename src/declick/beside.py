@@ -147,6 +147,9 @@ def _transfer(task: _Beside, part: Part) -> Transfer:
     target, other = task.sound.read(), part.read()
     lost, other_lost = lost_frames(task.sound, task.lost, stretch.frames), part.lost()
     for channel in range(channels):
+        spans = _around(task, channel)
+        if not spans:
+            continue
         matching = Matching(
             np.ascontiguousarray(target[:, channel]),
             np.ascontiguousarray(other[:, channel]),
@@ -155,7 +158,7 @@ def _transfer(task: _Beside, part: Part) -> Transfer:
             start=start,
             sample_rate=stretch.sample_rate,
         )
-        for low, high in _around(task, channel):
+        for low, high in spans:
             guide = matching.guide((low - start, high - start))
             here = slice(low - stretch.start, high - stretch.start)
             there = slice(low - start, high - start)

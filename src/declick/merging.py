@@ -166,7 +166,7 @@ def _compare_tile(tile: _Tile) -> tuple[list[Difference], FloatArray]:
         lost_frames(tile.sound, tile.lost, tile.frames),
         [part.lost() for part in tile.parts],
         [part.absent() | beyond for part in tile.parts],
-        [part.clipped() for part in tile.parts],
+        [part.clipped for part in tile.parts],
         start=start,
         sample_rate=tile.sample_rate,
     )

@@ -155,6 +155,8 @@ def restore(
                 recording, repairs, detection, output, settings, removed, report, overwrite, labels
             )
         copies = [walls] if walls is not None else []
+        narrow = any(second.recording.channels < recording.channels for second in seconds)
+        one_music = not narrow or holds_one_music(recording)
         for number, (second, found) in enumerate(zip(seconds, maps, strict=True), start=1):
             laid = lay_along(
                 recording,
@@ -162,8 +164,7 @@ def restore(
                 found,
                 number=number,
                 # Of a mono copy nothing is known but what the channels have in common.
-                certain=second.recording.channels >= recording.channels
-                or holds_one_music(recording),
+                certain=one_music or second.recording.channels >= recording.channels,
                 workers=workers,
             )
             copies.append(stack.enter_context(laid))

@@ -151,9 +151,11 @@ def gather_sources(paths: Sequence[Path], output: Path | None) -> list[tuple[Pat
         If one is named twice, two would be written to one output, or a folder onto itself.
     """
     pairs: list[tuple[Path, Path]] = []
-    for number, path in enumerate(paths):
-        if path in paths[:number]:
+    named: set[Path] = set()
+    for path in paths:
+        if path in named:
             raise SettingsError(f"{path}: is named twice; name it once")
+        named.add(path)
         if not path.is_dir():
             pairs.append((path, default_output(path, output)))
             continue

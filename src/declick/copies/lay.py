@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from declick.clicks import Click, FloatArray
+from declick.copies.guide import Run, runs_of
 from declick.errors import ReadError
 from declick.excerpt import Excerpt, Handle
 from declick.parallel import Workers
@@ -25,7 +26,6 @@ from declick.read import Recording
 if TYPE_CHECKING:
     from declick.align import Alignment
 
-Run = tuple[int, int]
 Span = tuple[int, int, int]
 
 _BLOCK: Final = 1 << 17
@@ -117,10 +117,11 @@ class Part:
 
     def lost(self) -> NDArray[np.bool_]:
         """Return where it tells nothing: damaged, or not the same music, per channel."""
-        return _marked(self.absent(), self.unsound, self.sound) | self.clipped()
+        return _marked(self.absent(), self.unsound, self.sound) | self.clipped
 
+    @cached_property
     def clipped(self) -> NDArray[np.bool_]:
-        """Return where its peaks are cut off, per channel."""
+        """Where its peaks are cut off, per channel."""
         if not math.isfinite(self.flat):
             return np.zeros((self.sound.stop - self.sound.start, self.sound.channels), dtype=bool)
         import scipy.ndimage  # slow to import, and seldom needed
@@ -213,14 +214,9 @@ def _flat_level(other: Recording) -> float:
         peak = max(peak, highest)
         top = loud > peak - _STEP
         if highest > 0.0 and top.any():
-            runs += sum(_count_runs(column) for column in top.T)
+            tops = (run for column in top.T for run in runs_of(column))
+            runs += sum(high - low >= FLAT_FRAMES for low, high in tops)
     return peak if runs >= max(3.0, FLAT_HZ * other.frames / other.sample_rate) else math.inf
-
-
-def _count_runs(mask: NDArray[np.bool_]) -> int:
-    """Return how many runs are `FLAT_FRAMES` long."""
-    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
-    return int(np.count_nonzero(edges[1::2] - edges[::2] >= FLAT_FRAMES))
 
 
 def _render(

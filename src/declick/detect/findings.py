@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final, NamedTuple
@@ -31,7 +32,7 @@ QUIET: Final = 0.06
 QUIET_BETWEEN: Final = 0.2
 _LULL: Final = 45
 # Music that is mastered into clipping is never as surely damage as this.
-SURER_THAN_CLIPPED: Final = 10.0
+SURER_THAN_CLIPPED: Final = 1.0 / (1.0 + math.exp(-10.0))
 # The damage is as high as within so many frames: it crosses zero.
 _WAVE: Final = 13
 # How far from an instant its core may begin or end, in frames, to be its own.
@@ -139,7 +140,7 @@ def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard
     least = LEAST_CORE if factor == 1 else LEAST_CORE_ALONE
     painted = silence(samples.shape)
     confidence = 1.0 / (1.0 + np.exp(-np.clip(found.log_odds, -40.0, 40.0)))
-    rows, starts, stops, sure, plain, whose = [], [], [], [], [], []
+    rows, starts, stops, sure, whose = [], [], [], [], []
     for side in range(channels):
         for number in _not_explained(found, side, least):
             frame = int(found.frames[number])
@@ -151,7 +152,6 @@ def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard
                 starts.append(begin + first)
                 stops.append(begin + last)
                 sure.append(confidence[number, side])
-                plain.append(found.log_odds[number, side] > SURER_THAN_CLIPPED)
                 whose.append((number, first, last))
     if not rows:
         return painted
@@ -159,7 +159,7 @@ def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard
     start, stop = in_file(start, stop, factor)
     level = np.array(sure)
     digital, alone = digital_places(
-        samples, channel, start, stop, geometry, sure=np.array(plain, dtype=bool)
+        samples, channel, start, stop, geometry, sure=level > SURER_THAN_CLIPPED
     )
     level[digital] = 0.0
     level[alone] = 1.0

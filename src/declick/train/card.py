@@ -32,14 +32,19 @@ def describe_run(folder: Path, sources: Sources, name: str) -> dict[str, Any]:
     name : str
         Of the weights.
     """
-    run = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     return {
         "name": name,
-        "run": {key: run[key] for key in ("settings", "step", "spent_s", "torch", "device")},
+        "run": describe_training(folder),
         "music": _describe_music(sources.music),
         "untrained_families": list(UNTRAINED),
         "limits": list(LIMITS),
     }
+
+
+def describe_training(folder: Path) -> dict[str, Any]:
+    """Return what a card tells of the training in a folder."""
+    run = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    return {key: run[key] for key in ("settings", "step", "spent_s", "torch", "device")}
 
 
 def _describe_music(folder: Path) -> dict[str, Any]:
