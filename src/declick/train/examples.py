@@ -64,7 +64,8 @@ def draw_examples(
 ) -> Examples:
     """Draw the examples of excerpt `number`; at most `settings.most` of them."""
     rng = np.random.default_rng([settings.seed, split == "valid", number])
-    return take_examples(rng, draw_worn(rng, music, bank, settings, split), settings.most)
+    drawn = draw_worn(rng, music, bank, settings, split)
+    return take_examples(rng, drawn, settings.most, damaged=settings.damaged)
 
 
 def take_examples(
@@ -72,17 +73,20 @@ def take_examples(
     drawn: WornExcerpt,
     most: int,
     *,
+    damaged: float = 0.5,
     within: tuple[int, int] | None = None,
 ) -> Examples:
     """Take examples of a worn excerpt, at most `most`.
 
-    Half of the room, at most, goes to damage; of the rest, half to what stands out most.
+    A share of the room, at most, goes to damage; of the rest, half to what stands out most.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     drawn : WornExcerpt
     most : int
+    damaged : float
+        That share; more, where there is too little music.
     within : tuple of int, optional
         Frames of the excerpt that instants are taken of; all of them by default.
     """
@@ -93,7 +97,7 @@ def take_examples(
     inside = (frames >= max(half, first)) & (frames < min(len(drawn.sound) - half, last))
     frames, scores = frames[inside], scores[inside]
     labels, families, tails = label_instants(frames, drawn)
-    chosen = _choose(rng, labels, scores, most)
+    chosen = _choose(rng, labels, scores, most, round(damaged * most))
     frames = frames[chosen]
     level = local_level(sight, frames)
     index = frames[:, None] + np.arange(-half, half)
@@ -112,11 +116,11 @@ def take_examples(
 
 
 def _choose(
-    rng: np.random.Generator, labels: NDArray[np.int8], scores: FloatArray, most: int
+    rng: np.random.Generator, labels: NDArray[np.int8], scores: FloatArray, most: int, share: int
 ) -> IntArray:
     damaged = np.flatnonzero((labels == 1).any(axis=1))
     music = np.flatnonzero((labels == 0).any(axis=1) & ~(labels == 1).any(axis=1))
-    damaged = rng.permutation(damaged)[: max(most // 2, most - len(music))]
+    damaged = rng.permutation(damaged)[: max(share, most - len(music))]
     room = most - len(damaged)
     hardest = music[np.argsort(-scores[music], kind="stable")]
     rest = rng.permutation(hardest[room // 2 :])[: room - room // 2]

@@ -16,7 +16,7 @@ from torch import Tensor
 from declick.detect.neural import BATCH, SCHEMA, load_weights
 from declick.detect.views import COARSE, COARSE_ROWS, FACTS, FINE_ROWS, SLOW, SLOW_ROWS, WINDOW
 from declick.errors import WriteError
-from declick.train.folding import WRITER, fold
+from declick.train.folding import WIDENED, WRITER, fold
 from declick.train.graph import SurfaceGraph, Told
 from declick.train.network import SurfaceNetwork, Verdict, count_parameters
 
@@ -123,7 +123,7 @@ def _narrow_writer(path: Path) -> None:
             continue
         narrow = numpy_helper.to_array(item).astype(np.float16)
         item.CopyFrom(numpy_helper.from_array(narrow, item.name))
-        wide = f"{item.name}.wide"
+        wide = f"{item.name}{WIDENED}"
         for node in model.graph.node:
             node.input[:] = [wide if name == item.name else name for name in node.input]
         casts.append(helper.make_node("Cast", [item.name], [wide], to=TensorProto.FLOAT))

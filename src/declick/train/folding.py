@@ -8,6 +8,7 @@ keeps them, so one file is enough to go on learning from; the norms then stay as
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +17,19 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import pad
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from declick.errors import ReadError, SettingsError
-from declick.train.network import NetworkSettings, SurfaceNetwork
+from declick.train.network import Block, NetworkSettings, SurfaceNetwork
 
 WRITER: Final = "writer."
 """How the names of the weights begin that answer sample by sample in a network apart."""
+WIDENED: Final = ".wide"
+"""How the name ends under which a weight of 16 bits is used."""
+# Weights that an older network may lack.
+_ADDED: Final = re.compile(r"(writer\.)?(more|doubt|again|widen|finish|levels\.\d\.[1-9])\.")
 
 
 def fold(network: SurfaceNetwork) -> SurfaceNetwork:
@@ -86,8 +92,8 @@ def read_network(path: Path) -> SurfaceNetwork:
 def begin_from(path: Path, settings: NetworkSettings) -> SurfaceNetwork:
     """Return a folded network that begins with the weights of an exported one.
 
-    What it has beyond those begins without an effect: further blocks add nothing, and what they
-    did not answer before is answered alike everywhere.
+    What it has beyond those begins without an effect: further blocks add nothing, a wide last
+    stage hands on what it gets, and what they did not answer before is answered alike everywhere.
 
     Raises
     ------
@@ -96,35 +102,53 @@ def begin_from(path: Path, settings: NetworkSettings) -> SurfaceNetwork:
     """
     arrays = _read_arrays(path)
     network = fold(SurfaceNetwork(settings))
-    writer = network.writer if settings.apart else network
-    for block in writer.more:
-        torch.nn.init.zeros_(block.body[3].weight)
-        torch.nn.init.zeros_(block.body[3].bias)
-    torch.nn.init.zeros_(writer.doubt.weight)
+    _add_nothing(network.writer if settings.writer else network)
     try:
-        known = {
-            name: torch.from_numpy(np.array(arrays[name], dtype=np.float32))
-            for name in network.state_dict()
-            if name in arrays or not name.removeprefix(WRITER).startswith(("more.", "doubt."))
-        }
-        network.load_state_dict(known, strict=False)
+        known = network.state_dict()
+        for name, begun in known.items():
+            if name in arrays or not _ADDED.match(name):
+                known[name] = _fitted(name, arrays[name], begun)
+        network.load_state_dict(known)
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise ReadError(f"{path}: does not fit a network of these settings ({reason})") from None
     return network
 
 
+def _add_nothing(network: SurfaceNetwork) -> None:
+    """Let blocks, a wide last stage and the doubt have no effect, in place."""
+    with torch.no_grad():
+        for block in network.modules():
+            if isinstance(block, Block):
+                block.body[3].weight.zero_()
+                block.body[3].bias.zero_()
+        network.doubt.weight.zero_()
+        if network.settings.wide:
+            conv, same = network.widen[0], network.settings.widths[0]
+            conv.weight[:same] = 0.0
+            conv.weight[range(same), range(same), 1] = 1.0
+            conv.bias[:same] = 0.0
+
+
+def _fitted(name: str, array: NDArray[Any], begun: Tensor) -> Tensor:
+    """Return known weights; of what only a wider last stage tells, nothing is made yet."""
+    values = torch.from_numpy(np.array(array, dtype=np.float32))
+    if name.endswith(("write.weight", "doubt.weight")):
+        values = pad(values, (0, 0, 0, begun.shape[1] - values.shape[1]))
+    return values
+
+
 def join(judge: SurfaceNetwork, writer: SurfaceNetwork) -> SurfaceNetwork:
-    """Return one network, apart, that judges as one folded network does and writes as another.
+    """Return one network that judges as one folded network does and writes as another.
 
     Raises
     ------
     SettingsError
-        If one of them is apart already, or they are not of one size.
+        If one of them has a writer apart already.
     """
-    if judge.settings != writer.settings or judge.settings.apart:
-        raise SettingsError("only two networks of the same size, neither of them apart, are joined")
-    joined = fold(SurfaceNetwork(replace(judge.settings, apart=True)))
+    if judge.settings.writer or writer.settings.writer:
+        raise SettingsError("only networks that have no writer apart are joined")
+    joined = fold(SurfaceNetwork(replace(judge.settings, writer=writer.settings)))
     known = {**judge.state_dict(), **{WRITER + k: v for k, v in writer.state_dict().items()}}
     joined.load_state_dict({name: known[name] for name in joined.state_dict()})
     return joined
@@ -153,8 +177,8 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     arrays = {item.name: _narrow(numpy_helper.to_array(item)) for item in model.graph.initializer}
     for node in model.graph.node:
         # Equal arrays are kept once: biases that are all 0.
-        if node.op_type == "Identity" and node.input[0] in arrays:
-            arrays[node.output[0]] = arrays[node.input[0]]
+        if node.op_type == "Identity" and (kept := node.input[0].removesuffix(WIDENED)) in arrays:
+            arrays[node.output[0]] = arrays[kept]
     return arrays
 
 
@@ -170,12 +194,13 @@ def _settings_of(arrays: Mapping[str, NDArray[Any]]) -> NetworkSettings:
     for level in range(4):
         names = {name.split(".")[2] for name in arrays if name.startswith(f"levels.{level}.")}
         counts.append(len(names))
-    apart = any(name.startswith(WRITER) for name in arrays)
-    blocks = (WRITER if apart else "") + "more."
-    more = {name.removeprefix(blocks).split(".")[0] for name in arrays if name.startswith(blocks)}
+    more = {name.split(".")[1] for name in arrays if name.startswith("more.")}
+    of_writer = {k.removeprefix(WRITER): v for k, v in arrays.items() if k.startswith(WRITER)}
     return NetworkSettings(
-        written=1 + len(more),
-        apart=apart,
+        # What a writer apart does, the judge does not.
+        written=1 + len(more) if not of_writer else NetworkSettings.written,
+        wide=arrays["widen.0.weight"].shape[0] if "widen.0.weight" in arrays else 0,
+        writer=_settings_of(of_writer) if of_writer else None,
         widths=(arrays["embed.0.weight"].shape[0], *downs),
         blocks=tuple(counts),
         context=arrays["join.weight"].shape[1] // 2,

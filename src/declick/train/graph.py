@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d
 
 from declick.detect.views import FINE_ROWS, SLOW, SLOW_ROWS
 from declick.train.folding import fold
-from declick.train.network import PATCH, SurfaceNetwork
+from declick.train.network import PATCH, SurfaceNetwork, middle
 
 
 class Told(NamedTuple):
@@ -63,12 +63,18 @@ class SurfaceGraph(SurfaceNetwork):
         peak = verdict.events.amax(1)
         # One at least: some operators of onnxruntime do not take what is empty.
         spoken = torch.nonzero(peak >= torch.minimum(least, peak.amax()))[:, 0]
-        if self.settings.apart:
-            fine, slow, coarse, facts = (x[spoken] for x in (fine, slow, coarse, facts))
-            window = _embedded(self.writer.embed, fine, slow)
-            kept, _ = self.writer.look(window, coarse[:, :, None], facts)
-            return Told(*verdict, *self.writer.speak(kept), spoken)
-        return Told(*verdict, *self.speak([x[spoken] for x in kept]), spoken)
+        fine, slow = fine[spoken], slow[spoken]
+        writer: SurfaceNetwork = self
+        if self.settings.writer is not None:
+            writer = self.writer
+            window = _embedded(writer.embed, fine, slow)
+            kept, _ = writer.look(window, coarse[spoken][:, :, None], facts[spoken])
+        else:
+            kept = [x[spoken] for x in kept]
+        again = None
+        if writer.settings.wide:
+            again = _embedded(writer.again, middle(fine), middle(slow))
+        return Told(*verdict, *writer.speak(kept, again), spoken)
 
 
 def _embedded(embed: nn.Module, fine: Tensor, slow: Tensor) -> Tensor:

@@ -176,7 +176,8 @@ def train(
                 pool.hardness, hardness = hardness, None
             for group in optimizer.param_groups:
                 group["lr"] = loop.rate * _rate(step, loop)
-            batch = pool.draw(np.random.default_rng([settings.examples.seed, 7, step]), loop.batch)
+            rng = np.random.default_rng([settings.examples.seed, 7, step])
+            batch = pool.draw(rng, loop.batch, loop.damaged)
             network.train()
             with torch.autocast(place.type, torch.bfloat16, enabled=loop.bfloat16):
                 answer = network(*(batch[name].float() for name in Views._fields))
@@ -309,9 +310,7 @@ def load_network(folder: Path) -> tuple[SurfaceNetwork, dict[str, Any]]:
     if not path.exists():
         raise ReadError(f"{folder}: holds no {CHECKPOINT}; train first")
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    known = state["settings"]["network"]
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
-    network = SurfaceNetwork(NetworkSettings(**values))
+    network = SurfaceNetwork(NetworkSettings.of(state["settings"]["network"]))
     if state["settings"]["loop"]["start"]:
         network = fold(network)
     network.load_state_dict(state["average"])

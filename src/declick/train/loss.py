@@ -24,12 +24,12 @@ class LossSettings:
     ----------
     false_alarm : float
         Music taken for damage, over damage missed.
-    cores, families, tails, damage : float
-        Weights of the further answers; damage is asked for where it is, and most where the music
-        is lost.
+    events, cores, families, tails, damage : float
+        Weights of the answers; damage is asked for where it is, and most where the music is lost.
     """
 
     false_alarm: float = 3.0
+    events: float = 1.0
     cores: float = 1.0
     families: float = 0.1
     tails: float = 0.05
@@ -67,7 +67,7 @@ def losses(answer: Answer, true: dict[str, Tensor], settings: LossSettings) -> d
     likely = (missed * lost).sum(-1) / lost.sum(-1)
     damage = (likely * damaged).sum() / count
     return {
-        "events": event,
+        "events": settings.events * event,
         "cores": settings.cores * core,
         "families": settings.families * family,
         "tails": settings.tails * tail,

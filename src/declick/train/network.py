@@ -7,9 +7,10 @@ description join at the narrowest place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,8 @@ from declick.train.worn import FAMILIES
 
 PATCH: Final = 8
 _LEVELS: Final = 4
+# Numbers of a patch.
+_INPUTS: Final = FINE_ROWS * PATCH + SLOW_ROWS * (PATCH // SLOW)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,22 +48,37 @@ class NetworkSettings:
         Numbers that the coarse view and the description come down to, each.
     written : int
         Residual blocks behind the decoder, for what is said sample by sample.
-    apart : bool
-        Whether what is said sample by sample comes from an encoder of its own, which then sees
-        only what may be damage.
+    wide : int
+        Channels of a last stage behind those, which sees the window itself once more; 0: none.
+    writer : NetworkSettings, optional
+        What is said sample by sample comes from an encoder of its own, of this size, which then
+        sees only what may be damage.
     """
 
     widths: tuple[int, ...] = (48, 64, 96, 128)
     blocks: tuple[int, ...] = (1, 1, 1, 2)
     context: int = 64
     written: int = 3
-    apart: bool = False
+    wide: int = 0
+    writer: NetworkSettings | None = None
 
     def __post_init__(self) -> None:
         if len(self.widths) != _LEVELS or len(self.blocks) != _LEVELS:
             raise SettingsError(f"widths and blocks need {_LEVELS} numbers each")
         if self.written < 1:
             raise SettingsError(f"written is {self.written}; it must be 1 or more")
+        if self.wide and self.wide < self.widths[0]:
+            raise SettingsError(f"wide is {self.wide}; it must be 0, or {self.widths[0]} or more")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> NetworkSettings:
+        """Return the settings that were written down as plain `values`."""
+        known: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        if known.get("writer") is not None:
+            known["writer"] = cls.of(known["writer"])
+        return cls(**known)
 
 
 class Answer(NamedTuple):
@@ -98,7 +116,7 @@ class Verdict(NamedTuple):
     tails: Tensor
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Two convolutions beside a shortcut."""
 
     def __init__(self, width: int) -> None:
@@ -112,6 +130,7 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the same shape."""
         return torch.relu(x + self.body(x))
 
 
@@ -144,10 +163,9 @@ class SurfaceNetwork(nn.Module):
         super().__init__()
         self.settings = settings = settings or NetworkSettings()
         widths, context = settings.widths, settings.context
-        inputs = FINE_ROWS * PATCH + SLOW_ROWS * (PATCH // SLOW)
-        self.embed = _step(inputs, widths[0], 1)
+        self.embed = _step(_INPUTS, widths[0], 1)
         self.levels = nn.ModuleList(
-            nn.Sequential(*(_Block(width) for _ in range(count)))
+            nn.Sequential(*(Block(width) for _ in range(count)))
             for width, count in zip(widths, settings.blocks, strict=True)
         )
         self.downs = nn.ModuleList(_step(a, b, 2, stride=2) for a, b in pairwise(widths))
@@ -176,26 +194,33 @@ class SurfaceNetwork(nn.Module):
                 nn.ReLU(),
                 nn.Linear(160, 2 * (2 + len(FAMILIES))),
             )
-        if settings.apart:
-            self.writer = SurfaceNetwork(replace(settings, apart=False), judges=False)
+        if settings.writer is not None:
+            self.writer = SurfaceNetwork(settings.writer, judges=False)
             return
         self.ups = nn.ModuleList(
             _step(a + b, b, 3) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
-        self.refine = _Block(widths[0])
-        self.more = nn.ModuleList(_Block(widths[0]) for _ in range(settings.written - 1))
-        self.write = nn.Conv1d(widths[0], 4 * PATCH, 1)
-        self.doubt = nn.Conv1d(widths[0], 2 * PATCH, 1)
+        self.refine = Block(widths[0])
+        self.more = nn.ModuleList(Block(widths[0]) for _ in range(settings.written - 1))
+        last = settings.wide or widths[0]
+        if settings.wide:
+            self.again = _step(_INPUTS, widths[0], 1)
+            self.widen = _step(2 * widths[0], last, 3)
+            self.finish = Block(last)
+        self.write = nn.Conv1d(last, 4 * PATCH, 1)
+        self.doubt = nn.Conv1d(last, 2 * PATCH, 1)
 
     def forward(self, fine: Tensor, slow: Tensor, coarse: Tensor, facts: Tensor) -> Answer:
         """Look at n instants; the shapes are those of `declick.detect.views.Views`."""
         patches = _patched(fine, slow)
         kept, seen = self.look(self.embed(patches), coarse, facts)
         verdict = self.judge(seen)
-        if self.settings.apart:
-            kept, _ = self.writer.look(self.writer.embed(patches), coarse, facts)
-            return Answer(*verdict, *self.writer.speak(kept))
-        return Answer(*verdict, *self.speak(kept))
+        writer = self
+        if self.settings.writer is not None:
+            writer = self.writer
+            kept, _ = writer.look(writer.embed(patches), coarse, facts)
+        again = writer.again(middle(patches)) if writer.settings.wide else None
+        return Answer(*verdict, *writer.speak(kept, again))
 
     def look(self, x: Tensor, coarse: Tensor, facts: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the middle of each level, for `speak`, and what `judge` goes by.
@@ -208,11 +233,11 @@ class SurfaceNetwork(nn.Module):
             if number == _LEVELS - 1:
                 x = x + self.join(context)[(...,) + (None,) * (x.dim() - 2)]
             x = level(x)
-            kept.append(_middle(x))
+            kept.append(middle(x))
             if number < _LEVELS - 1:
                 x = self.downs[number](x)
-        middle = x.shape[-1] // 2
-        near = x[..., middle - 2 : middle + 2].flatten(1)
+        half = x.shape[-1] // 2
+        near = x[..., half - 2 : half + 2].flatten(1)
         seen = [near, x.mean(-1).flatten(1), x.amax(-1).flatten(1), context]
         return kept, torch.cat(seen, dim=1)
 
@@ -221,8 +246,13 @@ class SurfaceNetwork(nn.Module):
         verdict = self.verdict(seen).unflatten(1, (2, 2 + len(FAMILIES)))
         return Verdict(verdict[..., 0], verdict[..., 2:], verdict[..., 1])
 
-    def speak(self, kept: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return cores, damage and doubt of instants that were looked at; see `Answer`."""
+    def speak(
+        self, kept: list[Tensor], again: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return cores, damage and doubt of instants that were looked at; see `Answer`.
+
+        `again` is the middle of the window, embedded by `again`, where there is a wide last stage.
+        """
         *sides, x = kept
         for up, side in zip(self.ups, reversed(sides), strict=True):
             doubled = nn.functional.interpolate(x, scale_factor=(1.0,) * (x.dim() - 3) + (2.0,))
@@ -230,6 +260,8 @@ class SurfaceNetwork(nn.Module):
         x = self.refine(x)
         for block in self.more:
             x = block(x)
+        if again is not None:
+            x = self.finish(self.widen(torch.cat([x, again], dim=1)))
         written = _unpatched(self.write(x), 4)
         return written[:, :2], written[:, 2:], _unpatched(self.doubt(x), 2)
 
@@ -247,8 +279,8 @@ def _unpatched(columns: Tensor, rows: int) -> Tensor:
     return columns.flatten(2).unflatten(1, (rows, PATCH)).transpose(2, 3).reshape(-1, rows, MIDDLE)
 
 
-def _middle(x: Tensor) -> Tensor:
-    """Return the steps of the middle of the window."""
+def middle(x: Tensor) -> Tensor:
+    """Return the steps of the middle of the window, of as many as `x` has for all of it."""
     steps = x.shape[-1] * MIDDLE // WINDOW
     first = (x.shape[-1] - steps) // 2
     return x[..., first : first + steps]

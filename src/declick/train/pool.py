@@ -68,26 +68,26 @@ class Pool:
         """Return how many examples of damage there are."""
         return int(self._damaged.sum())
 
-    def draw(self, rng: np.random.Generator, batch: int) -> dict[str, Tensor]:
-        """Return half damage, even over the families, and half music, even over the sources.
+    def draw(self, rng: np.random.Generator, batch: int, damaged: float = 0.5) -> dict[str, Tensor]:
+        """Return a share of damage, even over the families, and music, even over the sources.
 
         Even as far as the square root of their numbers goes: what is rare is not worn out. Music
         that is plainly music to the network is shown less often.
         """
         # All of it stays on the device: a GPU that waits for each batch is idle half of the time.
         dice = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
-        half = batch // 2 if self.count_damaged() else 0
+        share = int(damaged * batch) if self.count_damaged() else 0
         odds = _even(self._source, self._kind == _MUSIC, len(self._names))
         odds *= _LEAST_SHOWN + self.hardness
-        chosen = torch.multinomial(odds, batch - half, replacement=True, generator=dice)
-        if half:
+        chosen = torch.multinomial(odds, batch - share, replacement=True, generator=dice)
+        if share:
             odds = _even(self._kind, self._kind >= 0, len(FAMILIES) + 1)
-            damaged = torch.multinomial(odds, half, replacement=True, generator=dice)
-            chosen = torch.cat([damaged, chosen])
+            drawn = torch.multinomial(odds, share, replacement=True, generator=dice)
+            chosen = torch.cat([drawn, chosen])
         self._drawn = chosen
-        drawn = {name: values[chosen] for name, values in self._tensors.items()}
+        rows = {name: values[chosen] for name, values in self._tensors.items()}
         # Which channel is left, and which way is up, means nothing to a click.
-        return _mirrored(drawn, dice)
+        return _mirrored(rows, dice)
 
     def learn(self, events: Tensor) -> None:
         """Remember what the network said of the batch that was drawn last."""

@@ -22,7 +22,9 @@ class LoopSettings:
     steps : int
         Batches in all.
     batch : int
-        Examples in each; half of them damage.
+        Examples in each.
+    damaged : float
+        Share of them that is damage.
     excerpts_per_step : float
         New excerpts for each batch.
     pool : int
@@ -46,6 +48,7 @@ class LoopSettings:
 
     steps: int = 20_000
     batch: int = 128
+    damaged: float = 0.5
     excerpts_per_step: float = 0.25
     pool: int = 600
     rate: float = 2e-3

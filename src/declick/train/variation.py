@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
+from scipy import fft
 
 from declick.clicks import FloatArray
 
@@ -80,9 +81,9 @@ def equalized(
     sound: FloatArray, gain: Callable[[NDArray[np.floating]], NDArray[np.floating]]
 ) -> FloatArray:
     """Return the sound with a gain for each frequency, in cycles per frame, and no delay."""
-    size = 1 << (len(sound) + 4096 - 1).bit_length()
-    spectrum = np.fft.rfft(sound, size, axis=0) * gain(np.fft.rfftfreq(size))[:, None]
-    return np.asarray(np.fft.irfft(spectrum, size, axis=0)[: len(sound)])
+    size = fft.next_fast_len(len(sound) + 4096, real=True)
+    spectrum = fft.rfft(sound.T, size) * gain(fft.rfftfreq(size))
+    return np.ascontiguousarray(fft.irfft(spectrum, size)[:, : len(sound)].T)
 
 
 def _dried(rng: np.random.Generator, sound: FloatArray, sample_rate: float) -> FloatArray:

@@ -70,6 +70,8 @@ class ExampleSettings:
         Of an excerpt.
     most : int
         Examples taken of an excerpt.
+    damaged : float
+        Share of them that goes to damage at most, unless there is too little music.
     modes : mapping of str to float
         How often each of `MODES` is drawn.
     mono, narrow, top, hiss : float
@@ -97,6 +99,7 @@ class ExampleSettings:
     seed: int = 1
     seconds: float = 6.0
     most: int = 64
+    damaged: float = 0.5
     modes: Mapping[str, float] = field(
         default_factory=lambda: {
             "clean": 0.3,
