@@ -43,7 +43,7 @@ def test_spans_are_runs_above_the_threshold() -> None:
 
 def test_what_is_short_needs_less_on_a_worn_record() -> None:
     for prior in (PRIOR, PRIOR_OF_NETWORK):
-        assert threshold(0.5, plain_hz=0.4, prior=PRIOR_OF_SPECKS) == threshold(0.5, prior=prior)
+        assert threshold(0.5, plain_hz=0.3, prior=PRIOR_OF_SPECKS) == threshold(0.5, prior=prior)
     worn = threshold(0.5, plain_hz=30.0, prior=PRIOR_OF_SPECKS)
     assert worn < threshold(0.5, plain_hz=30.0, prior=PRIOR_OF_NETWORK)
     probability = np.zeros((400, 1), dtype=np.float32)

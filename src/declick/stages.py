@@ -12,6 +12,7 @@ from declick.clicks import Click, Repair, disjoint_clicks
 from declick.detect.spans import (
     LARGEST_SHARE,
     RETURNING,
+    PlainCounts,
     Span,
     count_plain,
     find_returning,
@@ -241,15 +242,22 @@ def _spans(
 
     probes = workers.map(_probe_tile, map(tile, samples_at))
     probed = dict(zip(samples_at, probes, strict=True))
-    plain = sum(count for count, _ in probed.values())
+    counts = [count for count, _ in probed.values()]
     heard = sum(
         told.live * min(geometry.tile, recording.frames - start)
         for start, (_, told) in probed.items()
     )
-    plain_hz = plain * recording.sample_rate / max(heard, 1)
+    alike = [c.longer if detector.finds_whole_cores else c.all for c in counts]
     least, least_of_specks = (
-        threshold(settings.sensitivity, plain_hz=plain_hz, prior=prior)
-        for prior in (detector.prior, detector.prior_of_specks)
+        threshold(
+            settings.sensitivity,
+            plain_hz=sum(plain) * recording.sample_rate / max(heard, 1),
+            prior=prior,
+        )
+        for prior, plain in (
+            (detector.prior, alike),
+            (detector.prior_of_specks, [c.all for c in counts]),
+        )
     )
 
     def searches() -> Iterator[_Search]:
@@ -293,11 +301,11 @@ def _sample_places(frames: int, tile: int) -> list[int]:
     return [tile * (index * tiles // count) for index in range(count)]
 
 
-def _probe_tile(tile: Tile) -> tuple[int, Told]:
+def _probe_tile(tile: Tile) -> tuple[PlainCounts, Told]:
     """Return how many plain clicks a tile holds, and what is told of it (in a worker)."""
-    told = tile.listen()
-    plain = make_detector(tile.settings, tile.sample_rate).plain
-    return count_plain(told.probability.spread(), plain), told
+    told, rate = tile.listen(), tile.sample_rate
+    plain = make_detector(tile.settings, rate).plain
+    return count_plain(told.probability.spread(), sample_rate=rate, plain=plain), told
 
 
 def _search_tile(search: _Search) -> _Found:

@@ -235,7 +235,7 @@ def _places(
     cell = geometry.cell
     difference = np.where(guide.held, target - guide.samples, 0.0)
     signals = np.stack([difference, target, np.where(guide.held, guide.samples, target)])
-    forward, backward = whiten(signals, order=geometry.order, hop=geometry.hop, floor=FLOOR)
+    forward, backward, _ = whiten(signals, order=geometry.order, hop=geometry.hop, floor=FLOOR)
     stress = np.sqrt(0.5 * (forward**2 + backward**2)).astype(np.float64)
     known = np.asarray((usable & guide.held).reshape(-1, cell).all(axis=1))
     around = round(AROUND_S * sample_rate) // cell

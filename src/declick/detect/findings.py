@@ -125,6 +125,14 @@ def joined(parts: Sequence[Findings]) -> Findings:
     )
 
 
+def in_order(parts: Sequence[Findings]) -> Findings:
+    """Return findings as one, by their frames."""
+    some = [part for part in parts if len(part.frames)]
+    whole = joined(some) if some else nothing()
+    order = np.argsort(whole.frames, kind="stable")
+    return Findings(**{item.name: getattr(whole, item.name)[order] for item in fields(Findings)})
+
+
 def nothing() -> Findings:
     """Return findings of no instant."""
     empty = [np.zeros((0, 2, *more), np.float32) for more in ((), (1,), (MIDDLE,))]

@@ -18,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
+from declick.detect.alike import alike_instants, as_both
 from declick.detect.confidence import SURE
 from declick.detect.findings import (
     Findings,
     Heard,
     in_file,
+    in_order,
     is_loud,
     joined,
     nothing,
@@ -30,8 +32,9 @@ from declick.detect.findings import (
     silence,
 )
 from declick.detect.places import digital_places, find_edges
-from declick.detect.screen import load_screen, towering_channels
+from declick.detect.screen import load_screen, pitch_doubt, towering_channels
 from declick.detect.spans import PLAIN_TO_NETWORK, PRIOR_OF_NETWORK, PRIOR_OF_SPECKS
+from declick.detect.spikes import Spikes, find_spikes
 from declick.detect.survey import IntArray
 from declick.detect.views import (
     Float32Array,
@@ -64,6 +67,8 @@ LEAST_SPOKEN: Final = -7.0
 # The core of what towers is where its prediction errors are, and this much to each side where the
 # network is sure: it sees the surroundings over a level that the click itself has raised.
 TOWER_MARGIN_MS: Final = 0.3
+# Beside wrong samples, in frames, nothing that the network says for their sake counts.
+BESIDE_SPIKE: Final = 48
 # Range of the natural logarithm of how far the damage may be off.
 DOUBT: Final = (-6.0, 3.0)
 
@@ -230,11 +235,20 @@ class NeuralDetector:
         if not np.any(pair[context:-context] != pair[context]):
             return silence(pair.shape)
         native = ViewGeometry(self.geometry.sample_rate / self.factor)
-        sight = see(_decimated(pair, self.factor), native)
+        samples = _decimated(pair, self.factor)
+        sight = see(samples, native)
         frames = _inside(sight)
         facts = describe_instants(sight, frames)
-        heard = paint(pair, self.look(sight, frames, facts), self.geometry)
+        alike = alike_instants(sight, frames)
+        findings = self.look(sight, frames[~alike], facts[~alike])
+        if alike.any():
+            mean = see(samples.mean(axis=1, keepdims=True), native)
+            of_both = self.look(mean, frames[alike], describe_instants(mean, frames[alike]))
+            findings = in_order([findings, as_both(of_both, mean, sight)])
+        heard = paint(pair, findings, self.geometry)
         self._paint_towers(heard, pair, sight, frames, facts)
+        if self.factor == 1:
+            self._paint_spikes(heard, pair, find_spikes(sight, frames, facts))
         return heard
 
     def _paint_towers(
@@ -269,6 +283,25 @@ class NeuralDetector:
                 _trim(row, core, margin if sure else 0)
             # Found or not, the network has not learned to say how high anything like this is.
             heard.deviation[core, side] = np.inf
+
+    def _paint_spikes(self, heard: Heard, pair: FloatArray, spikes: Spikes) -> None:
+        """Cut out wrong samples, whatever the network says: no more, where the rest is whole.
+
+        A groove's click comes with one of the other wall, which the network expects; these do not.
+        """
+        digital, _ = digital_places(pair, *spikes[:3], self.geometry)
+        for side, first, last, whole, alone, spared in zip(*spikes, digital, strict=True):
+            if spared:
+                continue
+            core = slice(int(first), int(last))
+            row = heard.probability[:, side]
+            if whole:
+                near = slice(max(int(first) - BESIDE_SPIKE, 0), int(last) + BESIDE_SPIKE)
+                for one in (0, 1) if alone and pair.shape[1] == 2 else (side,):
+                    _trim(heard.probability[:, one], near, 0)
+                    heard.probability[near, one] = 0.0
+                heard.deviation[core, side] = np.inf
+            row[core] = np.maximum(row[core], SURE)
 
     def look(self, sight: Sight, frames: IntArray, facts: Float32Array) -> Findings:
         """Return what the network says of those of some instants that may be damage."""
@@ -307,7 +340,8 @@ class NeuralDetector:
         return Findings(
             frames=frames,
             log_odds=back(events[spoken]).astype(np.float64) * self.weights.slope
-            + self.weights.offset,
+            + self.weights.offset
+            - pitch_doubt(facts[spoken])[:, None],
             families=back(families[spoken]),
             tails_ms=np.expm1(np.clip(back(tails[spoken]), 0.0, 7.0)),
             cores=cores,

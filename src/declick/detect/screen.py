@@ -17,10 +17,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from declick.clicks import FloatArray
 from declick.detect.confidence import FEATURES, towers
 from declick.errors import ReadError
 
 Float32Array = NDArray[np.float32]
+
+_PERIODICITY: Final = FEATURES.index("periodicity within 20 ms")
+_THIRD: Final = FEATURES.index("height over the third highest rival")
+_RETURNS, _AS_HIGH = 0.75, 0.1
+PITCH_DOUBT: Final = 3.0
 
 WIDTHS: Final = (2 * len(FEATURES), 64, 32, 1)
 """Numbers in, in between, and out."""
@@ -87,6 +93,25 @@ class Screen:
 def towering_channels(facts: Float32Array) -> NDArray[np.bool_]:
     """Return in which channels instants need no network, shape (n, 2); see `towers`."""
     return towers(facts.reshape(-1, 2, len(FEATURES)))
+
+
+def pitch_doubt(facts: Float32Array) -> FloatArray:
+    """Return by how much less, in log odds, instants are damage that look like pulses of a pitch.
+
+    Others as high before and behind, at the same distance, and three nearby: so go a trumpet and
+    a square wave, and damage seldom.
+
+    Parameters
+    ----------
+    facts : ndarray of float32, shape (n, 2 * features)
+
+    Returns
+    -------
+    ndarray, shape (n,)
+    """
+    plainer = plainer_first(facts)
+    returns = (plainer[:, _PERIODICITY] > _RETURNS) & (plainer[:, _THIRD] < _AS_HIGH)
+    return np.where(returns, PITCH_DOUBT, 0.0)
 
 
 def plainer_first(facts: Float32Array) -> Float32Array:

@@ -64,11 +64,13 @@ class Geometry:
 class Surroundings:
     """The whitened view of a tile: per sample, and per cell of it.
 
-    Rows of the cell arrays are the channels and, on a stereo record, L-R behind them.
+    Rows of the cell arrays are the channels and, on a stereo record, L-R behind them. Of each hop
+    there are `predictors`, the prediction error filters.
     """
 
     forward: NDArray[np.float32]
     backward: NDArray[np.float32]
+    predictors: NDArray[np.float32]
     stress: NDArray[np.float32]
     peak: FloatArray
     typical: FloatArray
@@ -97,7 +99,9 @@ def survey(samples: NDArray[np.floating], geometry: Geometry) -> Surroundings:
     signals[:channels] = samples.T
     if channels == 2:
         signals[2] = samples[:, 0] - samples[:, 1]
-    forward, backward = whiten(signals, order=geometry.order, hop=geometry.hop, floor=FLOOR)
+    forward, backward, predictors = whiten(
+        signals, order=geometry.order, hop=geometry.hop, floor=FLOOR
+    )
     stress = np.square(forward)
     stress += np.square(backward)
     stress *= np.float32(0.5)
@@ -111,6 +115,7 @@ def survey(samples: NDArray[np.floating], geometry: Geometry) -> Surroundings:
     return Surroundings(
         forward=forward,
         backward=backward,
+        predictors=predictors,
         stress=stress,
         peak=_highest(cells).astype(np.float64),
         typical=typical,

@@ -52,8 +52,8 @@ def _first_lags(size: int, lags: int) -> FloatArray:
 
 def whiten(
     signals: NDArray[np.floating], *, order: int, hop: int, floor: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the forward and the backward prediction error.
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the forward and the backward prediction error, and what predicts.
 
     Parameters
     ----------
@@ -67,6 +67,8 @@ def whiten(
     Returns
     -------
     forward, backward : ndarray of float32, shape (signals, frames)
+    predictors : ndarray of float32, shape (signals, frames // hop, order + 1)
+        Prediction error filters.
     """
     count, frames = signals.shape
     size, hops = 2 * hop, frames // hop
@@ -101,7 +103,7 @@ def whiten(
         response *= spectrum
         error = scipy.fft.irfft(response, size, axis=-1, overwrite_x=True)
         backward[number, some] = error[:, inner]
-    return forward.reshape(count, -1), backward.reshape(count, -1)
+    return forward.reshape(count, -1), backward.reshape(count, -1), predictors
 
 
 def _tapered_power(spectrum: NDArray[np.complex64]) -> FloatArray:
