@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
 
 from declick.align import Alignment, align
@@ -391,6 +392,30 @@ def test_a_copy_of_another_kind_does_not_make_damage_of_the_music(
     done = merged(sound, (change(other), known_map()))
     changed = np.any(samples_of(done) != sound, axis=1)
     assert np.mean(changed) < 1e-3
+
+
+def bright_music() -> FloatArray:
+    """Return music with hi-hats: bursts of noise that begin at 7 kHz."""
+    rng = np.random.default_rng(8)
+    sound = music().copy()
+    high = scipy.signal.butter(4, 7000, "high", fs=RATE, output="sos")
+    for place in range(4000, len(sound) - 6000, 9973):
+        burst = rng.standard_normal((5000, 2)) * np.exp(-np.arange(5000) / 900.0)[:, None]
+        sound[place : place + 5000] += 0.06 * scipy.signal.sosfilt(high, burst, axis=0)
+    return sound
+
+
+@pytest.mark.parametrize("top_hz", [10000.0, 14000.0])
+def test_a_dull_copy_makes_no_damage_of_what_it_lacks(top_hz: float) -> None:
+    sound = bright_music()
+    taps = scipy.signal.firwin(255, top_hz, fs=RATE)[:, None]
+    dull = scipy.signal.fftconvolve(bright_music(), taps, mode="same", axes=0)
+    other = second_copy(dull, RATE, TURNTABLE, SECONDS)
+    other = other + 1e-4 * np.random.default_rng(5).standard_normal(other.shape)
+    done = merged(sound, (other, known_map()))
+    assert np.mean(np.any(samples_of(done) != sound, axis=1)) < 2e-3
+    assert done.copies[0]["top_hz"] == pytest.approx(top_hz, rel=0.1)
+    assert any("kHz" in notice for notice in done.notices)
 
 
 def test_a_very_quiet_copy_lies_as_well_as_a_loud_one() -> None:

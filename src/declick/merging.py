@@ -167,6 +167,7 @@ def _compare_tile(tile: _Tile) -> tuple[list[Difference], FloatArray]:
         [part.lost() for part in tile.parts],
         [part.absent() | beyond for part in tile.parts],
         [part.clipped for part in tile.parts],
+        [part.top_hz for part in tile.parts],
         start=start,
         sample_rate=tile.sample_rate,
     )

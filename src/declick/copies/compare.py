@@ -15,6 +15,7 @@ from declick.copies.guide import Guide, Matching, Run, runs_of
 from declick.copies.guide import reach as guide_reach
 from declick.copies.judge import Side, View, is_missing, judge
 from declick.copies.losses import split_losses
+from declick.copies.treble import without_treble
 from declick.detect.survey import FLOOR, Geometry
 from declick.detect.whitening import whiten
 
@@ -73,6 +74,7 @@ def compare(
     copies_lost: Sequence[BoolArray],
     absent: Sequence[BoolArray],
     clipped: Sequence[BoolArray],
+    tops: Sequence[float],
     *,
     start: int,
     sample_rate: float,
@@ -93,6 +95,8 @@ def compare(
         Where a copy is not the same music, or there is none of one of them.
     clipped : sequence of ndarray of bool, as `sound`
         Where the peaks of each copy are cut off: nothing differs there.
+    tops : sequence of float
+        Where each copy ends, in Hz: nothing differs above.
     start : int
         Frame of the recording that index 0 is.
     sample_rate : float
@@ -121,7 +125,10 @@ def compare(
             column = np.ascontiguousarray(other[:, channel])
             masks = lost[:, channel], copies_lost[number][:, channel], absent[number]
             flat = clipped[number][:, channel]
-            views.append(_view(target, column, *masks, flat, start=start, sample_rate=sample_rate))
+            top = tops[number]
+            views.append(
+                _view(target, column, *masks, flat, top, start=start, sample_rate=sample_rate)
+            )
         for number, view in enumerate(views):
             inner = slice(tile[0] - view.start, tile[1] - view.start)
             left = np.where(view.guide.held, view.guide.residual, np.nan)[inner]
@@ -186,6 +193,7 @@ def _view(
     other_lost: BoolArray,
     absent: BoolArray,
     clipped: BoolArray,
+    top: float,
     *,
     start: int,
     sample_rate: float,
@@ -206,7 +214,7 @@ def _view(
         trusted = guide.held & ~nothing
         if last:
             trusted &= guide.residual < MOST_RESIDUAL
-        score, places = _places(here, guide, usable, trusted, sample_rate)
+        score, places = _places(here, guide, usable, trusted, top, sample_rate)
         view = View(start + span[0], here, guide, score, places, known)
         if not places:
             break
@@ -228,13 +236,20 @@ def _beside(absent: BoolArray, sample_rate: float) -> BoolArray:
 
 
 def _places(
-    target: FloatArray, guide: Guide, usable: BoolArray, trusted: BoolArray, sample_rate: float
+    target: FloatArray,
+    guide: Guide,
+    usable: BoolArray,
+    trusted: BoolArray,
+    top: float,
+    sample_rate: float,
 ) -> tuple[FloatArray, list[Run]]:
     """Return how exceptional the difference is at every frame, and the places where it is."""
     geometry = Geometry(sample_rate)
     cell = geometry.cell
     difference = np.where(guide.held, target - guide.samples, 0.0)
     signals = np.stack([difference, target, np.where(guide.held, guide.samples, target)])
+    signals = without_treble(signals, top, sample_rate)
+    difference = signals[0]
     forward, backward, _ = whiten(signals, order=geometry.order, hop=geometry.hop, floor=FLOOR)
     stress = np.sqrt(0.5 * (forward**2 + backward**2)).astype(np.float64)
     known = np.asarray((usable & guide.held).reshape(-1, cell).all(axis=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -74,6 +75,7 @@ def describe_copy(
         "speed": None if alignment is None else round(alignment.speed, 6),
         "swapped": None if alignment is None else alignment.swapped,
         "residual_db": round(float(np.median(known)), 1) if known.size else None,
+        "top_hz": round(copy.top_hz) if math.isfinite(copy.top_hz) else None,
         "fits": round(fit_share(residual_db), 3),
         "repairs": used,
         "held_s": [_seconds(run, sample_rate) for run in copy.held],
@@ -97,6 +99,11 @@ def notices_of(copies: Iterable[dict[str, Any]], duration_s: float) -> list[str]
             notices.append(
                 f"{name}: is the same digitization as the recording, with the same damage: "
                 "nothing can be mended from it"
+            )
+        if facts["top_hz"] is not None:
+            notices.append(
+                f"{name}: ends at {facts['top_hz'] / 1000:.1f} kHz, where the recording goes on: "
+                "they are not compared above"
             )
         missing = _rest(facts["held_s"], duration_s)
         for spans, why in ((missing, "is not there"), (facts["unfit_s"], "does not fit")):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from declick.clicks import Click, FloatArray
 from declick.copies.guide import Run, runs_of
+from declick.copies.treble import treble_end
 from declick.errors import ReadError
 from declick.excerpt import Excerpt, Handle
 from declick.parallel import Workers
@@ -65,6 +66,8 @@ class Copy:
     flat : float
         The level, on the recording's time line, above which it is clipped; infinite where it is
         not.
+    top_hz : float
+        Above this it lacks what the recording has; infinite where it does not.
     alignment : Alignment or None
         None where it was on the time line before.
     """
@@ -77,6 +80,7 @@ class Copy:
     crossed: bool = False
     certain: bool = True
     flat: float = math.inf
+    top_hz: float = math.inf
     alignment: Alignment | None = field(default=None, repr=False)
 
     def cut(self, start: int, stop: int) -> Part:
@@ -88,6 +92,7 @@ class Copy:
             unsound=spans_within(self.unsound, start, stop),
             crossed=self.crossed,
             flat=self.flat,
+            top_hz=self.top_hz,
         )
 
 
@@ -101,6 +106,7 @@ class Part:
     unsound: tuple[Span, ...]
     crossed: bool
     flat: float = math.inf
+    top_hz: float = math.inf
 
     def read(self) -> FloatArray:
         """Return the sound, shape (frames, channels)."""
@@ -182,13 +188,15 @@ def lay_along(
     try:
         _render(recording, other, alignment, scale, path, workers or Workers(1))
         with Recording.open(path, name=other.name) as sound:
+            held = _held(recording, other, alignment)
             yield Copy(
                 sound=sound,
                 number=number,
                 name=other.name,
-                held=_held(recording, other, alignment),
+                held=held,
                 certain=certain,
                 flat=scale * _flat_level(other),
+                top_hz=treble_end(recording, sound, held),
                 alignment=alignment,
             )
     finally:

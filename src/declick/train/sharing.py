@@ -132,6 +132,7 @@ def _by_copy(a: Recording, b: Recording, alignment: Alignment) -> Truth:
     sound = clean.copy()
     clicks: list[Click] = []
     nulls = []
+    tops = [math.inf]
     for start in range(0, length, tile):
         stop = min(start + tile, length)
         low, high = start - context, stop + context
@@ -140,12 +141,28 @@ def _by_copy(a: Recording, b: Recording, alignment: Alignment) -> Truth:
         nothing = np.zeros(piece.shape, dtype=bool)
         # What the first look finds keeps out of the fit of the second.
         found, _ = compare(
-            piece, [other], nothing, [nothing], [absent], [nothing], start=low, sample_rate=rate
+            piece,
+            [other],
+            nothing,
+            [nothing],
+            [absent],
+            [nothing],
+            tops,
+            start=low,
+            sample_rate=rate,
         )
         lost = _mask(found, Side.RECORDING, low, piece.shape)
         other_lost = _mask(found, Side.COPY, low, piece.shape)
         found, residual = compare(
-            piece, [other], lost, [other_lost], [absent], [nothing], start=low, sample_rate=rate
+            piece,
+            [other],
+            lost,
+            [other_lost],
+            [absent],
+            [nothing],
+            tops,
+            start=low,
+            sample_rate=rate,
         )
         lost = _mask(found, Side.RECORDING, low, piece.shape)
         null = -10.0 * np.log10(np.maximum(residual[0], 1e-12))
