@@ -24,11 +24,12 @@ class Handle:
     location: str
     name: str
     stamp: tuple[int, int]
+    offset: tuple[float, ...] | None = None
 
     @classmethod
     def of(cls, recording: Recording) -> Handle:
         """Return the handle of a recording that has a location."""
-        return cls(recording.location or "", recording.name, recording.stamp)
+        return cls(recording.location or "", recording.name, recording.stamp, recording.offset)
 
     def open(self) -> Recording:
         """Return the recording; fails where the file is no longer the same."""
@@ -45,6 +46,7 @@ def _opened(handle: Handle) -> Recording:
     recording = Recording.open(handle.location, name=handle.name)
     if recording.stamp != handle.stamp:
         raise ReadError(f"{handle.name}: was changed while it was worked on; start again")
+    recording.offset = handle.offset
     return recording
 
 
@@ -81,7 +83,7 @@ class Excerpt:
         source: Recording | NDArray[np.floating] = recording
         if recording.location is None:
             source = recording.read(start, stop)
-            if recording.subtype in _NARROW:
+            if recording.subtype in _NARROW and recording.offset is None:
                 source = source.astype(np.float32)
         return cls(start=start, stop=stop, channels=recording.channels, source=source)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from declick import __version__
 from declick.beside import repair_beside
+from declick.centre import as_recorded, centred
 from declick.clicks import Click, FloatArray, Repair
 from declick.copies.facts import check_fit, count_used, describe_copy, notices_of
 from declick.copies.lay import lay_along
@@ -136,31 +137,33 @@ def restore(
     )
     with Workers(jobs) as workers, ExitStack() as stack:
         workers.start(detect.__module__)
+        heard = centred(recording)
         walls = None
         if not seconds and mono_record is not False:
-            walls = find_walls(recording, asked=bool(mono_record))
+            walls = find_walls(heard, asked=bool(mono_record))
         # What does not belong together is refused before any work.
         maps = [second.find_map(recording, progress) for second in seconds]
-        detection = detect(recording, settings.detect, workers=workers, progress=progress)
+        detection = detect(heard, settings.detect, workers=workers, progress=progress)
         if not seconds and walls is None:
             repairs = repair(
-                recording,
+                heard,
                 detection.clicks,
                 settings.repair,
                 chain=detection.chain,
                 workers=workers,
                 progress=progress,
             )
+            repairs = as_recorded(repairs, heard)
             return _write(
                 recording, repairs, detection, output, settings, removed, report, overwrite, labels
             )
         copies = [walls] if walls is not None else []
         narrow = any(second.recording.channels < recording.channels for second in seconds)
-        one_music = not narrow or holds_one_music(recording)
+        one_music = not narrow or holds_one_music(heard)
         for number, (second, found) in enumerate(zip(seconds, maps, strict=True), start=1):
             laid = lay_along(
-                recording,
-                second.recording,
+                heard,
+                centred(second.recording),
                 found,
                 number=number,
                 # Of a mono copy nothing is known but what the channels have in common.
@@ -169,7 +172,7 @@ def restore(
             )
             copies.append(stack.enter_context(laid))
         known = examine(
-            recording,
+            heard,
             detection.clicks,
             copies,
             settings.detect,
@@ -181,7 +184,7 @@ def restore(
                 check_fit(copy, residual_db)
         detection = replace(detection, clicks=known.clicks)
         repairs = repair_beside(
-            recording,
+            heard,
             known.clicks,
             known.copies,
             settings.repair,
@@ -192,7 +195,7 @@ def restore(
         )
         return _write(
             recording,
-            repairs,
+            as_recorded(repairs, heard),
             detection,
             output,
             settings,
@@ -281,18 +284,20 @@ def mend(
             chain = Chain()
             repairs = redraw(recording, clicks, drawn)
         else:
+            heard = centred(recording)
             if chain is None:
-                chain = estimate_chain(recording.read, clicks, sample_rate=recording.sample_rate)
+                chain = estimate_chain(heard.read, clicks, sample_rate=recording.sample_rate)
             if settings.repair.method == "auto":
-                clicks = estimate_damage(recording, clicks, settings.detect, workers=workers)
+                clicks = estimate_damage(heard, clicks, settings.detect, workers=workers)
             repairs = repair(
-                recording,
+                heard,
                 clicks,
                 settings.repair,
                 chain=chain,
                 workers=workers,
                 progress=progress,
             )
+            repairs = as_recorded(repairs, heard)
         detection = Detection(clicks=list(clicks), chain=chain, rotation=None)
         return _write(recording, repairs, detection, output, settings, removed, report, overwrite)
 

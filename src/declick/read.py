@@ -81,6 +81,8 @@ class Recording:
         The chunks of the file, where its container has any that are known.
     stamp : tuple of int
         Size and time of change when it was opened; zeros for an array.
+    offset : tuple of float or None
+        What `read` takes off each channel; see `declick.centre`.
     """
 
     path: Path | None
@@ -93,12 +95,14 @@ class Recording:
     lossless: bool
     container: Container | None
     stamp: tuple[int, int]
+    offset: tuple[float, ...] | None
 
     def __init__(self) -> None:
         self.path = None
         self.container = None
         self._source: Source | None = None
         self.stamp = (0, 0)
+        self.offset = None
         self._array: NDArray[np.generic] | None = None
         self._random: soundfile.SoundFile | None = None
         self._lock = threading.Lock()
@@ -308,6 +312,8 @@ class Recording:
                     count = len(self._random.read(out=inside))
             self._check_length(low, count, high - low)
         self._check_finite(inside, low)
+        if self.offset is not None:
+            inside -= self.offset
         return samples
 
     def blocks(self, core: int, context: int) -> Iterator[Block]:

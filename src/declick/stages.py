@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from declick.centre import centred
 from declick.clicks import Click, Repair, disjoint_clicks
 from declick.detect.spans import (
     LARGEST_SHARE,
@@ -95,6 +96,7 @@ def detect(
         If the recording turns out to be broken, or holds NaN or infinite samples.
     """
     workers = workers or Workers(1)
+    recording = centred(recording)
     rate = recording.sample_rate
     patches: list[Patch] = []
     spans = _with_returning(_spans(recording, settings, workers, progress), patches, rate)

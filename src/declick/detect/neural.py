@@ -31,7 +31,7 @@ from declick.detect.findings import (
     paint,
     silence,
 )
-from declick.detect.places import digital_places, find_edges
+from declick.detect.places import digital_places, find_edges, within_steps
 from declick.detect.screen import load_screen, pitch_doubt, towering_channels
 from declick.detect.spans import PLAIN_TO_NETWORK, PRIOR_OF_NETWORK, PRIOR_OF_SPECKS
 from declick.detect.spikes import Spikes, find_spikes
@@ -290,6 +290,7 @@ class NeuralDetector:
         A groove's click comes with one of the other wall, which the network expects; these do not.
         """
         digital, _ = digital_places(pair, *spikes[:3], self.geometry)
+        digital |= within_steps(pair, *spikes[:3])
         for side, first, last, whole, alone, spared in zip(*spikes, digital, strict=True):
             if spared:
                 continue

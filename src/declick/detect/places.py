@@ -16,6 +16,9 @@ EDGE: Final = 3.0
 # ... or below this share of the click's own peak, whichever is higher.
 EDGE_SHARE: Final = 0.05
 
+# A pulse in digital silence is damage from so many steps of the file on.
+FEW_STEPS: Final = 4.0
+
 # Music that is clipped has, on both sides of a flat top, more than this share of cells ...
 LOUD_SHARE: Final = 0.01
 # ... whose peak is over this share of the flat top's height.
@@ -229,7 +232,23 @@ def digital_places(
     low, high = (np.clip(edge, 0, len(samples) - 1) for edge in (start - 2, stop + 1))
     step = samples[low, channel] != samples[high, channel]
     alone = silent_before & silent_after & ~step & ~clipped
+    if alone.any():
+        alone &= ~within_steps(samples, channel, start, stop)
     return ((silent_before | silent_after) & ~alone) | clipped, alone
+
+
+def within_steps(
+    samples: FloatArray, channel: IntArray, start: IntArray, stop: IntArray
+) -> NDArray[np.bool_]:
+    """Return which places differ from the sound before them by a few steps of the file at most."""
+    steps = np.abs(np.diff(samples, axis=0))
+    finest = np.where(steps > 0.0, steps, np.inf).min(axis=0, initial=np.inf)
+    within = []
+    for side, first, last in zip(channel.tolist(), start.tolist(), stop.tolist(), strict=True):
+        place = samples[max(first, 0) : max(last, 0), side]
+        height = np.abs(place - samples[max(first - 1, 0), side]).max(initial=0.0)
+        within.append(height < FEW_STEPS * finest[side])
+    return np.array(within, dtype=bool)
 
 
 def _loud_elsewhere(
