@@ -37,6 +37,7 @@ from declick.stages import (
 )
 from declick.targets import check_targets
 from declick.totals import Tally, Totals
+from declick.twins import refuse_twins
 from declick.write import Written, write_restored
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ def restore(
         With one line that says what is wrong; nothing is left behind.
     NotSameRecordingError
         Where one of `seconds` is something else.
+    SettingsError
+        Where two of `seconds` hold the same samples.
 
     Examples
     --------
@@ -134,6 +137,7 @@ def restore(
     check_outputs(
         recording, output, removed=removed, others=others, sources=sources, overwrite=overwrite
     )
+    refuse_twins([second.recording for second in seconds])
     with Workers(jobs) as workers, ExitStack() as stack:
         workers.start(detect.__module__)
         walls = None
