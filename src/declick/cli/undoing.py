@@ -18,7 +18,11 @@ from declick.pipeline import check_outputs
 from declick.read import Recording
 from declick.report import UNDONE, Entry, Report, ReportWriter, read_report, utc_now
 from declick.select import Selection, select
+from declick.totals import energy_db
 from declick.write import Written, put_back
+
+# A report rounds to hundredths, and the removed file of 64-bit floats by less.
+_SAME_DB = 0.02
 
 
 def run_undo(options: argparse.Namespace) -> int:
@@ -46,6 +50,8 @@ def run_undo(options: argparse.Namespace) -> int:
             sources=(removed_path, report_path),
             overwrite=options.overwrite,
         )
+
+        _check_removed(removed, report, chosen, report_path)
 
         def write_report(written: Written) -> None:
             if new_report is not None:
@@ -135,6 +141,25 @@ def check_same(recording: Recording, report: Report, path: Path) -> None:
             f"{known.channels} channels at {known.sample_rate} Hz); name the right one with "
             "--report"
         )
+
+
+def _check_removed(removed: Recording, report: Report, chosen: list[Entry], path: Path) -> None:
+    """Refuse a removed file that does not hold what a report says was taken out by its clicks."""
+    known = report.source
+    if (removed.frames, removed.channels) != (known.frames, known.channels):
+        return  # put_back says so
+    for entry in chosen:
+        if entry.removed_db is None:
+            continue
+        click = entry.click
+        held_db = energy_db(removed.read(click.start, click.tail)[:, click.channel])
+        if held_db is None or abs(held_db - entry.removed_db) > _SAME_DB:
+            held = "nothing" if held_db is None else f"{held_db:.2f} dB"
+            raise LabelError(
+                f"{removed.name}: is not the removed file of the run of {path} (it holds {held} "
+                f"at click {entry.number}, which took out {entry.removed_db:.2f} dB); give the "
+                "one that was written with it"
+            )
 
 
 def _write_report(
