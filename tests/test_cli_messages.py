@@ -90,3 +90,18 @@ def test_notices_in_a_folder_name_their_file(tmp_path: Path) -> None:
     for line in notices:
         assert line.startswith(f"declick: {rips}{'/'}"), line
         assert line.count(str(rips)) == 1
+
+
+def test_inspect_draws_more_clicks_beside_earlier_pictures(restored: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert run("inspect", restored, "--clicks", "1", "-o", tmp_path).status == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(before) == 3
+    more = run("inspect", restored, "--clicks", "2", "-o", tmp_path, "--json")
+    assert more.json["pictures"] == [str(tmp_path / "out.click-2.png")]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert "exists already" in run("inspect", restored, "--clicks", "1-2", "-o", tmp_path).fault
+    # Without a choice, and for another turn of the disc, they are asked for.
+    assert "overview.png: exists already" in run("inspect", restored, "-o", tmp_path).fault
+    turned = run("inspect", restored, "--clicks", "3", "--period", "1.8", "-o", tmp_path)
+    assert "exists already" in turned.fault
