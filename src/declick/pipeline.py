@@ -304,7 +304,7 @@ def mend(
 def source_of(recording: Recording) -> Source:
     """Return what a report says of a recording."""
     return Source(
-        name=recording.name,
+        name=Path(recording.name).name,
         sha256=recording.source_hash(),
         sample_rate=recording.sample_rate,
         frames=recording.frames,
@@ -387,9 +387,10 @@ def _write(
             write_labels(labels, detection.clicks, rate, channels=channels)
         if report is None:
             return
+        source = source_of(recording)
         writer = ReportWriter(
             report,
-            source=source_of(recording),
+            source=source,
             settings=settings.as_dict(),
             output=written.output,
             removed=written.removed,
@@ -398,7 +399,8 @@ def _write(
         with writer:
             writer.chain = detection.chain.as_dict()
             writer.rotation_s = detection.rotation.period_s if detection.rotation else None
-            writer.notices = notices
+            # A report tells nobody where its files lie.
+            writer.notices = [notice.replace(recording.name, source.name) for notice in notices]
             writer.copies = facts
             writer.frames_changed = written.frames_changed
             for item, energy in zip(remembered, energies, strict=True):

@@ -36,7 +36,7 @@ class Source:
     name : str
         File name; folders are cut off.
     sha256 : str or None
-        Of the whole file; None where it came through a pipe or an array.
+        Of the whole file, as it came through a pipe, too; None where it came from an array.
     sample_rate, frames, channels : int
     format, subtype : str
         As libsndfile calls them ("FLAC", "PCM_24").
