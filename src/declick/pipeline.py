@@ -156,7 +156,16 @@ def restore(
                 progress=progress,
             )
             return _write(
-                recording, repairs, detection, output, settings, removed, report, overwrite, labels
+                recording,
+                repairs,
+                detection,
+                output,
+                settings,
+                removed,
+                report,
+                overwrite,
+                labels,
+                command="restore",
             )
         copies = [walls] if walls is not None else []
         narrow = any(second.recording.channels < recording.channels for second in seconds)
@@ -205,6 +214,7 @@ def restore(
             overwrite,
             labels,
             known=known,
+            command="restore",
         )
 
 
@@ -298,7 +308,17 @@ def mend(
                 progress=progress,
             )
         detection = Detection(clicks=list(clicks), chain=chain, rotation=None)
-        return _write(recording, repairs, detection, output, settings, removed, report, overwrite)
+        return _write(
+            recording,
+            repairs,
+            detection,
+            output,
+            settings,
+            removed,
+            report,
+            overwrite,
+            command="repair",
+        )
 
 
 def source_of(recording: Recording) -> Source:
@@ -358,6 +378,7 @@ def _write(
     overwrite: bool,
     labels: Path | None = None,
     *,
+    command: str,
     known: Examination | None = None,
 ) -> Restoration:
     """Write the repairs over the source, with report and labels: all of them or none."""
@@ -397,6 +418,7 @@ def _write(
             created=utc_now(),
         )
         with writer:
+            writer.command = command
             writer.chain = detection.chain.as_dict()
             writer.rotation_s = detection.rotation.period_s if detection.rotation else None
             # A report tells nobody where its files lie.

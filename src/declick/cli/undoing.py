@@ -119,8 +119,8 @@ def _removed_of(report: Report, path: Path) -> Path:
     """Return the removed file that a report names, beside it."""
     if report.removed is None:
         raise LabelError(
-            f"{path}: this run kept no removed file; run restore again with --removed, "
-            "or mend fewer clicks with 'declick repair --labels'"
+            f"{path}: this run kept no removed file; run {report.command or 'restore'} again with "
+            "--removed, or mend fewer clicks with 'declick repair --labels'"
         )
     removed = path.with_name(report.removed)
     if not removed.exists():
@@ -175,6 +175,7 @@ def _write_report(
         created=utc_now(),
     )
     with writer:
+        writer.command = report.command
         writer.chain = dict(report.chain)
         writer.rotation_s = report.rotation_s
         writer.notices = list(report.notices)
