@@ -198,6 +198,25 @@ def test_a_drawing_is_taken_where_it_differs(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "drawn.wav", drawn, RATE)
     assert run("repair", rip, tmp_path / "o.wav", "--draw", tmp_path / "drawn.wav").status == 0
     assert np.array_equal(read(tmp_path / "o.wav"), drawn)
+    how = run("repair", rip, tmp_path / "p.wav", "--draw", tmp_path / "drawn.wav", "--method", "ar")
+    assert "as you have drawn them; leave out --method" in how.fault
+
+
+def test_a_drawing_that_differs_all_over_needs_labels(tmp_path: Path) -> None:
+    rip, export = write_worn(tmp_path / "rip.wav"), tmp_path / "export.wav"
+    source, labels = read(rip), tmp_path / "drawn.txt"
+    dithered = source + np.random.default_rng(0).integers(-1, 2, source.shape) / 2**15
+    soundfile.write(export, dithered, RATE)
+    words: list[str | Path] = ["repair", rip, tmp_path / "o.wav", "--draw", export]
+    done = run(*words)
+    assert done.status == 2
+    assert "differs from" in done.fault
+    assert "mark what you drew with --labels" in done.fault
+    labels.write_text("1.0\t1.001\ttick L\n")
+    assert run(*words, "--labels", labels).status == 0
+    changed = np.flatnonzero((read(tmp_path / "o.wav") != source).any(axis=1)) / RATE
+    assert 0 < changed.size <= round(0.001 * RATE) + 1
+    assert 1.0 <= changed.min() < changed.max() < 1.0011
 
 
 def test_settings_come_from_a_file_and_flags_win(restored: Path, tmp_path: Path) -> None:

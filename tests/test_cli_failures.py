@@ -224,11 +224,21 @@ def test_bad_labels_and_reports(rip: Path, tmp_path: Path) -> None:
     assert "damaged" in run("repair", other, tmp_path / "o.wav", "--like", report).fault
 
 
+def write_silence(folder: Path) -> Path:
+    """Return what a run that mended nothing has removed."""
+    taken = folder / "silence.wav"
+    soundfile.write(taken, np.zeros((RATE, 2)), RATE, subtype="FLOAT")
+    return taken
+
+
 def test_undo_and_inspect_refuse_what_does_not_belong(tmp_path: Path) -> None:
     rip = write_worn(tmp_path / "rip.wav", 1.0)
     assert run("restore", rip).status == 0
     output = tmp_path / "rip.declicked.wav"
-    assert "kept no removed file" in run("undo", output, "--clicks", "1-").fault
+    assert "run restore again with --removed" in run("undo", output, "--clicks", "1-").fault
+    again = tmp_path / "again.wav"
+    assert run("repair", rip, again, "--like", output.with_suffix(".json")).status == 0
+    assert "run repair again with --removed" in run("undo", again, "--clicks", "1-").fault
     assert "there is no report beside it" in run("undo", rip, "--clicks", "1").fault
     assert "no such file" in run("undo", tmp_path / "no.wav", "--clicks", "1").fault
     assert run("restore", rip, "--overwrite", "--removed", tmp_path / "r.wav").status == 0
@@ -243,6 +253,9 @@ def test_undo_and_inspect_refuse_what_does_not_belong(tmp_path: Path) -> None:
     for taken in (output, tmp_path / "r.wav", report):
         done = run("undo", output, "--clicks", "1-", "-o", taken, "--overwrite")
         assert done.status == 1
+    for foreign in (rip, write_silence(tmp_path)):
+        done = run("undo", output, "--clicks", "1-", "--removed", foreign, "-o", tmp_path / "u.wav")
+        assert f"{foreign}: is not the removed file of the run of {report}" in done.fault
     (tmp_path / "r.wav").unlink()
     assert "r.wav is not beside it" in run("undo", output, "--clicks", "1-").fault
     assert not (tmp_path / "u.wav").exists()

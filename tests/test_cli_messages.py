@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import re
+import sys
 from pathlib import Path
 
 import pytest
 import soundfile
 
 from declick.cli.flags import MARKED
+from declick.report import read_report
 from runs import entries, files, run, worn_sound, write_worn
 from worn import RATE
 
@@ -90,3 +94,40 @@ def test_notices_in_a_folder_name_their_file(tmp_path: Path) -> None:
     for line in notices:
         assert line.startswith(f"declick: {rips}{'/'}"), line
         assert line.count(str(rips)) == 1
+
+
+def test_inspect_draws_more_clicks_beside_earlier_pictures(restored: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert run("inspect", restored, "--clicks", "1", "-o", tmp_path).status == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(before) == 3
+    more = run("inspect", restored, "--clicks", "2", "-o", tmp_path, "--json")
+    assert more.json["pictures"] == [str(tmp_path / "out.click-2.png")]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert "exists already" in run("inspect", restored, "--clicks", "1-2", "-o", tmp_path).fault
+    # Without a choice, and for another turn of the disc, they are asked for.
+    assert "overview.png: exists already" in run("inspect", restored, "-o", tmp_path).fault
+    turned = run("inspect", restored, "--clicks", "3", "--period", "1.8", "-o", tmp_path)
+    assert "exists already" in turned.fault
+
+
+def test_reports_tell_nobody_where_files_lie(tmp_path: Path) -> None:
+    folder = tmp_path / "private"
+    folder.mkdir()
+    rip = write_worn(folder / "rip.ogg", 1.0)
+    done = run("restore", rip, "-o", folder / "out.wav")
+    assert f"declick: {rip}: VORBIS is a lossy codec" in done.err
+    report = (folder / "out.json").read_text()
+    assert '"rip.ogg: VORBIS is a lossy codec' in report
+    assert "private" not in report
+    assert run("detect", rip, "--json").json["source"]["name"] == "rip.ogg"
+
+
+def test_what_came_through_a_pipe_is_known_by_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rip = write_worn(tmp_path / "rip.wav", 1.0)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(rip.read_bytes())))
+    assert run("restore", "-", "-o", tmp_path / "out.wav").status == 0
+    source = read_report(tmp_path / "out.json").source
+    assert source.sha256 == hashlib.sha256(rip.read_bytes()).hexdigest()

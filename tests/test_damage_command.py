@@ -201,6 +201,20 @@ def test_commands_and_python_of_the_page_run(capsys: pytest.CaptureFixture[str])
     assert "clicks; (441000, 2)" in capsys.readouterr().out
 
 
+def test_of_wear_that_is_longer_than_the_music_what_is_laid_is_counted(
+    clean: Path, tmp_path: Path
+) -> None:
+    first, again, short = tmp_path / "first", tmp_path / "again", tmp_path / "short.wav"
+    assert run("damage", clean, "-o", first, "--no-bed").status == 0
+    wear = first / rows(first)[0]["wear"]
+    soundfile.write(short, read(clean)[: round(0.5 * RATE)], RATE)
+    done = run("damage", short, "-o", again, "--wear", wear)
+    within = [damage for damage in load_wear(wear).damages if damage.time_s < 0.5]
+    assert int(rows(again)[0]["damages"]) == len(within) > 0
+    assert len(within) < len(load_wear(wear).damages)
+    assert f" {len(within)} damages, in" in done.err
+
+
 def test_the_json_of_the_page_is_wear(tmp_path: Path) -> None:
     text = PAGE.read_text(encoding="utf-8")
     block = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[0]

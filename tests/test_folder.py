@@ -128,6 +128,23 @@ def test_folders_that_cannot_be_used(tmp_path: Path, rips: Path) -> None:
     assert "cannot be made" in done.err
 
 
+def test_sound_of_other_kinds_is_taken_or_told(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    (folder / "a.m4a").touch()
+    (folder / "b.WMA").touch()
+    done = run("restore", folder, "-o", out)
+    assert "no sound in this folder, but 2 files of sound (.m4a, .wma)" in done.fault
+    write_worn(folder / "rip.au", 1.0)
+    done = run("restore", folder, "-o", out, "-j", "1")
+    assert done.status == 0
+    assert f"declick: {folder}: 2 files of sound (.m4a, .wma) passed over" in done.err
+    assert files(out) == ["rip.json", "rip.wav"]
+    assert run("restore", folder / "rip.au").status == 0
+    assert (folder / "rip.declicked.wav").exists()
+    assert "passed over" not in run("damage", folder, "-o", tmp_path / "pairs", "-q").err
+
+
 def start(*arguments: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "declick", *map(str, arguments)],

@@ -12,6 +12,7 @@ from PIL import Image
 from declick.clicks import Click, FloatArray, Kind
 from declick.errors import MissingExtraError, WriteError
 from declick.inspect import draw_around, draw_comparison, draw_disc_map, draw_overview
+from declick.inspect.around import _title
 from declick.inspect.overview import _Side
 from declick.inspect.spectrogram import spectrogram_db
 from declick.rotation import Rotation
@@ -52,6 +53,17 @@ def test_around(tmp_path: Path, worn: tuple[FloatArray, FloatArray, list[Click]]
             start=begin, click=click, others=clicks, number=7, method="ar", channels=(0, 1),
         )  # fmt: skip
         assert_picture(path)
+
+
+def test_the_title_says_what_became_of_a_click() -> None:
+    def title(method: str) -> str:
+        return _title(Click(0, 44, 44, 0), 1, method, RATE, 2).rpartition("  ·  ")[2]
+
+    assert [title(method) for method in ("ar", "left", "undone")] == [
+        "mended by ar",
+        "left alone",
+        "put back",
+    ]
 
 
 @pytest.mark.parametrize("rate", [8000, 192_000])

@@ -26,6 +26,7 @@ from declick.errors import NotSameRecordingError, SettingsError
 from declick.pipeline import Restoration, Second, restore
 from declick.read import Recording
 from declick.report import read_report
+from declick.twins import refuse_twins
 from declick.write import Written
 from runs import run
 
@@ -284,6 +285,19 @@ def test_what_cannot_be_meant_is_said_at_once(
     done = run("restore", "a.wav", *arguments)
     assert done.status == 2
     assert words in done.fault
+
+
+def test_a_copy_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    rip, other = tmp_path / "a.wav", tmp_path / "b.wav"
+    soundfile.write(rip, music()[:RATE], RATE)
+    soundfile.write(other, copy_of()[:RATE], RATE, subtype="PCM_16")
+    soundfile.write(tmp_path / "c.flac", soundfile.read(other, dtype="int16")[0], RATE)
+    for given in ([other, other], [other, tmp_path / "c.flac"]):
+        seconds = [word for path in given for word in ("--second", path)]
+        done = run("restore", rip, *seconds, "-o", tmp_path / "out.wav")
+        assert done.status == 2
+        assert f"{given[-1]}: holds the same samples as" in done.fault
+    refuse_twins([Recording.open(rip), Recording.open(other)])
 
 
 def test_a_map_of_other_recordings_is_refused() -> None:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from scipy.signal import resample, resample_poly
 
-from declick.clicks import FloatArray
+from declick.clicks import FloatArray, Kind
+from declick.damage.apply import wear
 from declick.damage.differences import bank_differences, find_differences
+from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.pairs import Pairing, compare_pair
 from declick.damage.piece import synthesize_piece
 from declick.read import Recording
@@ -62,6 +64,41 @@ def test_planted_damage_comes_back_to_the_sample(offset: int) -> None:
     for click, item in zip(bank.clicks, planted, strict=True):
         assert np.array_equal(click.samples, item.samples.astype(np.float32))
     assert len(labels) == sum(1 + bool(item.samples[:, 1].any()) for item in planted)
+
+
+@pytest.mark.parametrize(
+    ("family", "usual"),
+    [
+        (Family.TICK, {Kind.TICK}),
+        (Family.POP, {Kind.TICK, Kind.POP}),
+        (Family.RING, {Kind.TICK, Kind.POP}),
+        (Family.THUMP, {Kind.THUMP}),
+    ],
+)
+def test_clicks_are_named_after_their_cores_however_long_they_die_away(
+    family: Family, usual: set[Kind]
+) -> None:
+    music = synthesize_piece(SECONDS, sample_rate=RATE)
+    settings = WearSettings(rates_hz={family: 0.8}, cluster_share=0.0, bed=False)
+    laid = wear(music, RATE, draw_wear(np.random.default_rng(3), SECONDS, settings))
+    before, after = Recording.from_array(laid.worn, RATE), Recording.from_array(laid.clean, RATE)
+    pairing = Pairing(gains=(1.0, 1.0), untouched=True)
+    found, _ = find_differences(before, after, pairing)
+    bank, labels = bank_differences(before, after, pairing, found)
+    lengths = [len(click.samples) / RATE for click in bank.clicks]
+    assert len(bank.clicks) > 5
+    assert np.median(lengths) > 0.01
+    assert {click.kind for click in bank.clicks} <= usual
+    beside = []
+    for click in labels:
+        near = [
+            true
+            for true in laid.clicks
+            if true.channel == click.channel and true.start < click.tail and true.tail > click.start
+        ]
+        beside += [abs(click.stop - near[0].stop) / RATE] if len(near) == 1 else []
+    if family is not Family.THUMP:
+        assert np.median(beside) < 0.3e-3
 
 
 def test_a_gain_is_told_and_allowed_for() -> None:

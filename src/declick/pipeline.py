@@ -38,6 +38,7 @@ from declick.stages import (
 )
 from declick.targets import check_targets
 from declick.totals import Tally, Totals
+from declick.twins import refuse_twins
 from declick.write import Written, write_restored
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ def restore(
         With one line that says what is wrong; nothing is left behind.
     NotSameRecordingError
         Where one of `seconds` is something else.
+    SettingsError
+        Where two of `seconds` hold the same samples.
 
     Examples
     --------
@@ -135,6 +138,7 @@ def restore(
     check_outputs(
         recording, output, removed=removed, others=others, sources=sources, overwrite=overwrite
     )
+    refuse_twins([second.recording for second in seconds])
     with Workers(jobs) as workers, ExitStack() as stack:
         workers.start(detect.__module__)
         heard = centred(recording)
@@ -155,7 +159,16 @@ def restore(
             )
             repairs = as_recorded(repairs, heard)
             return _write(
-                recording, repairs, detection, output, settings, removed, report, overwrite, labels
+                recording,
+                repairs,
+                detection,
+                output,
+                settings,
+                removed,
+                report,
+                overwrite,
+                labels,
+                command="restore",
             )
         copies = [walls] if walls is not None else []
         narrow = any(second.recording.channels < recording.channels for second in seconds)
@@ -204,6 +217,7 @@ def restore(
             overwrite,
             labels,
             known=known,
+            command="restore",
         )
 
 
@@ -299,13 +313,23 @@ def mend(
             )
             repairs = as_recorded(repairs, heard)
         detection = Detection(clicks=list(clicks), chain=chain, rotation=None)
-        return _write(recording, repairs, detection, output, settings, removed, report, overwrite)
+        return _write(
+            recording,
+            repairs,
+            detection,
+            output,
+            settings,
+            removed,
+            report,
+            overwrite,
+            command="repair",
+        )
 
 
 def source_of(recording: Recording) -> Source:
     """Return what a report says of a recording."""
     return Source(
-        name=recording.name,
+        name=Path(recording.name).name,
         sha256=recording.source_hash(),
         sample_rate=recording.sample_rate,
         frames=recording.frames,
@@ -359,6 +383,7 @@ def _write(
     overwrite: bool,
     labels: Path | None = None,
     *,
+    command: str,
     known: Examination | None = None,
 ) -> Restoration:
     """Write the repairs over the source, with report and labels: all of them or none."""
@@ -388,18 +413,21 @@ def _write(
             write_labels(labels, detection.clicks, rate, channels=channels)
         if report is None:
             return
+        source = source_of(recording)
         writer = ReportWriter(
             report,
-            source=source_of(recording),
+            source=source,
             settings=settings.as_dict(),
             output=written.output,
             removed=written.removed,
             created=utc_now(),
         )
         with writer:
+            writer.command = command
             writer.chain = detection.chain.as_dict()
             writer.rotation_s = detection.rotation.period_s if detection.rotation else None
-            writer.notices = notices
+            # A report tells nobody where its files lie.
+            writer.notices = [notice.replace(recording.name, source.name) for notice in notices]
             writer.copies = facts
             writer.frames_changed = written.frames_changed
             for item, energy in zip(remembered, energies, strict=True):

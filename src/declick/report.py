@@ -36,7 +36,7 @@ class Source:
     name : str
         File name; folders are cut off.
     sha256 : str or None
-        Of the whole file; None where it came through a pipe or an array.
+        Of the whole file, as it came through a pipe, too; None where it came from an array.
     sample_rate, frames, channels : int
     format, subtype : str
         As libsndfile calls them ("FLAC", "PCM_24").
@@ -101,6 +101,7 @@ class Report:
     totals: Totals
     notices: tuple[str, ...]
     copies: tuple[Mapping[str, Any], ...] = ()
+    command: str | None = None
 
     @property
     def clicks(self) -> list[Click]:
@@ -156,6 +157,8 @@ class ReportWriter:
     Attributes
     ----------
     source : Source
+    command : str or None
+        What made it: "restore" or "repair".
     chain : dict
         What was estimated of the playback chain (ring frequency, decay, ...).
     rotation_s : float or None
@@ -189,6 +192,7 @@ class ReportWriter:
         created: str | None = None,
     ) -> None:
         self.source = source
+        self.command: str | None = None
         self.chain: dict[str, Any] = {}
         self.rotation_s: float | None = None
         self.notices: list[str] = []
@@ -272,6 +276,7 @@ class ReportWriter:
         header = {
             "schema": SCHEMA,
             "declick": __version__,
+            "command": self.command,
             "versions": library_versions(),
             "created": self._created,
             "source": source | {"name": _file_name(self.source.name)},
@@ -281,8 +286,11 @@ class ReportWriter:
             "chain": _plain(self.chain),
             "rotation": self.rotation_s and {"period_s": round(self.rotation_s, 7)},
         }
-        if self._created is None:
-            del header["created"]
+        header = {
+            key: value
+            for key, value in header.items()
+            if value is not None or key not in ("command", "created")
+        }
         if self.copies:
             header["copies"] = _plain(self.copies)
         footer = {"totals": asdict(self.totals()), "notices": list(self.notices)}
@@ -366,6 +374,7 @@ def _report_of(values: dict[str, Any]) -> Report:
         totals=Totals(**{name: totals[name] for name in Totals.__dataclass_fields__}),
         notices=tuple(values["notices"]),
         copies=tuple(values.get("copies", ())),
+        command=values.get("command"),
     )
 
 

@@ -108,7 +108,11 @@ def run_damage(options: argparse.Namespace) -> int:
         seconds=options.seconds,
         licence=options.licence,
     )
-    sources = [source for source, _ in gather_sources(options.paths, options.output)]
+
+    def notice(line: str) -> None:
+        say(f"declick: {line}", quiet=options.quiet)
+
+    sources = [source for source, _ in gather_sources(options.paths, options.output, notice=notice)]
     make_folder(options.output)
     pairs = make_pairs(
         sources,
@@ -117,7 +121,7 @@ def run_damage(options: argparse.Namespace) -> int:
         replay=replay,
         bank=bank,
         overwrite=options.overwrite,
-        notice=lambda line: say(f"declick: {line}", quiet=options.quiet),
+        notice=notice,
     )
     elapsed = time.monotonic() - started
     seconds = sum(pair.frames / pair.sample_rate for pair in pairs)

@@ -47,6 +47,8 @@ def run_repair(options: argparse.Namespace) -> int:
         raise SettingsError("the output is named twice; give OUT or -o OUT")
     if not (options.labels or options.like or options.draw):
         raise SettingsError("nothing is marked; give --labels, --like or --draw")
+    if options.draw:
+        _refuse_settings(options)
     output = choose_output(options, options.path, options.output or options.target)
     report = choose_report(options, output)
     with ExitStack() as stack:
@@ -81,6 +83,17 @@ def run_repair(options: argparse.Namespace) -> int:
             )
         show_result(done, recording, options, elapsed_s=time.monotonic() - started)
     return 0
+
+
+def _refuse_settings(options: argparse.Namespace) -> None:
+    """Refuse flags that say how to mend, where the samples are drawn already."""
+    for name, value in vars(options).items():
+        _, dot, setting = name.partition(".")
+        if dot and value is not None:
+            flag = setting.replace("_", "-")
+            raise SettingsError(
+                f"--draw takes the samples as you have drawn them; leave out --{flag}"
+            )
 
 
 def _marked(recording: Recording, drawn: Recording | None, options: argparse.Namespace) -> _Marked:

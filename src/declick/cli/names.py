@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 from declick.errors import LabelError, ReadError, SettingsError, WriteError
 from declick.report import read_report
 
 _LOSSLESS = (".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".caf", ".flac")
+# What is read, and written as WAV.
+_READ = (".au", ".snd", ".avr", ".voc", ".svx", ".paf", ".sf", ".nist", ".sph")
 _LOSSY = (".mp3", ".ogg", ".oga", ".opus")
 # What is looked for in a folder; other files may be named one by one.
-SOUND = frozenset((*_LOSSLESS, *_LOSSY))
+SOUND = frozenset((*_LOSSLESS, *_READ, *_LOSSY))
+# Sound that is not read: in a folder it is passed over, which somebody may not expect.
+_FOREIGN = frozenset(
+    (".m4a", ".m4b", ".aac", ".alac", ".wma", ".ape", ".wv", ".tta", ".tak", ".mpc", ".mka",
+     ".mp2", ".ac3", ".dts", ".dsf", ".dff", ".amr", ".ra", ".spx", ".weba")
+)  # fmt: skip
 MARK = ".declicked"
 
 
 def default_output(source: Path, folder: Path | None = None) -> Path:
     """Return ``rip.declicked.flac`` for ``rip.flac``, or ``rip.flac`` in another folder.
 
-    What cannot be written as it was (MP3, no extension at all) becomes a WAV.
+    What cannot be written as it was (MP3, AU, no extension at all) becomes a WAV.
     """
     suffix = source.suffix if source.suffix.lower() in _LOSSLESS else ".wav"
     stem = source.stem if source.suffix.lower() in SOUND else source.name
@@ -130,7 +137,9 @@ def make_folder(folder: Path) -> None:
         ) from None
 
 
-def gather_sources(paths: Sequence[Path], output: Path | None) -> list[tuple[Path, Path]]:
+def gather_sources(
+    paths: Sequence[Path], output: Path | None, *, notice: Callable[[str], None] = lambda line: None
+) -> list[tuple[Path, Path]]:
     """Return every source of some files and folders, with the output of each.
 
     A folder is searched through, in order of names; hidden files and what this program wrote are
@@ -142,6 +151,8 @@ def gather_sources(paths: Sequence[Path], output: Path | None) -> list[tuple[Pat
     paths : sequence of Path
     output : Path or None
         A folder.
+    notice : callable, optional
+        Is told, in a line for each folder, of sound in it that is not read.
 
     Raises
     ------
@@ -163,15 +174,28 @@ def gather_sources(paths: Sequence[Path], output: Path | None) -> list[tuple[Pat
         target = output or whole.with_name(whole.name + "-declicked")
         if target.resolve() == whole:
             raise SettingsError(f"{target}: is the folder of the sources; give another with -o")
-        found = _sounds_in(path, target.resolve())
+        found, foreign = _sounds_in(path, target.resolve())
         if not found:
+            some = f", but {_described(foreign)} that declick does not read" if foreign else ""
             raise ReadError(
-                f"{path}: no sound in this folder; give one with {' '.join(sorted(SOUND))} in it"
+                f"{path}: no sound in this folder{some}; give one with "
+                f"{' '.join(sorted(SOUND))} in it"
+            )
+        if foreign:
+            notice(
+                f"{path}: {_described(foreign)} passed over, which declick does not read; "
+                "convert what you want restored (ffmpeg does it)"
             )
         pairs += [
             (file, default_output(file, target / file.parent.relative_to(path))) for file in found
         ]
     return _told_apart(pairs)
+
+
+def _described(foreign: Sequence[Path]) -> str:
+    """Return ``3 files of sound (.m4a, .wma)``."""
+    endings = ", ".join(sorted({file.suffix.lower() for file in foreign}))
+    return f"{len(foreign)} {'file' if len(foreign) == 1 else 'files'} of sound ({endings})"
 
 
 def _told_apart(pairs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
@@ -200,9 +224,10 @@ def _is_ours(file: Path) -> bool:
     return any(report.exists() and _reports_on(report, file) for report in reports)
 
 
-def _sounds_in(folder: Path, target: Path) -> list[Path]:
-    """Return the sound files below a folder, but not those below `target`."""
+def _sounds_in(folder: Path, target: Path) -> tuple[list[Path], list[Path]]:
+    """Return what is read and what else is sound below a folder, but not below `target`."""
     found: list[Path] = []
+    foreign: list[Path] = []
 
     def refuse(error: OSError) -> None:
         raise ReadError(
@@ -219,6 +244,10 @@ def _sounds_in(folder: Path, target: Path) -> list[Path]:
         )
         for name in sorted(files):
             file = here / name
-            if file.suffix.lower() in SOUND and not name.startswith(".") and not _is_ours(file):
+            if name.startswith("."):
+                continue
+            if file.suffix.lower() in _FOREIGN:
+                foreign.append(file)
+            elif file.suffix.lower() in SOUND and not _is_ours(file):
                 found.append(file)
-    return found
+    return found, foreign

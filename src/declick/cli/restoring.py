@@ -239,7 +239,12 @@ def _plan(
     tasks: list[_Task] = []
     reports: set[Path | None] = set()
     skipped: list[dict[str, Any]] = []
-    for source, target in gather_sources([Path(path) for path in paths], folder):
+    sources = gather_sources(
+        [Path(path) for path in paths],
+        folder,
+        notice=lambda line: say(f"declick: {line}", quiet=options.quiet),
+    )
+    for source, target in sources:
         if options.skip_existing and target.exists():
             skipped.append({"source": str(source), "output": str(target), "status": "skipped"})
             continue

@@ -18,7 +18,11 @@ from declick.pipeline import check_outputs
 from declick.read import Recording
 from declick.report import UNDONE, Entry, Report, ReportWriter, read_report, utc_now
 from declick.select import Selection, select
+from declick.totals import energy_db
 from declick.write import Written, put_back
+
+# A report rounds to hundredths, and the removed file of 64-bit floats by less.
+_SAME_DB = 0.02
 
 
 def run_undo(options: argparse.Namespace) -> int:
@@ -46,6 +50,8 @@ def run_undo(options: argparse.Namespace) -> int:
             sources=(removed_path, report_path),
             overwrite=options.overwrite,
         )
+
+        _check_removed(removed, report, chosen, report_path)
 
         def write_report(written: Written) -> None:
             if new_report is not None:
@@ -113,8 +119,8 @@ def _removed_of(report: Report, path: Path) -> Path:
     """Return the removed file that a report names, beside it."""
     if report.removed is None:
         raise LabelError(
-            f"{path}: this run kept no removed file; run restore again with --removed, "
-            "or mend fewer clicks with 'declick repair --labels'"
+            f"{path}: this run kept no removed file; run {report.command or 'restore'} again with "
+            "--removed, or mend fewer clicks with 'declick repair --labels'"
         )
     removed = path.with_name(report.removed)
     if not removed.exists():
@@ -137,6 +143,25 @@ def check_same(recording: Recording, report: Report, path: Path) -> None:
         )
 
 
+def _check_removed(removed: Recording, report: Report, chosen: list[Entry], path: Path) -> None:
+    """Refuse a removed file that does not hold what a report says was taken out by its clicks."""
+    known = report.source
+    if (removed.frames, removed.channels) != (known.frames, known.channels):
+        return  # put_back says so
+    for entry in chosen:
+        if entry.removed_db is None:
+            continue
+        click = entry.click
+        held_db = energy_db(removed.read(click.start, click.tail)[:, click.channel])
+        if held_db is None or abs(held_db - entry.removed_db) > _SAME_DB:
+            held = "nothing" if held_db is None else f"{held_db:.2f} dB"
+            raise LabelError(
+                f"{removed.name}: is not the removed file of the run of {path} (it holds {held} "
+                f"at click {entry.number}, which took out {entry.removed_db:.2f} dB); give the "
+                "one that was written with it"
+            )
+
+
 def _write_report(
     path: Path, report: Report, undone: set[int], written: Written, removed: Path
 ) -> None:
@@ -150,6 +175,7 @@ def _write_report(
         created=utc_now(),
     )
     with writer:
+        writer.command = report.command
         writer.chain = dict(report.chain)
         writer.rotation_s = report.rotation_s
         writer.notices = list(report.notices)

@@ -40,8 +40,6 @@ def run_inspect(options: argparse.Namespace) -> int:
             text = "no click is drawn: there is none of this kind, or none was mended"
         say(f"declick: {report_path}: {text}", quiet=options.quiet)
     stem = report_path.stem
-    pictures = [f"{stem}.overview.png", f"{stem}.disc.png"]
-    pictures += [f"{stem}.click-{entry.number}.png" for entry in chosen]
     with ExitStack() as stack:
         before = stack.enter_context(Recording.open(_source_of(report, report_path, options)))
         after = stack.enter_context(Recording.open(restored_of(report, report_path, options)))
@@ -49,26 +47,31 @@ def run_inspect(options: argparse.Namespace) -> int:
         check_same(after, report, report_path)
         folder = options.output or report_path.parent
         make_folder(folder)
-        drawn = [folder / name for name in pictures]
+        overview, disc = folder / f"{stem}.overview.png", folder / f"{stem}.disc.png"
+        around = [folder / f"{stem}.click-{entry.number}.png" for entry in chosen]
+        whole = [path for path in (overview, disc) if not _is_kept(path, options)]
+        drawn = [*whole, *around]
         sources = (before.path, after.path, report_path)
         check_targets(drawn, sources=sources, overwrite=options.overwrite)
-        draw_overview(
-            drawn[0],
-            _pieces(before, after),
-            report.clicks,
-            sample_rate=before.sample_rate,
-            frames=before.frames,
-            title=report.source.name,
-        )
-        draw_disc_map(
-            drawn[1],
-            report.clicks,
-            sample_rate=before.sample_rate,
-            frames=before.frames,
-            rotation=rotation,
-            title=report.source.name,
-        )
-        for path, entry in zip(drawn[2:], chosen, strict=True):
+        if overview in whole:
+            draw_overview(
+                overview,
+                _pieces(before, after),
+                report.clicks,
+                sample_rate=before.sample_rate,
+                frames=before.frames,
+                title=report.source.name,
+            )
+        if disc in whole:
+            draw_disc_map(
+                disc,
+                report.clicks,
+                sample_rate=before.sample_rate,
+                frames=before.frames,
+                rotation=rotation,
+                title=report.source.name,
+            )
+        for path, entry in zip(around, chosen, strict=True):
             _draw_click(path, before, after, report, entry)
     for path in drawn:
         say(f"  -> {path}", quiet=options.quiet)
@@ -79,8 +82,7 @@ def run_inspect(options: argparse.Namespace) -> int:
 
 def _chosen(report: Report, options: argparse.Namespace) -> list[Entry]:
     """Return the clicks to draw: those chosen, or the strongest."""
-    criteria = (options.clicks, options.between, options.kind, options.channel, options.by_method)
-    if any(criteria) or options.confidence_below is not None:
+    if _chooses(options):
         entries = select(report, selection_of(options))
         # Whoever names clicks by their numbers wants them all.
         return entries if options.clicks else entries[: options.most]
@@ -91,6 +93,17 @@ def _chosen(report: Report, options: argparse.Namespace) -> list[Entry]:
         if all(_apart_s(entry, other, report) > _AROUND_S for other in strongest):
             strongest.append(entry)
     return sorted(strongest[: options.most], key=lambda entry: entry.number)
+
+
+def _chooses(options: argparse.Namespace) -> bool:
+    criteria = (options.clicks, options.between, options.kind, options.channel, options.by_method)
+    return any(criteria) or options.confidence_below is not None
+
+
+def _is_kept(path: Path, options: argparse.Namespace) -> bool:
+    """Return whether a picture of the whole stays as an earlier look at the same run left it."""
+    changed = options.overwrite or options.period is not None
+    return _chooses(options) and not changed and path.is_file()
 
 
 def _apart_s(one: Entry, other: Entry, report: Report) -> float:

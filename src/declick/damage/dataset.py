@@ -192,7 +192,7 @@ def make_pairs(
                         frames=len(music),
                         start=start,
                         gain_db=round(gain_db, 4),
-                        damages=len(drawn.damages),
+                        damages=len({item.damage for item in laid.laid}),
                         clicks=len(laid.clicks),
                         source=source.name,
                         licence=settings.licence,

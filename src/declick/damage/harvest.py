@@ -21,6 +21,7 @@ from declick.damage.measure import (
     find_core,
     fit_clip_ring,
     octave_spectrum,
+    without_ring,
 )
 from declick.damage.shocks import Shocks, find_shocks
 from declick.damage.statistics import count_cells, gather_statistics, ring_values
@@ -40,6 +41,7 @@ BED_HZ = 200.0
 ENDS_SHARE, ENDS_NOISE = 0.01, 0.5
 FADE_S = 0.5e-3
 TICK_S = 0.6e-3
+LONG_RING_S = 1e-3
 CRACKLE_S, CRACKLE_FEWEST, CRACKLE_SHARE = 0.05, 4, 0.3
 
 Progress = Callable[[float], None]
@@ -238,11 +240,8 @@ def cut_click(
     if np.max(np.max(np.abs(rough[first:last]), axis=0) / noise) < LEAST_LEVEL:
         return None
     ring = fit_clip_ring(rough, last, shocks.density(start), rate)
-    if ring is not None and ring.decay_s > 1e-3:
-        # The ring is there under the core, too: without it the core is shorter.
-        middle = first + int(np.argmax(np.max(np.abs(rough[first:last]), axis=1)))
-        struck = rough.copy()
-        struck[middle:] -= ring.samples(middle, len(rough) - middle, rate)
+    if ring is not None and ring.decay_s > LONG_RING_S:
+        struck = without_ring(rough, (first, last), ring, rate)
         first, last = (k + inside.start for k in find_core(struck[inside], noise, rate))
     clip, onset, cut = _finish(rough, quiet, first, last, noise, slack, peak, rate)
     near = np.abs(shocks.starts - start) <= CRACKLE_S * rate

@@ -76,6 +76,27 @@ def find_core(clip: FloatArray, noise: FloatArray, sample_rate: float) -> tuple[
     return first, last + 1
 
 
+def without_ring(
+    clip: FloatArray, core: tuple[int, int], ring: ClipRing, sample_rate: float
+) -> FloatArray:
+    """Return a clip less its ring, which is there under the core, too, and lengthens it.
+
+    Parameters
+    ----------
+    clip : ndarray, shape (frames, channels)
+    core : tuple of int
+        As `find_core` finds it: the ring begins at the peak.
+    ring : ClipRing
+    sample_rate : float
+        In Hz.
+    """
+    first, last = core
+    middle = first + int(np.argmax(np.max(np.abs(clip[first:last]), axis=1)))
+    struck = clip.copy()
+    struck[middle:] -= ring.samples(middle, len(clip) - middle, sample_rate)
+    return struck
+
+
 def find_balance(clip: FloatArray) -> tuple[float, float]:
     """Return how the main part of a clip is shared by its channels; the greater share is 1."""
     if clip.shape[1] == 1:

@@ -12,7 +12,7 @@ from declick.clicks import Click, FloatArray
 from declick.inspect import figure as look
 from declick.inspect.spectrogram import common_scale, draw_spectrogram, spectrogram_db
 from declick.labels import channel_name
-from declick.report import format_time
+from declick.report import UNDONE, format_time
 
 
 def draw_around(
@@ -154,7 +154,8 @@ def _title(
     if click.tail > click.stop:
         parts.insert(3, f"tail {(click.tail - click.stop) * 1e3 / sample_rate:.1f} ms")
     if method is not None:
-        parts.append("left alone" if method == "left" else f"mended by {method}")
+        fate = {"left": "left alone", UNDONE: "put back"}
+        parts.append(fate.get(method, f"mended by {method}"))
     return "  ·  ".join(parts)
 
 

@@ -12,6 +12,8 @@ from declick.errors import SettingsError
 from declick.read import Recording
 
 _BLOCK: Final = 1 << 18
+# Of all frames: nobody draws more by hand.
+_MOST_DRAWN: Final = 0.1
 
 
 def redraw(recording: Recording, clicks: Iterable[Click], drawn: Recording) -> Iterator[Repair]:
@@ -49,13 +51,20 @@ def find_drawn(recording: Recording, drawn: Recording) -> list[Click]:
     Raises
     ------
     SettingsError
-        If the two recordings do not fit each other.
+        If the two recordings do not fit each other, or differ in more than a tenth of the frames.
     """
     _check_drawn(recording, drawn)
+    frames = 0
     near = max(1, recording.sample_rate // 1000)
     found: dict[int, list[Click]] = {channel: [] for channel in range(recording.channels)}
     for before, after in zip(recording.blocks(_BLOCK, 0), drawn.blocks(_BLOCK, 0), strict=True):
         differs = before.samples != after.samples
+        frames += int(np.count_nonzero(differs.any(axis=1)))
+        if frames > _MOST_DRAWN * recording.frames:
+            raise SettingsError(
+                f"{drawn.name}: differs from {recording.name} in more than a tenth of all frames, "
+                "as an export does that was dithered or turned up; mark what you drew with --labels"
+            )
         for channel, clicks in found.items():
             for frame in (np.flatnonzero(differs[:, channel]) + before.start).tolist():
                 if clicks and frame - clicks[-1].stop < near:
