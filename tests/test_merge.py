@@ -23,7 +23,8 @@ from declick.damage.apply import wear
 from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.piece import synthesize_piece
 from declick.errors import NotSameRecordingError, SettingsError
-from declick.pipeline import Restoration, Second, restore
+from declick.outcome import Restoration
+from declick.pipeline import Second, restore
 from declick.read import Recording
 from declick.report import read_report
 from declick.twins import refuse_twins

@@ -20,8 +20,8 @@ from declick.clicks import Click
 from declick.detect.taught import is_taught
 from declick.errors import SettingsError
 from declick.labels import write_labels
+from declick.outcome import source_of
 from declick.parallel import Workers
-from declick.pipeline import source_of
 from declick.read import Recording
 from declick.stages import Detection, detect
 from declick.targets import check_targets

@@ -13,7 +13,7 @@ from declick.cli.lines import say
 from declick.cli.opening import open_source
 from declick.detect.taught import Heard, TaughtWeights, listen, load_taught
 from declick.labels import renamed_when_done
-from declick.pipeline import source_of
+from declick.outcome import source_of
 from declick.targets import check_targets
 
 

@@ -21,7 +21,8 @@ from declick.dsp.rings import Ring
 from declick.dsp.thumps import Swing
 from declick.errors import LabelError, SettingsError
 from declick.labels import read_labels
-from declick.pipeline import check_outputs, mend
+from declick.outcome import check_outputs
+from declick.pipeline import mend
 from declick.read import Recording
 from declick.repair.draw import find_drawn
 from declick.repair.transfer import is_transfer

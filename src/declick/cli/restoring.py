@@ -22,8 +22,9 @@ from declick.cli.names import (
 from declick.cli.opening import jobs_for, open_source, open_target
 from declick.cli.results import describe, show_result, summary
 from declick.errors import DeclickError, ReadError, SettingsError, WriteError
+from declick.outcome import check_outputs
 from declick.parallel import Workers
-from declick.pipeline import Second, check_outputs, restore
+from declick.pipeline import Second, restore
 from declick.settings import Settings
 
 if TYPE_CHECKING:

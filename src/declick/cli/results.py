@@ -9,7 +9,7 @@ from typing import Any
 
 from declick.cli.console import print_json
 from declick.cli.lines import say
-from declick.pipeline import Restoration
+from declick.outcome import Restoration
 from declick.read import Recording
 from declick.report import format_time
 

@@ -14,7 +14,7 @@ from declick.cli.names import choose_output, find_report, free_report
 from declick.cli.opening import open_target
 from declick.clicks import FloatArray, Repair
 from declick.errors import LabelError
-from declick.pipeline import check_outputs
+from declick.outcome import check_outputs
 from declick.read import Recording
 from declick.report import UNDONE, Entry, Report, ReportWriter, read_report, utc_now
 from declick.select import Selection, select
