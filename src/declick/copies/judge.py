@@ -35,6 +35,10 @@ ADDED_DB: Final = 3.0
 ADDED_WHITE_DB: Final = 6.0
 # ... and a copy that has lost most of it has this much less than beside it.
 SILENT_DB: Final = 8.0
+# What is this much louder than both sides of a place is no music that the other one has lost.
+RISE_DB: Final = 9.0
+# What has been added to a long place makes it louder than the other copy by this.
+LOUDER_DB: Final = 1.0
 # So much of the difference must be outside of what a detector has found.
 UNEXPLAINED: Final = 0.25
 # Where clicks of the copy take no more of a place than this, they are left out of its judgement.
@@ -208,6 +212,20 @@ def _by_energy(view: View, place: Run, sample_rate: float) -> tuple[Side, bool]:
     if damaged == 0 and not lost and whole < LOWER:
         # What is left beside a click of the copy is its tail, too weak to tell by itself.
         return Side.COPY, False
+    inner, sides = levels[1]
+    if damaged == 0 and lost and inner[full] - max(sides) > RISE_DB:
+        # What a copy has lost, the other has as loud as what is beside it: this was added to it.
+        return Side.COPY, False
+    if (
+        damaged == 0
+        and not lost
+        and high - low > STROKE_MS * 1e-3 * sample_rate
+        and not view.known[0][low:high].any()
+        and (inner[0] < inner[1] + LOUDER_DB or high - low > SKIP_MS * 1e-3 * sample_rate)
+    ):
+        # Nor was anything added to what is no louder than its copy, and where nobody hears a click;
+        # what lasts longer than that is a bad match.
+        return Side.UNKNOWN, False
     return (Side.RECORDING, Side.COPY)[damaged], lost
 
 
