@@ -24,7 +24,7 @@ LEAST_CORE_ALONE: Final = -2.5
 # Of a longer core than this many frames, whose damage is doubted by this share of its energy, only
 # what is as likely as this: music is seldom so predictable for so long.
 LONG_CORE: Final = 112
-DOUBT_SHARE: Final = 0.95
+DOUBT_SHARE: Final = 0.4
 LEAST_CORE_IN_DOUBT: Final = -1.5
 # Where the damage stays below this share of the level around (as arcsinh), nothing is lost ...
 QUIET: Final = 0.06

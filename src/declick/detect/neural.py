@@ -289,9 +289,7 @@ class NeuralDetector:
 
         A groove's click comes with one of the other wall, which the network expects; these do not.
         """
-        # No corner of a flat top is like them.
-        sure = np.ones(len(spikes.start), dtype=bool)
-        digital, _ = digital_places(pair, *spikes[:3], self.geometry, sure=sure)
+        digital, _ = digital_places(pair, *spikes[:3], self.geometry)
         digital |= within_steps(pair, *spikes[:3])
         for side, first, last, whole, alone, spared in zip(*spikes, digital, strict=True):
             if spared:
