@@ -41,6 +41,7 @@ def centred(recording: Recording) -> Recording:
     offset = np.median([probe.mean(axis=0) for probe in probes], axis=0)
     level = np.median([probe.std(axis=0) for probe in probes], axis=0)
     if not np.any(np.abs(offset) > LEAST_SHARE * level):
+        recording.offset = ()
         return recording
     heard = copy.copy(recording)
     heard.offset = tuple(offset.tolist())
@@ -50,6 +51,6 @@ def centred(recording: Recording) -> Recording:
 def as_recorded(repairs: Iterable[Repair], heard: Recording) -> Iterator[Repair]:
     """Yield repairs of what was heard as repairs of the recording itself."""
     for item in repairs:
-        if item.made and heard.offset is not None:
+        if item.made and heard.offset:
             item = replace(item, samples=item.samples + heard.offset[item.click.channel])
         yield item

@@ -83,7 +83,7 @@ class Excerpt:
         source: Recording | NDArray[np.floating] = recording
         if recording.location is None:
             source = recording.read(start, stop)
-            if recording.subtype in _NARROW and recording.offset is None:
+            if recording.subtype in _NARROW and not recording.offset:
                 source = source.astype(np.float32)
         return cls(start=start, stop=stop, channels=recording.channels, source=source)
 

@@ -82,7 +82,8 @@ class Recording:
     stamp : tuple of int
         Size and time of change when it was opened; zeros for an array.
     offset : tuple of float or None
-        What `read` takes off each channel; see `declick.centre`.
+        What `read` takes off each channel, empty for nothing; None until `declick.centre` has
+        looked for it.
     """
 
     path: Path | None
@@ -312,7 +313,7 @@ class Recording:
                     count = len(self._random.read(out=inside))
             self._check_length(low, count, high - low)
         self._check_finite(inside, low)
-        if self.offset is not None:
+        if self.offset:
             inside -= self.offset
         return samples
 

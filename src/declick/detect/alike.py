@@ -6,6 +6,7 @@ once more, and every click of both walls is in it: seen as stereo, that is an at
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -46,12 +47,8 @@ def alike_instants(sight: Sight, frames: IntArray) -> NDArray[np.bool_]:
 def as_both(findings: Findings, mean: Sight, sight: Sight) -> Findings:
     """Return what is said of the mean of both channels as said of each, at its own level."""
     ratio = local_level(sight, findings.frames) / local_level(mean, findings.frames)
-    return Findings(
-        frames=findings.frames,
-        log_odds=findings.log_odds,
-        families=findings.families,
-        tails_ms=findings.tails_ms,
-        cores=findings.cores,
+    return replace(
+        findings,
         damage=(findings.damage * ratio[:, :, None]).astype(findings.damage.dtype),
         deviation=(findings.deviation * ratio[:, :, None]).astype(findings.deviation.dtype),
     )

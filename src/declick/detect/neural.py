@@ -289,6 +289,8 @@ class NeuralDetector:
 
         A groove's click comes with one of the other wall, which the network expects; these do not.
         """
+        if not len(spikes.start):
+            return
         digital, _ = digital_places(pair, *spikes[:3], self.geometry)
         digital |= within_steps(pair, *spikes[:3])
         for side, first, last, whole, alone, spared in zip(*spikes, digital, strict=True):
