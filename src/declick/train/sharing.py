@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -132,38 +133,27 @@ def _by_copy(a: Recording, b: Recording, alignment: Alignment) -> Truth:
     sound = clean.copy()
     clicks: list[Click] = []
     nulls = []
-    tops = [math.inf]
     for start in range(0, length, tile):
         stop = min(start + tile, length)
         low, high = start - context, stop + context
         piece, other = a.read(low, high), resample_along(b, alignment, low, high)
         absent = ~_held(alignment, low, high)
         nothing = np.zeros(piece.shape, dtype=bool)
-        # What the first look finds keeps out of the fit of the second.
-        found, _ = compare(
+        look = partial(
+            compare,
             piece,
             [other],
-            nothing,
-            [nothing],
-            [absent],
-            [nothing],
-            tops,
+            absent=[absent],
+            clipped=[nothing],
+            tops=[math.inf],
             start=low,
             sample_rate=rate,
         )
+        # What the first look finds keeps out of the fit of the second.
+        found, _ = look(lost=nothing, copies_lost=[nothing])
         lost = _mask(found, Side.RECORDING, low, piece.shape)
         other_lost = _mask(found, Side.COPY, low, piece.shape)
-        found, residual = compare(
-            piece,
-            [other],
-            lost,
-            [other_lost],
-            [absent],
-            [nothing],
-            tops,
-            start=low,
-            sample_rate=rate,
-        )
+        found, residual = look(lost=lost, copies_lost=[other_lost])
         lost = _mask(found, Side.RECORDING, low, piece.shape)
         null = -10.0 * np.log10(np.maximum(residual[0], 1e-12))
         nulls.append(null)
