@@ -73,7 +73,7 @@ def gain_db(sound: FloatArray, hurt: FloatArray, repairs: list[Repair]) -> float
     mended = hurt.copy()
     for one in repairs:
         if one.made:
-            mended[one.click.start : one.click.tail, one.click.channel] = one.samples
+            mended[one.click.start : one.end, one.click.channel] = one.samples
     return float(10 * np.log10(np.sum((hurt - sound) ** 2) / np.sum((mended - sound) ** 2)))
 
 

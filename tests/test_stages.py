@@ -36,7 +36,7 @@ def laid(samples: FloatArray, repairs: list[Repair]) -> FloatArray:
     result = samples.copy()
     for item in repairs:
         if item.made:
-            result[item.click.start : item.click.tail, item.click.channel] = item.samples
+            result[item.click.start : item.end, item.click.channel] = item.samples
     return result
 
 

@@ -100,7 +100,11 @@ def _mend_beside(task: _Beside) -> list[Repair]:
             transfers=tuple(transfer.cut(*here) for transfer in transfers),
         )
         mended = repair_passage(passage, settings=stretch.settings, chain=stretch.chain)
-        without = [r.click for r in mended if r.click in task.alone and not is_transfer(r.method)]
+        without = [
+            click
+            for click, repair in zip(plan.own, mended, strict=True)
+            if click in task.alone and not is_transfer(repair.method)
+        ]
         # Who asks for another method than the best wants it there, too.
         if without and stretch.settings.method == "auto":
             parts = {click: task.alone[click] for click in without}
@@ -122,7 +126,7 @@ def _mend_parts(
 
     passage_of_parts = replace(passage, clicks=narrowed(passage.clicks), own=narrowed(passage.own))
     mended = repair_passage(passage_of_parts, settings=settings, chain=chain)
-    repairs = {repair.click: repair for repair in mended}
+    repairs = dict(zip(passage_of_parts.own, mended, strict=True))
 
     def whole(click: Click) -> Repair:
         made = [repairs[part] for part in parts[click] if repairs[part].made]
@@ -131,7 +135,8 @@ def _mend_parts(
         here = slice(click.start - passage.start, click.tail - passage.start)
         samples = passage.samples[here, click.channel].copy()
         for part in made:
-            samples[part.click.start - click.start :][: part.samples.size] = part.samples
+            rest = samples[part.click.start - click.start :][: part.samples.size]
+            rest[:] = part.samples[: rest.size]
         longest = max(made, key=lambda part: part.samples.size)
         return replace(longest, click=click, samples=samples)
 

@@ -137,9 +137,10 @@ class Repair:
     Parameters
     ----------
     click : Click
-    samples : ndarray of float64, shape (click.tail - click.start,)
-        The sound for ``[click.start, click.tail)``; empty where the repair was not made because
-        leaving the sound alone was expected to be better.
+    samples : ndarray of float64, shape (end - click.start,)
+        The sound for ``[click.start, end)``; empty where the repair was not made because
+        leaving the sound alone was expected to be better. `end` is `click.tail`, or later where
+        the repair takes out what the click left behind it.
     method : str
         Name of the method ("ar", "copy", ...); "left" where the repair was not made.
     gain_db : float
@@ -156,14 +157,19 @@ class Repair:
     copies: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        expected = self.click.tail - self.click.start
-        if self.samples.shape not in ((expected,), (0,)):
-            raise ValueError(f"{self.click} needs {expected} samples, got {self.samples.shape}")
+        least = self.click.tail - self.click.start
+        if self.samples.ndim != 1 or 0 < self.samples.size < least:
+            raise ValueError(f"{self.click} needs {least} samples, got {self.samples.shape}")
 
     @property
     def made(self) -> bool:
         """Whether the repair changes the sound."""
         return bool(self.samples.size)
+
+    @property
+    def end(self) -> int:
+        """The frame behind the last that is replaced; the click's tail if nothing is."""
+        return max(self.click.tail, self.click.start + int(self.samples.size))
 
 
 def disjoint_clicks(clicks: Iterable[Click]) -> list[Click]:

@@ -245,7 +245,8 @@ def mend(
     drawn : Recording, optional
         Samples to put in place of the clicks: as long as the recording.
     chain : Chain, optional
-        The playback chain's rings, as an earlier run reports them; else estimated from the clicks.
+        What the playback chain adds behind clicks, as an earlier run reports it. Else its rings
+        are estimated from the clicks, and slow tails are left alone, which reach beyond them.
     output, settings, removed, report, overwrite, jobs, progress
         As in `restore`.
     """
@@ -261,6 +262,8 @@ def mend(
             heard = centred(recording)
             if chain is None:
                 chain = estimate_chain(heard.read, clicks, sample_rate=recording.sample_rate)
+                # Who marks the clicks wants nothing changed but what is marked.
+                chain = replace(chain, slow_tails=False)
             if settings.repair.method == "auto":
                 clicks = estimate_damage(heard, clicks, settings.detect, workers=workers)
             repairs = repair(

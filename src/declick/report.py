@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -65,6 +65,7 @@ class Entry:
     number : int
         Counted from 1 in ascending time; what ``undo --clicks`` takes.
     click : Click
+        Its tail ends where the repair does.
     method : str
         Name of the repair method; "left" where the sound was left alone.
     made : bool
@@ -73,6 +74,8 @@ class Entry:
         Expected gain of the repair; energy taken out (`energy_db`); None where not known.
     copies : tuple of int
         The other copies of the record that were used.
+    found_tail : int, optional
+        Where the tail ends that was found before the repair, if that is not `click.tail`.
     """
 
     number: int
@@ -82,6 +85,12 @@ class Entry:
     gain_db: float | None = None
     removed_db: float | None = None
     copies: tuple[int, ...] = ()
+    found_tail: int | None = None
+
+    @property
+    def found(self) -> Click:
+        """The click as it was found, before it was mended."""
+        return self.click if self.found_tail is None else replace(self.click, tail=self.found_tail)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +253,7 @@ class ReportWriter:
         given = repair.click
         # Rounded as it is written, in Python's numbers: JSON knows no NumPy.
         sure = round(float(given.confidence), 4)
-        start, stop, tail = int(given.start), int(given.stop), int(given.tail)
+        start, stop, tail = int(given.start), int(given.stop), int(repair.end)
         click = Click(start, stop, tail, int(given.channel), sure, given.kind)
         if click.start < self._last_start:
             raise ValueError(f"a report needs ascending clicks: {click} comes after a later one")
@@ -258,6 +267,7 @@ class ReportWriter:
             gain_db=_rounded(repair.gain_db, 2),
             removed_db=_rounded(removed_db, 2),
             copies=repair.copies,
+            found_tail=int(given.tail) if given.tail < tail else None,
         )
         comma = ",\n" if self._tally.clicks > 1 else ""
         line = _one_line(_entry_values(entry, self.source.sample_rate))
@@ -381,7 +391,7 @@ def _report_of(values: dict[str, Any]) -> Report:
 def _entry_values(entry: Entry, sample_rate: int) -> dict[str, Any]:
     click = entry.click
     time_s = click.start / sample_rate
-    return {
+    values = {
         "number": entry.number,
         "time_s": round(time_s, 6),
         "time": format_time(time_s),
@@ -395,21 +405,31 @@ def _entry_values(entry: Entry, sample_rate: int) -> dict[str, Any]:
         "made": entry.made,
         "gain_db": entry.gain_db,
         "removed_db": entry.removed_db,
-    } | ({"copies": list(entry.copies)} if entry.copies else {})
+    }
+    if entry.copies:
+        values["copies"] = list(entry.copies)
+    if entry.found_tail is not None:
+        values["found_tail"] = entry.found_tail
+    return values
 
 
 def _entry_of(value: dict[str, Any]) -> Entry:
     start, stop, tail, channel = (value[name] for name in ("start", "stop", "tail", "channel"))
-    if not all(type(number) is int for number in (start, stop, tail, channel, value["number"])):
+    number, found_tail = value["number"], value.get("found_tail")
+    frames = (start, stop, tail, stop if found_tail is None else found_tail)
+    if not all(type(item) is int for item in (*frames, channel, number)):
         raise ValueError("a click's frames, channel and number are whole numbers")
+    if not stop <= frames[-1] <= tail:
+        raise ValueError(f"click {number}: found_tail lies outside its tail")
     return Entry(
-        number=value["number"],
+        number=number,
         click=Click(start, stop, tail, channel, value["confidence"], Kind(value["kind"])),
         method=value["method"],
         made=value["made"],
         gain_db=value["gain_db"],
         removed_db=value["removed_db"],
         copies=tuple(value.get("copies", ())),
+        found_tail=found_tail,
     )
 
 

@@ -251,7 +251,7 @@ class _Overlay:
         taken = np.zeros_like(samples)
         for number, repair, taken_here in self._active:
             click = repair.click
-            low, high = max(start, click.start), min(stop, click.tail)
+            low, high = max(start, click.start), min(stop, repair.end)
             inside = slice(low - start, high - start), click.channel
             own = slice(low - click.start, high - click.start)
             new = repair.samples[own]
@@ -259,10 +259,10 @@ class _Overlay:
             taken[inside] = samples[inside] - mended
             samples[inside] = mended
             taken_here[own] = taken[inside]
-            if high == click.tail:
+            if high == repair.end:
                 self.changed[number] = int(np.count_nonzero(taken_here))
                 self.energy[number] = float(np.sum(taken_here * taken_here))
-        self._active = [item for item in self._active if item[1].click.tail > stop]
+        self._active = [item for item in self._active if item[1].end > stop]
         changed = taken[:, 0] != 0.0
         for channel in range(1, taken.shape[1]):
             changed |= taken[:, channel] != 0.0
@@ -291,7 +291,7 @@ class _Overlay:
         click = repair.click
         if click.start < self._latest:
             raise ValueError(f"{click} comes after one that starts at {self._latest}")
-        if click.tail > self._recording.frames or click.channel >= self._recording.channels:
+        if repair.end > self._recording.frames or click.channel >= self._recording.channels:
             raise ValueError(f"{click} lies outside {self._recording}")
         self._latest = click.start
         if repair.made:
@@ -299,7 +299,7 @@ class _Overlay:
                 raise ValueError(f"{click} overlaps the repair before it on its channel")
             if not np.isfinite(repair.samples).all():
                 raise ValueError(f"the repair of {click} holds NaN or infinity")
-            self._ends[click.channel] = click.tail
+            self._ends[click.channel] = repair.end
 
     def finish(self) -> None:
         """Take note of what is left of the repairs."""

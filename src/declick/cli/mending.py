@@ -120,7 +120,7 @@ def _marked(recording: Recording, drawn: Recording | None, options: argparse.Nam
                 f"{known.frames} frames of {known.channels} channels at {known.sample_rate} Hz); "
                 "give the report of this one"
             )
-        clicks = sorted(entry.click for entry in report.entries if entry.method != UNDONE)
+        clicks = sorted(entry.found for entry in report.entries if entry.method != UNDONE)
         borrowed = sum(is_transfer(entry.method) for entry in report.entries)
         if borrowed:
             say(
@@ -142,6 +142,7 @@ def _chain_of(report: Report, name: str) -> Chain:
         return Chain(
             rings=tuple(tuple(Ring(**ring) for ring in rows) for rows in rings),
             swing=None if swing is None else Swing(**swing),
+            slow_tails=bool(report.chain.get("slow_tails", False)),
         )
     except (TypeError, ValueError, AttributeError) as error:
         raise LabelError(

@@ -185,5 +185,5 @@ def _write_report(
             samples: FloatArray = np.zeros(entry.click.tail - entry.click.start if made else 0)
             method = UNDONE if entry.number in undone else entry.method
             gain_db = nan if entry.gain_db is None else entry.gain_db
-            repair = Repair(entry.click, samples, method, gain_db)
+            repair = Repair(entry.found, samples, method, gain_db)
             writer.add(repair, removed_db=entry.removed_db if made else None)

@@ -1,17 +1,18 @@
-"""What one playback chain adds to every click: its rings, estimated once per record."""
+"""What one playback chain adds to every click, estimated once per record."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from declick.dsp.rings import FittedRing, Ring
-from declick.dsp.tailfit import BoolArray, bridge, fit_tail_rings
+from declick.dsp.slow_tails import TailFit, has_slow_tails, look_behind
+from declick.dsp.tailfit import BoolArray, bridge, clean_stretches, core_start, fit_tail_rings
 from declick.dsp.thumps import Swing
-from declick.dsp.whitening import FloatArray
+from declick.dsp.whitening import FloatArray, WhitenedFit, prediction_error_filter
 
 MOST_CLICKS = 40
 MOST_RINGS = 2
@@ -19,6 +20,7 @@ ISOLATED_S = 0.03
 # What a ring follows is a knock: after a longer core there is little left of it to see.
 LONGEST_CORE_S = 0.006
 WINDOW_S = 0.3
+SLOW_ORDER_S = 512 / 44100
 PROBE_S = 0.045
 # What rings shorter than this is over within two milliseconds, and interpolated with the core.
 SHORTEST_DECAY_S = 0.6e-3
@@ -40,8 +42,8 @@ class Apply(Protocol):
     """What `map` does with a function of one item."""
 
     def __call__(
-        self, function: Callable[[_Probe], list[FittedRing]], items: Iterable[_Probe], /
-    ) -> Iterable[list[FittedRing]]:
+        self, function: Callable[[_Probe], _Probed], items: Iterable[_Probe], /
+    ) -> Iterable[_Probed]:
         """Return the results in order."""
 
 
@@ -75,10 +77,14 @@ class Chain:
         For each channel, the most frequent first; empty where the chain does not ring.
     swing : Swing, optional
         How the tone arm swings after a thump, where several have told.
+    slow_tails : bool
+        Whether de-emphasis leaves them behind clicks, as it does behind those of a groove; see
+        `declick.dsp.slow_tails`.
     """
 
     rings: tuple[tuple[Ring, ...], ...] = ()
     swing: Swing | None = None
+    slow_tails: bool = True
 
     def channel_rings(self, channel: int) -> tuple[Ring, ...]:
         """Return the rings of one channel; none where the channel is unknown."""
@@ -96,7 +102,7 @@ def estimate_chain(
     sample_rate: float,
     apply: Apply = map,
 ) -> Chain:
-    """Estimate the rings of a record from its clicks.
+    """Estimate the rings and slow tails of a record from its clicks.
 
     At most 40 clicks per channel are looked at: those that stand alone, with the longest tails,
     then the longest cores, then the earliest. A ring counts where it has the same frequency
@@ -121,6 +127,7 @@ def estimate_chain(
     """
     channels = 1 + max((click.channel for click in clicks), default=-1)
     rings: list[tuple[Ring, ...]] = []
+    slow: list[TailFit] = []
     for first in range(0, channels, 2):
         pair = range(first, min(first + 2, channels))
         found: list[_FoundRing] = []
@@ -130,11 +137,12 @@ def estimate_chain(
                 (click for click in clicks if click.channel == channel),
                 key=lambda click: (click.start, click.stop, click.tail),
             )
-            fitted, looked_at = _rings_behind(read, own, channel, sample_rate, apply)
+            fitted, seen, looked_at = _behind(read, own, channel, sample_rate, apply)
             found += fitted
+            slow += seen
             most = max(most, looked_at)
         rings += [_recurring(found, most)] * len(pair)
-    return Chain(rings=tuple(rings))
+    return Chain(rings=tuple(rings), slow_tails=has_slow_tails(slow))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,14 +174,14 @@ def _isolated(clicks: Sequence[Placed], sample_rate: float) -> list[int]:
     return sorted(alone[:MOST_CLICKS])
 
 
-def _rings_behind(
+def _behind(
     read: Callable[[int, int], FloatArray],
     clicks: Sequence[Placed],
     channel: int,
     sample_rate: float,
     apply: Apply,
-) -> tuple[list[_FoundRing], int]:
-    """Fit rings behind the chosen clicks; return them, and how many clicks were looked at."""
+) -> tuple[list[_FoundRing], list[TailFit], int]:
+    """Return the rings behind the chosen clicks, their slow tails, and how many were looked at."""
     window = round(WINDOW_S * sample_rate)
     starts = np.array([click.start for click in clicks])
     chosen = _isolated(clicks, sample_rate)
@@ -198,17 +206,18 @@ def _rings_behind(
             sample_rate=sample_rate,
         )
 
+    probed = list(apply(_fit_probe, map(probe, chosen)))
     found = [
         _FoundRing(
             ring=fitted.ring,
             evidence=fitted.evidence,
             time_s=clicks[index].start / sample_rate,
         )
-        for index, rings in zip(chosen, apply(_fit_probe, map(probe, chosen)), strict=True)
+        for index, (rings, _) in zip(chosen, probed, strict=True)
         for fitted in rings
         if fitted.ring.decay_s >= SHORTEST_DECAY_S
     ]
-    return found, len(chosen)
+    return found, [slow for _, slow in probed if slow is not None], len(chosen)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -222,16 +231,31 @@ class _Probe:
     sample_rate: float
 
 
-def _fit_probe(probe: _Probe) -> list[FittedRing]:
-    """Fit the rings behind a click (in a worker)."""
-    return fit_tail_rings(
-        bridge(probe.sound, probe.missing),
-        probe.missing,
-        probe.stop,
-        probe.tail,
-        sample_rate=probe.sample_rate,
-        passes=1,
-    )
+class _Probed(NamedTuple):
+    """What follows a click."""
+
+    rings: list[FittedRing]
+    slow: TailFit | None
+
+
+def _fit_probe(probe: _Probe) -> _Probed:
+    """Fit what follows a click (in a worker)."""
+    sound, missing, stop = bridge(probe.sound, probe.missing), probe.missing, probe.stop
+    rate = probe.sample_rate
+    rings = fit_tail_rings(sound, missing, stop, probe.tail, sample_rate=rate, passes=1)
+    start = core_start(missing, stop, round(LONGEST_CORE_S * rate))
+    for ring in rings:
+        sound[stop : probe.tail] -= ring.samples(probe.tail - stop)
+    foul = np.zeros(sound.size, dtype=bool)
+    foul[start : probe.tail] = True
+    order = round(SLOW_ORDER_S * rate)
+    error_filter = prediction_error_filter(clean_stretches(sound, foul, order // 2), order)
+    # What comes after the next click began belongs to both.
+    sound = sound[: probe.tail]
+    fit = WhitenedFit(error_filter, sound[:start], sound[start:], missing[start : probe.tail])
+    sound[start + fit.lost] = fit.interpolate()
+    push = float(np.abs(probe.sound[start:stop] - sound[start:stop]).max(initial=0.0))
+    return _Probed(rings, look_behind(sound, missing, (start, stop), push, error_filter, rate))
 
 
 def _recurring(found: list[_FoundRing], looked_at: int) -> tuple[Ring, ...]:

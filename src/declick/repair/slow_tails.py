@@ -1,0 +1,92 @@
+"""Subtract the slow tails of clicks from the music under them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from declick.dsp.slow_tails import LONGEST_S, look_behind, tail_shapes
+from declick.dsp.whitening import BoolArray, FloatArray
+from declick.repair.solve import Run
+
+LEAST_EVIDENCE = 6.0
+"""From this on a slow tail is taken out; chosen on tuning music."""
+
+LEAST_SHARE = 0.001
+"""Of the energy of the music over it; what is weaker nobody hears."""
+
+END_SHARE = 0.02
+"""A tail ends where this share of its energy is left."""
+
+_SHORTEST = 8
+
+
+class Core(NamedTuple):
+    """A core that was filled.
+
+    Parameters
+    ----------
+    run : (int, int)
+        Half-open frames.
+    push : float
+        Peak of the click over what it was filled with.
+    error_filter : ndarray, shape (order + 1,)
+        Whitens the music around it.
+    """
+
+    run: Run
+    push: float
+    error_filter: FloatArray
+
+
+def find_slow_tails(
+    sound: FloatArray,
+    lost: BoolArray,
+    cores: Sequence[Core],
+    *,
+    sample_rate: float,
+) -> dict[Run, FloatArray]:
+    """Return the slow tails behind cores, each fitted to what those before it leave.
+
+    Parameters
+    ----------
+    sound : ndarray of float64, shape (frames,)
+        With the cores filled.
+    lost : ndarray of bool, shape (frames,)
+        All cores.
+    cores : sequence of Core
+        Ascending.
+    sample_rate : float
+        In Hz.
+
+    Returns
+    -------
+    dict of Run to ndarray
+        Of those that have one, from the end of the core on.
+    """
+    found: dict[Run, FloatArray] = {}
+    left = sound.copy()
+    for run, push, error_filter in cores:
+        fit = look_behind(left, lost, run, push, error_filter, sample_rate)
+        if fit is None:
+            continue
+        heights, evidence = fit.heights()
+        if evidence < LEAST_EVIDENCE:
+            continue
+        behind = left[run[1] :]
+        wave = _audible(push * heights, behind.size, sample_rate)
+        rest = behind[: wave.size] - wave
+        if wave.size < _SHORTEST or float(wave @ wave) < LEAST_SHARE * float(rest @ rest):
+            continue
+        found[run] = wave
+        behind[: wave.size] = rest
+    return found
+
+
+def _audible(heights: FloatArray, longest: int, sample_rate: float) -> FloatArray:
+    """Return a slow tail until there is little left of it."""
+    wave = heights @ tail_shapes(min(longest, round(LONGEST_S * sample_rate)), sample_rate)
+    after = np.cumsum(wave[::-1] ** 2)[::-1]
+    return np.asarray(wave[: int(np.argmax(np.append(after, 0.0) <= END_SHARE * after[0]))])
