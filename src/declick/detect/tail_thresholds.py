@@ -17,6 +17,10 @@ class TailThresholds:
     ring_evidence, chain_evidence, thump_evidence : float
         The least whitened energy that the fit explains, over the variance of what it leaves; the
         second for a ring at the frequency of the playback chain.
+    lone_evidence, lone_push, lone_unrest : float
+        What it takes for a ring that no other of the record confirms: evidence, its height over
+        the peak of the core (music that goes on under a core has little to do with it), and the
+        most unrest.
     unrest : float
         The most that the whitened sound under the fitted tail may exceed the sound before the
         click, as a ratio of variances: more is an attack of the music.
@@ -52,6 +56,9 @@ class TailThresholds:
     ring_evidence: float = 150.0
     chain_evidence: float = 40.0
     thump_evidence: float = 250.0
+    lone_evidence: float = 1000.0
+    lone_push: float = 0.1
+    lone_unrest: float = 4.0
     unrest: float = 30.0
     end_db: float = -20.0
     shortest_ms: float = 0.5

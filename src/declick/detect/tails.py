@@ -36,6 +36,7 @@ _RING_WINDOW_S = 0.011
 _THUMP_WINDOW_S = 0.07
 _LONGEST_RING_S = 0.08
 _CORES_AT_ONCE = 256
+_FIRST_OF_RING = 64
 _SHORTEST_FIT_S = 0.003
 
 
@@ -75,7 +76,8 @@ class TailFinder:
     sample_rate : float
         In Hz.
     chain : Chain, optional
-        The record's rings: they are found at a lower level, and no others are looked for.
+        The record's rings: they are found at a lower level. Others are not looked for then; where
+        the record has none, only one beyond doubt counts.
     channel : int
         Which channel of the chain this is.
     sure : sequence of bool, optional
@@ -96,7 +98,7 @@ class TailFinder:
     ) -> None:
         self._cores, self._rate, self._thresholds = list(cores), sample_rate, thresholds
         self._guesses = chain.channel_rings(channel) if chain is not None else ()
-        self._silent = chain is not None and not self._guesses
+        self._lone = chain is not None and not self._guesses
         self._missing: BoolArray = np.zeros(samples.size, dtype=bool)
         for start, stop in cores:
             self._missing[start:stop] = True
@@ -136,8 +138,7 @@ class TailFinder:
         ]
         for index in self.thump_candidates(self._thresholds.thump_rise_db):
             self._look_for_thump(result, index, None)
-        if not self._silent:
-            self._look_for_rings(result)
+        self._look_for_rings(result)
         return result
 
     def find_hidden(
@@ -212,6 +213,8 @@ class TailFinder:
                 dirty=dirt,
                 passes=1,
             )
+            if self._lone:
+                rings = [ring for ring in rings if self._is_beyond_doubt(ring, index)]
             ends = [
                 _ring_end(
                     self._sound,
@@ -226,6 +229,15 @@ class TailFinder:
             ]
             reached = max(reached, max(ends, default=stop))
             self._carry(result, index, min(max(ends, default=stop), tail), None)
+
+    def _is_beyond_doubt(self, fitted: FittedRing, index: int) -> bool:
+        """Return whether a ring is none of the music's, though the record has no other like it."""
+        least = self._thresholds.lone_push * float(self._pushes[index])
+        return (
+            fitted.evidence >= self._thresholds.lone_evidence
+            and fitted.unrest <= self._thresholds.lone_unrest
+            and float(np.abs(fitted.samples(_FIRST_OF_RING)).max()) >= least
+        )
 
     def _carry(self, result: list[FoundTail], index: int, end: int, kind: Kind | None) -> None:
         """Let a tail reach its end, in place: the tails of the clicks that follow carry it."""
