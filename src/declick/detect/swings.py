@@ -120,10 +120,12 @@ def find_thump(
 
 def _like_an_arm(fitted: FittedThump, thresholds: TailThresholds) -> bool:
     """Return whether a thump that no other confirms is none of the music's."""
-    swing = fitted.swing
+    swing, evidence = fitted.swing, fitted.evidence
+    plain = evidence >= thresholds.plain_evidence
     return (
-        fitted.unrest <= thresholds.unrest
+        fitted.unrest <= (thresholds.plain_unrest if plain else thresholds.unrest)
         and swing.decay_s <= thresholds.thump_decay_s
+        and (swing.decay_s >= thresholds.quick_decay_s or evidence >= thresholds.quick_evidence)
         and swing.fall_s >= thresholds.thump_fall_s
         and swing.first_hz >= thresholds.thump_first_hz
     )

@@ -34,6 +34,16 @@ class TailThresholds:
     thump_core_ms, thump_push, thump_shortest_ms : float
         The shortest core, its least peak over that of the sound behind it, and the shortest tail
         of a thump: a drum stroke with a speck on it has neither.
+    quick_decay_s, quick_evidence : float
+        A thump that no other confirms and that is over so soon takes so much evidence: voices begin
+        like that.
+    quiet_rise_db, quiet_evidence : float
+        The same for one behind which the bass rises less than `thump_rise_db`, but so much.
+    plain_evidence, plain_unrest : float
+        From so much evidence on, more unrest is allowed.
+    together_evidence, together_push : float
+        The evidence, and the least peak of the core, of a thump that the other channel hears
+        plainly at the same moment.
     expected_rise_db, expected_evidence : float
         The least rise of the bass, and the evidence, of a thump that swings as the record's others
         do, whatever the music does there.
@@ -73,5 +83,13 @@ class TailThresholds:
     thump_decay_s: float = 0.09
     thump_fall_s: float = 0.012
     thump_first_hz: float = 45.0
+    quick_decay_s: float = 0.025
+    quick_evidence: float = 2000.0
+    quiet_rise_db: float = 0.0
+    quiet_evidence: float = 3000.0
+    plain_evidence: float = 5000.0
+    plain_unrest: float = 60.0
+    together_evidence: float = 40.0
+    together_push: float = 0.1
     expected_rise_db: float = 4.0
     expected_evidence: float = 150.0

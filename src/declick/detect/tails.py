@@ -136,13 +136,20 @@ class TailFinder:
             FoundTail(stop, rise_db=float(rise))
             for (_, stop), rise in zip(self._cores, self._thump_rise, strict=True)
         ]
-        for index in self.thump_candidates(self._thresholds.thump_rise_db):
-            self._look_for_thump(result, index, None)
+        known = self._thresholds
+        quiet = replace(known, thump_evidence=known.quiet_evidence)
+        for index in self.thump_candidates(known.quiet_rise_db):
+            plain = self._thump_rise[index] >= known.thump_rise_db
+            self._look_for_thump(result, index, None, known if plain else quiet)
         self._look_for_rings(result)
         return result
 
     def find_hidden(
-        self, found: Sequence[FoundTail], swings: Mapping[int, Swing]
+        self,
+        found: Sequence[FoundTail],
+        swings: Mapping[int, Swing],
+        *,
+        together: bool = False,
     ) -> list[FoundTail]:
         """Look again for thumps, where it is known how they would go.
 
@@ -152,11 +159,17 @@ class TailFinder:
             What is known of each core.
         swings : mapping from int to Swing
             How the arm swings behind a core, by its index.
+        together : bool
+            Whether the other channel hears it swing so at that moment.
         """
-        result = list(found)
+        result, known = list(found), self._thresholds
+        likely = replace(
+            known, expected_evidence=known.together_evidence, thump_push=known.together_push
+        )
         for index in sorted(swings):
             if result[index].kind is not Kind.THUMP:
-                self._look_for_thump(result, index, swings[index])
+                both = together and self._thump_rise[index] > -np.inf
+                self._look_for_thump(result, index, swings[index], likely if both else known)
         return result
 
     def thump_candidates(self, rise_db: float) -> list[int]:
@@ -164,12 +177,17 @@ class TailFinder:
         apart = APART_S * self._rate
         return hardest(self._edges, self._thump_rise, rise_db, self._pushes, apart)
 
-    def _look_for_thump(self, result: list[FoundTail], index: int, expected: Swing | None) -> None:
+    def _look_for_thump(
+        self,
+        result: list[FoundTail],
+        index: int,
+        expected: Swing | None,
+        thresholds: TailThresholds,
+    ) -> None:
         start, stop = self._cores[index]
         core_ms = 1e3 * (stop - start) / self._rate
-        if core_ms < self._thresholds.thump_core_ms:
+        if core_ms < thresholds.thump_core_ms:
             return
-        thresholds = self._thresholds
         if core_ms > thresholds.thump_hidden_ms:
             thresholds = replace(thresholds, thump_evidence=thresholds.thump_hidden_evidence)
         end, thump = find_thump(
