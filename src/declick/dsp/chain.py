@@ -255,7 +255,7 @@ def _fit_probe(probe: _Probe) -> _Probed:
     fit = WhitenedFit(error_filter, sound[:start], sound[start:], missing[start : probe.tail])
     sound[start + fit.lost] = fit.interpolate()
     push = float(np.abs(probe.sound[start:stop] - sound[start:stop]).max(initial=0.0))
-    return _Probed(rings, look_behind(sound, missing, (start, stop), push, error_filter, rate))
+    return _Probed(rings, look_behind(sound, (start, stop), push, error_filter, rate))
 
 
 def _recurring(found: list[_FoundRing], looked_at: int) -> tuple[Ring, ...]:

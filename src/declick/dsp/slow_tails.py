@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from declick.dsp.whitening import BoolArray, FloatArray, WhitenedFit
+from declick.dsp.whitening import FloatArray, WhitenedFit
 
 BASS_S = 3180e-6
 """Time constant of the bass (IEC 98, and of most electrical records before it)."""
@@ -96,7 +96,6 @@ def tail_shapes(frames: int, sample_rate: float) -> FloatArray:
 
 def look_behind(
     sound: FloatArray,
-    lost: BoolArray,
     core: tuple[int, int],
     push: float,
     error_filter: FloatArray,
@@ -108,8 +107,6 @@ def look_behind(
     ----------
     sound : ndarray, shape (frames,)
         With the cores filled or bridged.
-    lost : ndarray of bool, shape (frames,)
-        The cores.
     core : (int, int)
         Half-open frames of `sound`.
     push : float
@@ -129,8 +126,7 @@ def look_behind(
     rest = stop + round(REST_S * sample_rate)
     if end - rest < 16 or not push > 0.0:
         return None
-    hidden = lost[start:end].copy()
-    hidden[: rest - start] = True
+    hidden = np.arange(start, end) < rest
     fit = WhitenedFit(error_filter, sound[:start], sound[start:end], hidden)
     degrees = max(end - start - fit.lost.size - 2, 1)
     variance = fit.sound_energy / degrees

@@ -104,15 +104,12 @@ def _slow_tails(
     """Return the slow tails behind the runs that were filled."""
     lo, hi = passage.sound
     observed, sound = passage.samples[lo:hi, channel], mended[lo:hi]
-    lost = np.zeros(hi - lo, dtype=bool)
-    for start, stop in passage.cores(channel):
-        lost[start - lo : stop - lo] = True
     cores = [
         Core(run, float(np.abs(observed - sound)[slice(*run)].max()), fill.coefficients)
         for run, fill in sorted(((fill.run, fill) for fill in fills), key=itemgetter(0))
         if fill.coefficients.size > 1
     ]
-    return find_slow_tails(sound, lost, cores, sample_rate=passage.sample_rate)
+    return find_slow_tails(sound, cores, sample_rate=passage.sample_rate)
 
 
 def _with_slow_tail(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from declick.dsp.slow_tails import LONGEST_S, look_behind, tail_shapes
-from declick.dsp.whitening import BoolArray, FloatArray
+from declick.dsp.whitening import FloatArray
 from declick.repair.solve import Run
 
 LEAST_EVIDENCE = 6.0
@@ -42,11 +42,7 @@ class Core(NamedTuple):
 
 
 def find_slow_tails(
-    sound: FloatArray,
-    lost: BoolArray,
-    cores: Sequence[Core],
-    *,
-    sample_rate: float,
+    sound: FloatArray, cores: Sequence[Core], *, sample_rate: float
 ) -> dict[Run, FloatArray]:
     """Return the slow tails behind cores, each fitted to what those before it leave.
 
@@ -54,8 +50,6 @@ def find_slow_tails(
     ----------
     sound : ndarray of float64, shape (frames,)
         With the cores filled.
-    lost : ndarray of bool, shape (frames,)
-        All cores.
     cores : sequence of Core
         Ascending.
     sample_rate : float
@@ -69,7 +63,7 @@ def find_slow_tails(
     found: dict[Run, FloatArray] = {}
     left = sound.copy()
     for run, push, error_filter in cores:
-        fit = look_behind(left, lost, run, push, error_filter, sample_rate)
+        fit = look_behind(left, run, push, error_filter, sample_rate)
         if fit is None:
             continue
         heights, evidence = fit.heights()
