@@ -118,6 +118,27 @@ def test_known_chain_finds_weaker_rings_and_no_others() -> None:
     assert hits["wrong"] == hits["none"] == 0
 
 
+def test_a_ring_that_no_other_confirms_is_found_where_it_is_beyond_doubt() -> None:
+    none = Chain(rings=((),))
+    for level, found in ((0.15, True), (0.004, False)):
+        sound, cores = ticks(44100, level * ring(4410, 44100, 4000.0, 0.011))
+        tails = find_tails(sound, cores, sample_rate=44100, chain=none)
+        ends = [tail.end - stop for tail, (_, stop) in zip(tails, cores, strict=True)]
+        assert all(end > 400 for end in ends) if found else not any(ends)
+
+
+def test_a_thump_is_found_more_easily_where_the_other_channel_hears_it() -> None:
+    sound, cores = ticks(44100, 0.2 * thump(13_230, 44100, 0.05))
+    arm = Swing(decay_s=0.05, first_hz=94.0, last_hz=14.0, fall_s=0.04)
+    weak = TailThresholds(expected_evidence=1e9, thump_evidence=1e9, quiet_evidence=1e9)
+    finder = TailFinder(sound, cores, sample_rate=44100, thresholds=weak)
+    alone = finder.find()
+    swings = dict.fromkeys(range(len(cores)), arm)
+    assert all(tail.kind is None for tail in finder.find_hidden(alone, swings))
+    both = finder.find_hidden(alone, swings, together=True)
+    assert any(tail.kind is Kind.THUMP for tail in both)
+
+
 def test_attacks_right_behind_a_core_are_no_tails() -> None:
     sample_rate = 44100
     rng = np.random.default_rng(4)
