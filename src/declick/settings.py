@@ -68,7 +68,7 @@ class DetectSettings(_Checked):
     weights: str = setting(
         "", "a network other than the one that ships, an .onnx file", expert=True
     )
-    find_tails: bool = setting(True, "look for rings and thumps behind the clicks")
+    find_tails: bool = setting(True, "look for rings, thumps and slow tails behind the clicks")
 
     def __post_init__(self) -> None:
         super().__post_init__()

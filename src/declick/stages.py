@@ -106,7 +106,7 @@ def detect(
     clicks = with_patches(found, patches)
     if not make_detector(settings, rate).finds_whole_cores:
         clicks = disjoint_clicks(_settled(recording, clicks, workers, progress))
-    chain = Chain()
+    chain = Chain(slow_tails=settings.find_tails)
     if settings.find_tails and clicks:
         chain = estimate_chain(recording.read, clicks, sample_rate=rate, apply=workers.map)
         clicks, chain = with_tails(
@@ -254,6 +254,7 @@ def _spans(
         threshold(
             settings.sensitivity,
             plain_hz=sum(plain) * recording.sample_rate / max(heard, 1),
+            likely_hz=sum(c.likely for c in counts) * recording.sample_rate / max(heard, 1),
             prior=prior,
         )
         for prior, plain in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,9 @@ LOG_ODDS: Final = (8.4, -3.6)
 # 4 is as sure as that; of music that is taken for damage, as pulses of a trumpet, 1 in 100.
 PLAIN: Final = 0.99
 PLAIN_TO_NETWORK: Final = 0.998
+# ... or that there are many likely specks: of a record unlike any that it has learned from, the
+# network is sure of none, and music has hardly one in ten seconds.
+LIKELY: Final = 0.93
 # What coincides with a click of the other channel needs less, by so much in log odds.
 COMPANION: Final = 3.0
 # What lies at an angle where clicks fell on the turns before and after needs less, by so much.
@@ -57,22 +61,27 @@ class Prior:
         For every factor of e by which it has more plain clicks than `clean_hz`.
     most : float
     clean_hz : float
-        A record with so many plain clicks a second is taken for a clean one.
+        A record with so many plain clicks a second is taken for a clean one ...
+    clean_likely_hz : float
+        ... and one with so many likely ones (`LIKELY`), if those tell anything.
     """
 
     slope: float
     most: float
     clean_hz: float
+    clean_likely_hz: float = math.inf
 
 
 PRIOR: Final = Prior(1.5, 3.5, 0.5)
 PRIOR_OF_NETWORK: Final = Prior(1.5, 3.0, 0.33)
 """Of what is no speck; it goes by the plain clicks that are none: ticks bear out no clap."""
-PRIOR_OF_SPECKS: Final = Prior(2.2, 5.0, 0.33)
+PRIOR_OF_SPECKS: Final = Prior(2.2, 5.0, 0.33, 2.0)
 """For the network's, too; what is longer does more harm where it is none."""
 
 
-def threshold(sensitivity: float, *, plain_hz: float = 0.0, prior: Prior = PRIOR) -> float:
+def threshold(
+    sensitivity: float, *, plain_hz: float = 0.0, likely_hz: float = 0.0, prior: Prior = PRIOR
+) -> float:
     """Return the confidence that a click must have.
 
     Parameters
@@ -81,10 +90,13 @@ def threshold(sensitivity: float, *, plain_hz: float = 0.0, prior: Prior = PRIOR
         0..1; more takes more.
     plain_hz : float
         Plain clicks per second and channel of this record (`count_plain`).
+    likely_hz : float
+        The same of likely specks.
     prior : Prior
     """
     low, high = LOG_ODDS
-    worn = prior.slope * float(np.log(max(plain_hz, 1e-9) / prior.clean_hz))
+    times = max(plain_hz / prior.clean_hz, likely_hz / prior.clean_likely_hz, 1e-9)
+    worn = prior.slope * math.log(times)
     less = min(max(worn, 0.0), prior.most)
     return _odds(low + (high - low) * sensitivity - less)
 
@@ -100,19 +112,26 @@ def _odds(logarithm: float) -> float:
 
 
 class PlainCounts(NamedTuple):
-    """How many spans are plainly damage: all, and those that are no specks."""
+    """How many spans are plainly damage: all, and those that are no specks; and likely specks."""
 
     all: int
     longer: int
+    likely: int
 
 
 def count_plain(
     probability: NDArray[np.float32], *, sample_rate: float, plain: float = PLAIN
 ) -> PlainCounts:
     """Return how many spans of all channels are plainly damage, with that confidence."""
-    spans = find_spans(probability, least=plain, start=0, companions=False)
+    spans, likely = (
+        find_spans(probability, least=least, start=0, companions=False) for least in (plain, LIKELY)
+    )
     longest = SPECK_MS * 1e-3 * sample_rate
-    return PlainCounts(len(spans), sum(span.stop - span.start > longest for span in spans))
+    longer, specks = (
+        sum(span.stop - span.start > longest for span in spans),
+        sum(span.stop - span.start <= longest for span in likely),
+    )
+    return PlainCounts(len(spans), longer, specks)
 
 
 @dataclass(frozen=True, order=True, slots=True)
