@@ -13,6 +13,7 @@ from declick.detect.spans import (
     PRIOR_OF_NETWORK,
     PRIOR_OF_SPECKS,
     Span,
+    count_plain,
     find_returning,
     find_spans,
     find_specks,
@@ -30,6 +31,24 @@ def test_threshold_falls_with_sensitivity_and_with_wear() -> None:
     assert values == sorted(values, reverse=True)
     assert threshold(0.5, plain_hz=10.0) < threshold(0.5, plain_hz=0.0)
     assert threshold(0.5, plain_hz=0.1) == threshold(0.5)
+
+
+def test_many_likely_specks_make_a_record_worn_to_the_network_alone() -> None:
+    """Of a record unlike what it has learned from, the network is sure of none."""
+    lowered = threshold(0.5, likely_hz=13.0, prior=PRIOR_OF_SPECKS)
+    assert lowered < 0.5 < threshold(0.5, prior=PRIOR_OF_SPECKS)
+    assert threshold(0.5, likely_hz=0.1, prior=PRIOR_OF_SPECKS) == threshold(0.5)
+    for prior in (PRIOR, PRIOR_OF_NETWORK):
+        assert threshold(0.5, likely_hz=13.0, prior=prior) == threshold(0.5, prior=prior)
+
+
+def test_likely_specks_are_short_and_need_not_be_plain() -> None:
+    probability = np.zeros((4 * RATE // 100, 1), dtype=np.float32)
+    probability[100:120] = 0.95
+    probability[300:320] = 0.9995
+    probability[600:700] = 0.9995
+    probability[1000:1010] = 0.5
+    assert count_plain(probability, sample_rate=RATE, plain=0.998) == (2, 1, 2)
 
 
 def test_spans_are_runs_above_the_threshold() -> None:
