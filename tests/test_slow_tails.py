@@ -43,7 +43,7 @@ def with_tail(push: float) -> tuple[FloatArray, FloatArray]:
 
 def tails(sound: FloatArray, push: float) -> FloatArray | None:
     error_filter = prediction_error_filter([music(seed=1)], 32)
-    cores = [Core(CORE, push, error_filter)]
+    cores = [Core(CORE, push, error_filter, sound.size)]
     return find_slow_tails(sound, cores, sample_rate=RATE).get(CORE)
 
 

@@ -135,7 +135,7 @@ def test_a_thump_is_found_more_easily_where_the_other_channel_hears_it() -> None
     alone = finder.find()
     swings = dict.fromkeys(range(len(cores)), arm)
     assert all(tail.kind is None for tail in finder.find_hidden(alone, swings))
-    both = finder.find_hidden(alone, swings, together=True)
+    both = finder.find_hidden(alone, swings, together=swings)
     assert any(tail.kind is Kind.THUMP for tail in both)
 
 

@@ -100,11 +100,7 @@ def _mend_beside(task: _Beside) -> list[Repair]:
             transfers=tuple(transfer.cut(*here) for transfer in transfers),
         )
         mended = repair_passage(passage, settings=stretch.settings, chain=stretch.chain)
-        without = [
-            click
-            for click, repair in zip(plan.own, mended, strict=True)
-            if click in task.alone and not is_transfer(repair.method)
-        ]
+        without = [r.click for r in mended if r.click in task.alone and not is_transfer(r.method)]
         # Who asks for another method than the best wants it there, too.
         if without and stretch.settings.method == "auto":
             parts = {click: task.alone[click] for click in without}
@@ -125,8 +121,10 @@ def _mend_parts(
         return tuple(sorted(part for click in clicks for part in parts.get(click, (click,))))
 
     passage_of_parts = replace(passage, clicks=narrowed(passage.clicks), own=narrowed(passage.own))
+    # A slow tail would reach into the click that the next part belongs to.
+    chain = replace(chain, slow_tails=False)
     mended = repair_passage(passage_of_parts, settings=settings, chain=chain)
-    repairs = dict(zip(passage_of_parts.own, mended, strict=True))
+    repairs = {repair.click: repair for repair in mended}
 
     def whole(click: Click) -> Repair:
         made = [repairs[part] for part in parts[click] if repairs[part].made]
@@ -135,8 +133,7 @@ def _mend_parts(
         here = slice(click.start - passage.start, click.tail - passage.start)
         samples = passage.samples[here, click.channel].copy()
         for part in made:
-            rest = samples[part.click.start - click.start :][: part.samples.size]
-            rest[:] = part.samples[: rest.size]
+            samples[part.click.start - click.start :][: part.samples.size] = part.samples
         longest = max(made, key=lambda part: part.samples.size)
         return replace(longest, click=click, samples=samples)
 

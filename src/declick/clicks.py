@@ -137,10 +137,10 @@ class Repair:
     Parameters
     ----------
     click : Click
-    samples : ndarray of float64, shape (end - click.start,)
-        The sound for ``[click.start, end)``; empty where the repair was not made because
-        leaving the sound alone was expected to be better. `end` is `click.tail`, or later where
-        the repair takes out what the click left behind it.
+    samples : ndarray of float64, shape (frames,)
+        The sound from ``click.start`` on, to ``click.tail`` at least, and further where the repair
+        takes out a slow tail that was not looked for before; empty where the repair was not made
+        because leaving the sound alone was expected to be better.
     method : str
         Name of the method ("ar", "copy", ...); "left" where the repair was not made.
     gain_db : float
@@ -159,7 +159,9 @@ class Repair:
     def __post_init__(self) -> None:
         least = self.click.tail - self.click.start
         if self.samples.ndim != 1 or 0 < self.samples.size < least:
-            raise ValueError(f"{self.click} needs {least} samples, got {self.samples.shape}")
+            raise ValueError(
+                f"{self.click} needs {least} samples or more, got {self.samples.shape}"
+            )
 
     @property
     def made(self) -> bool:

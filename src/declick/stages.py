@@ -59,7 +59,7 @@ class Detection:
     clicks : list of Click
         Ascending; per channel ``[start, tail)`` are disjoint.
     chain : Chain
-        The playback chain's rings.
+        What the playback chain adds behind clicks.
     rotation : Rotation or None
         The disc's period, where scratches tell it.
     """
@@ -106,7 +106,7 @@ def detect(
     clicks = with_patches(found, patches)
     if not make_detector(settings, rate).finds_whole_cores:
         clicks = disjoint_clicks(_settled(recording, clicks, workers, progress))
-    chain = Chain(slow_tails=settings.find_tails)
+    chain = Chain()
     if settings.find_tails and clicks:
         chain = estimate_chain(recording.read, clicks, sample_rate=rate, apply=workers.map)
         clicks, chain = with_tails(

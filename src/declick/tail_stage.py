@@ -91,7 +91,15 @@ def _find_stretch_tails(stretch: Stretch) -> _Tails:
             for swing in swings.values()
             if abs(swing.time_s - click.start / rate) <= TOGETHER_S
         }
-        told = _told(stretch, clicks, finder.find_hidden(tails, others, together=True))
+        both = {
+            index
+            for index, click in enumerate(clicks)
+            for source, swing in swings.items()
+            if abs(swing.time_s - click.start / rate) <= TOGETHER_S
+            and source.channel != click.channel
+            and source.channel // 2 == click.channel // 2
+        }
+        told = _told(stretch, clicks, finder.find_hidden(tails, others, together=both))
         own += told
         rises = {click.start: tail.rise_db for click, tail in zip(clicks, tails, strict=True)}
         unsure += [c for c in told if c.kind is not Kind.THUMP and rises[c.start] > _RISE_DB]

@@ -122,7 +122,7 @@ class PlainCounts(NamedTuple):
 def count_plain(
     probability: NDArray[np.float32], *, sample_rate: float, plain: float = PLAIN
 ) -> PlainCounts:
-    """Return how many spans of all channels are plainly damage, with that confidence."""
+    """Return how many spans of all channels are plainly damage, and how many specks likely."""
     spans, likely = (
         find_spans(probability, least=least, start=0, companions=False) for least in (plain, LIKELY)
     )

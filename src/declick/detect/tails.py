@@ -9,7 +9,7 @@ core is louder in many bands and stays so after the fit; it is let alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -36,7 +36,7 @@ _RING_WINDOW_S = 0.011
 _THUMP_WINDOW_S = 0.07
 _LONGEST_RING_S = 0.08
 _CORES_AT_ONCE = 256
-_FIRST_OF_RING = 64
+_RING_RISE_S = 0.0015
 _SHORTEST_FIT_S = 0.003
 
 
@@ -138,9 +138,13 @@ class TailFinder:
         ]
         known = self._thresholds
         quiet = replace(known, thump_evidence=known.quiet_evidence)
+        plain = self.thump_candidates(known.thump_rise_db)
+        for index in plain:
+            self._look_for_thump(result, index, None, known)
         for index in self.thump_candidates(known.quiet_rise_db):
-            plain = self._thump_rise[index] >= known.thump_rise_db
-            self._look_for_thump(result, index, None, known if plain else quiet)
+            apart = np.abs(self._edges[plain, 0] - self._edges[index, 0])
+            if (apart > APART_S * self._rate).all():
+                self._look_for_thump(result, index, None, quiet)
         self._look_for_rings(result)
         return result
 
@@ -149,7 +153,7 @@ class TailFinder:
         found: Sequence[FoundTail],
         swings: Mapping[int, Swing],
         *,
-        together: bool = False,
+        together: Container[int] = (),
     ) -> list[FoundTail]:
         """Look again for thumps, where it is known how they would go.
 
@@ -159,8 +163,8 @@ class TailFinder:
             What is known of each core.
         swings : mapping from int to Swing
             How the arm swings behind a core, by its index.
-        together : bool
-            Whether the other channel hears it swing so at that moment.
+        together : container of int
+            The indices of those that the other channel hears swing so at that moment.
         """
         result, known = list(found), self._thresholds
         likely = replace(
@@ -168,7 +172,7 @@ class TailFinder:
         )
         for index in sorted(swings):
             if result[index].kind is not Kind.THUMP:
-                both = together and self._thump_rise[index] > -np.inf
+                both = index in together and self._thump_rise[index] > -np.inf
                 self._look_for_thump(result, index, swings[index], likely if both else known)
         return result
 
@@ -251,10 +255,11 @@ class TailFinder:
     def _is_beyond_doubt(self, fitted: FittedRing, index: int) -> bool:
         """Return whether a ring is none of the music's, though the record has no other like it."""
         least = self._thresholds.lone_push * float(self._pushes[index])
+        first = fitted.samples(round(_RING_RISE_S * self._rate))
         return (
             fitted.evidence >= self._thresholds.lone_evidence
             and fitted.unrest <= self._thresholds.lone_unrest
-            and float(np.abs(fitted.samples(_FIRST_OF_RING)).max()) >= least
+            and float(np.abs(first).max()) >= least
         )
 
     def _carry(self, result: list[FoundTail], index: int, end: int, kind: Kind | None) -> None:

@@ -78,13 +78,12 @@ class Chain:
     swing : Swing, optional
         How the tone arm swings after a thump, where several have told.
     slow_tails : bool
-        Whether de-emphasis leaves them behind clicks, as it does behind those of a groove; see
-        `declick.dsp.slow_tails`.
+        Whether de-emphasis leaves them behind clicks; see `declick.dsp.slow_tails`.
     """
 
     rings: tuple[tuple[Ring, ...], ...] = ()
     swing: Swing | None = None
-    slow_tails: bool = True
+    slow_tails: bool = False
 
     def channel_rings(self, channel: int) -> tuple[Ring, ...]:
         """Return the rings of one channel; none where the channel is unknown."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from declick.dsp.whitening import FloatArray, WhitenedFit
+from declick.dsp.whitening import MOST_LOST, FloatArray, WhitenedFit
 
 BASS_S = 3180e-6
 """Time constant of the bass (IEC 98, and of most electrical records before it)."""
@@ -30,12 +30,11 @@ SPREAD = np.array([[0.0284, -0.0388], [-0.0388, 0.0564]])
 Twice that of the ticks of synthetic records with low cuts of 20 to 80 Hz, since others differ.
 """
 
-SCALES = (0.03, 0.1, 0.3, 1.0, 3.0)
+SPREAD_SCALES = (0.03, 0.1, 0.3, 1.0, 3.0)
 """Of the spread, one as likely as the other: a click may be balanced, or all push."""
 
 MOST_TOLD = 6.0
 """No single click tells more than this, in nepers of likelihood: what it was may be music."""
-
 
 MOST_UNREST = 4.0
 """Of the variance of the whitened music behind a click, over that before it."""
@@ -78,9 +77,9 @@ class TailFit:
         """Return the logarithm of the likelihood of a slow tail over that of none."""
         told = [
             0.5 * (self.heights(scale)[1] - _log_volume(np.eye(2) + scale * SPREAD @ self.gram))
-            for scale in SCALES
+            for scale in SPREAD_SCALES
         ]
-        return float(np.logaddexp.reduce(told)) - math.log(len(SCALES))
+        return float(np.logaddexp.reduce(told)) - math.log(len(SPREAD_SCALES))
 
 
 def _log_volume(matrix: FloatArray) -> float:
@@ -126,6 +125,8 @@ def look_behind(
     rest = stop + round(REST_S * sample_rate)
     if end - rest < 16 or not push > 0.0:
         return None
+    # More lost samples than these are no unknowns of a fit; the filled core is history then.
+    start = max(start, rest - MOST_LOST)
     hidden = np.arange(start, end) < rest
     fit = WhitenedFit(error_filter, sound[:start], sound[start:end], hidden)
     degrees = max(end - start - fit.lost.size - 2, 1)
@@ -138,7 +139,7 @@ def look_behind(
     found = TailFit(gram / variance, right / variance)
     left = variance * (1.0 - found.heights()[1] / degrees)
     # Where the music has changed meanwhile, it may do what a slow tail does.
-    return None if left > MOST_UNREST * fit.calm_variance else found
+    return found if left <= MOST_UNREST * fit.calm_variance else None
 
 
 def has_slow_tails(fits: Sequence[TailFit]) -> bool:

@@ -25,7 +25,7 @@ ComplexArray = NDArray[np.complex128]
 
 # A model of ten thousand decibels of range is a model of rounding errors.
 _RIDGE = 1e-9
-_MOST_LOST = 1200
+MOST_LOST = 1200
 _LARGE = 100_000
 
 
@@ -101,7 +101,7 @@ class WhitenedFit:
     ) -> None:
         self.frames = sound.size
         self.order = error_filter.size - 1
-        self.lost = np.flatnonzero(lost)[:_MOST_LOST]
+        self.lost = np.flatnonzero(lost)[:MOST_LOST]
         self.error_filter = error_filter
         self._size = next_fast_len(self.frames + 2 * self.order, real=True)
         self._response = rfft(error_filter, self._size)

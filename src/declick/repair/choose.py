@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from operator import itemgetter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import Repair
+from declick.dsp.tailfit import bridge
 from declick.repair.decide import decide
 from declick.repair.fill import Fill, fill_cores
 from declick.repair.passage import Passage
-from declick.repair.separate import fade_out, subtract_tails
+from declick.repair.separate import subtract_tails
 from declick.repair.slow_tails import Core, find_slow_tails
 from declick.repair.solve import Run
 from declick.repair.transfer import fill_from_transfers
@@ -28,8 +29,9 @@ FloatArray = NDArray[np.float64]
 TAILS_BESIDE_S = 0.025
 """Neighbours' tails are subtracted too where they come this close to the own clicks."""
 
-APART_S = 1.4e-3
-"""A slow tail is taken out up to so long before the next click: each repair stays its own."""
+CLEARANCE_S = 1.4e-3
+"""A slow tail is taken out up to so long before the next click, unless that is nearer: so
+each repair stays its own."""
 
 
 def repair_passage(
@@ -63,20 +65,32 @@ def repair_passage(
     offers = fill_from_transfers(passage) if settings.method == "auto" else {}
     repairs = {click: offer.repair(click) for click, offer in offers.items() if offer.plain}
     rest = [click for click in passage.own if click not in repairs]
-    for channel in sorted({click.channel for click in rest}):
-        own = [click for click in rest if click.channel == channel]
-        fills = fill_cores(passage, channel, own, clean, settings.method)
+    channels = {
+        channel: [click for click in rest if click.channel == channel]
+        for channel in sorted({click.channel for click in rest})
+    }
+
+    def mend(channel: int, fills: Sequence[Fill]) -> FloatArray:
         mended = _laid(clean(channel), fills, passage)
-        tails: dict[Run, FloatArray] = {}
+        for click in channels[channel]:
+            repairs[click] = decide(passage, click, mended, fills, settings, offers.get(click))
+        return mended
+
+    slow: dict[int, dict[Run, FloatArray]] = {}
+    for channel, own in channels.items():
+        fills = fill_cores(passage, channel, own, clean, settings.method)
+        mended = mend(channel, fills)
         if settings.method == "auto" and chain is not None and chain.slow_tails:
-            tails = _slow_tails(passage, channel, mended, fills)
+            slow[channel] = _slow_tails(passage, channel, mended, fills)
+    # Each channel is filled with the slow tails of all taken out, whichever comes first.
+    for channel, tails in slow.items():
+        cleaned[channel] = _less(clean(channel), tails, passage)
+    for channel, tails in slow.items():
         if tails:
-            cleaned[channel] = _less(clean(channel), tails, passage)
-            fills = fill_cores(passage, channel, own, clean, settings.method)
-            mended = _laid(clean(channel), fills, passage)
-        for click in own:
-            repair = decide(passage, click, mended, fills, settings, offers.get(click))
-            repairs[click] = _with_slow_tail(passage, repair, mended, tails)
+            fills = fill_cores(passage, channel, channels[channel], clean, settings.method)
+            mended = mend(channel, fills)
+            for click in channels[channel]:
+                repairs[click] = _with_slow_tail(passage, repairs[click], mended, tails)
     return [repairs[click] for click in passage.own]
 
 
@@ -99,15 +113,28 @@ def _less(sound: FloatArray, tails: Mapping[Run, FloatArray], passage: Passage) 
 
 
 def _slow_tails(
-    passage: Passage, channel: int, mended: FloatArray, fills: Sequence[Fill]
+    passage: Passage,
+    channel: int,
+    mended: FloatArray,
+    fills: Sequence[Fill],
 ) -> dict[Run, FloatArray]:
-    """Return the slow tails behind the runs that were filled."""
+    """Return the slow tails behind the runs that are mended, as far as they are taken out."""
     lo, hi = passage.sound
-    observed, sound = passage.samples[lo:hi, channel], mended[lo:hi]
+    spans = [(start - lo, stop - lo) for start, stop in passage.cores(channel)]
+    filled = {fill.run: fill for fill in fills}
+    missing = np.zeros(hi - lo, dtype=bool)
+    for start, stop in spans:
+        missing[start:stop] = (start, stop) not in filled
+    observed, sound = passage.samples[lo:hi, channel], bridge(mended[lo:hi], missing)
+    clearance = round(CLEARANCE_S * passage.sample_rate)
+    limits = [
+        after if after - stop <= clearance else after - clearance
+        for (_, stop), (after, _) in pairwise(spans)
+    ] + [hi - lo]
     cores = [
-        Core(run, float(np.abs(observed - sound)[slice(*run)].max()), fill.coefficients)
-        for run, fill in sorted(((fill.run, fill) for fill in fills), key=itemgetter(0))
-        if fill.coefficients.size > 1
+        Core(run, float(np.abs(observed - sound)[slice(*run)].max()), error_filter, limit)
+        for run, limit in zip(spans, limits, strict=True)
+        if run in filled and (error_filter := filled[run].error_filter) is not None
     ]
     return find_slow_tails(sound, cores, sample_rate=passage.sample_rate)
 
@@ -115,20 +142,16 @@ def _slow_tails(
 def _with_slow_tail(
     passage: Passage, repair: Repair, mended: FloatArray, tails: Mapping[Run, FloatArray]
 ) -> Repair:
-    """Let a repair reach over the slow tails behind it, its own and what earlier ones left."""
-    click, (lo, hi) = repair.click, passage.sound
-    start = click.start - passage.start - lo
-    reach = max((run[1] + wave.size for run, wave in tails.items() if run[0] <= start), default=0)
-    end = passage.start + lo + min(reach, hi - lo)
-    later = [c.start for c in passage.clicks if c.channel == click.channel and c > click]
-    if later:
-        end = min(end, later[0] - round(APART_S * passage.sample_rate))
-    if not repair.made or end <= click.tail:
+    """Let a repair reach over the slow tail that was taken out behind it."""
+    click, offset = repair.click, passage.start + passage.sound[0]
+    end = max(
+        (stop + wave.size for (_, stop), wave in tails.items() if stop + offset == click.stop),
+        default=0,
+    )
+    if not repair.made or end + offset <= click.tail:
         return repair
-    behind = slice(click.tail - passage.start, end - passage.start)
-    observed = passage.samples[behind, click.channel]
-    taken = (observed - mended[behind]) * fade_out(end - click.tail, end - click.tail)
-    return replace(repair, samples=np.concatenate((repair.samples, observed - taken)))
+    behind = mended[click.tail - passage.start : end + offset - passage.start]
+    return replace(repair, samples=np.concatenate((repair.samples, behind)))
 
 
 def _without_tails(passage: Passage, channel: int, chain: Chain | None) -> FloatArray:

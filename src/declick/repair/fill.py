@@ -48,7 +48,10 @@ SAGGING = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Fill:
-    """What a missing run is filled with; `run` counts from the first existing frame."""
+    """What a missing run is filled with; `run` counts from the first existing frame.
+
+    `coefficients` whiten what the method predicts, `error_filter` the music, where it is known.
+    """
 
     run: Run
     samples: FloatArray
@@ -56,6 +59,7 @@ class Fill:
     method: str
     variance: float = np.nan
     coefficients: FloatArray = field(default_factory=lambda: np.ones(1))
+    error_filter: FloatArray | None = None
 
     def surprise_db(self, difference: FloatArray) -> float:
         """Return the power of the observed sound's prediction errors over the expected, in dB."""
@@ -191,7 +195,7 @@ def _fill_group(
         if method == "spectrum" or (method == "auto" and sags):
             drawn = fill_by_spectrum(sound, runs, run, base, plain.error_energy)
             best[run] = replace(plain, samples=drawn, method="spectrum")
-    return list(best.values())
+    return [replace(fill, error_filter=base.coefficients) for fill in best.values()]
 
 
 def _fills(result: Interpolation, runs: Sequence[Run], method: str) -> list[Fill]:

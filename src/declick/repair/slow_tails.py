@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from declick.dsp.slow_tails import LONGEST_S, look_behind, tail_shapes
+from declick.dsp.slow_tails import BASS_S, LONGEST_S, look_behind, tail_shapes
 from declick.dsp.whitening import FloatArray
+from declick.repair.separate import fade_out
 from declick.repair.solve import Run
 
 LEAST_EVIDENCE = 6.0
@@ -34,11 +36,14 @@ class Core(NamedTuple):
         Peak of the click over what it was filled with.
     error_filter : ndarray, shape (order + 1,)
         Whitens the music around it.
+    limit : int
+        Frame at which its slow tail ends at the latest.
     """
 
     run: Run
     push: float
     error_filter: FloatArray
+    limit: int
 
 
 def find_slow_tails(
@@ -62,14 +67,19 @@ def find_slow_tails(
     """
     found: dict[Run, FloatArray] = {}
     left = sound.copy()
-    for run, push, error_filter in cores:
+    carried, latest = 0.0, 0
+    for run, push, error_filter, limit in cores:
+        # What an earlier tail has left behind this core as well may be higher than its own.
+        carried *= math.exp((latest - run[1]) / (BASS_S * sample_rate))
+        carried, latest = max(push, carried), run[1]
+        push = carried
         fit = look_behind(left, run, push, error_filter, sample_rate)
         if fit is None:
             continue
         heights, evidence = fit.heights()
         if evidence < LEAST_EVIDENCE:
             continue
-        behind = left[run[1] :]
+        behind = left[run[1] : limit]
         wave = _audible(push * heights, behind.size, sample_rate)
         rest = behind[: wave.size] - wave
         if wave.size < _SHORTEST or float(wave @ wave) < LEAST_SHARE * float(rest @ rest):
@@ -80,7 +90,8 @@ def find_slow_tails(
 
 
 def _audible(heights: FloatArray, longest: int, sample_rate: float) -> FloatArray:
-    """Return a slow tail until there is little left of it."""
-    wave = heights @ tail_shapes(min(longest, round(LONGEST_S * sample_rate)), sample_rate)
+    """Return a slow tail until there is little left of it, or it has to end; it fades out."""
+    wave = heights @ tail_shapes(round(LONGEST_S * sample_rate), sample_rate)
     after = np.cumsum(wave[::-1] ** 2)[::-1]
-    return np.asarray(wave[: int(np.argmax(np.append(after, 0.0) <= END_SHARE * after[0]))])
+    wave = wave[: min(longest, int(np.argmax(np.append(after, 0.0) <= END_SHARE * after[0])))]
+    return np.asarray(wave * fade_out(wave.size, wave.size))

@@ -95,7 +95,7 @@ def _judge(item: WornExcerpt, settings: DetectSettings) -> Judgement:
     restored = item.sound.copy()
     for done in repair(recording, found.clicks, RepairSettings(), chain=found.chain):
         if done.made:
-            restored[done.click.start : done.click.tail, done.click.channel] = done.samples
+            restored[done.click.start : done.end, done.click.channel] = done.samples
     rate, clean = item.sample_rate, item.laid.clean
     reach = round(_JOINED_S * rate)
     moved = np.abs(item.sound - clean) > _STEP
