@@ -271,7 +271,9 @@ def test_a_ring_under_weaker_clicks_is_one_ring() -> None:
 
 
 def test_chain_of_a_record_without_clicks() -> None:
-    assert estimate_chain(lambda start, stop: np.zeros((0, 2)), [], sample_rate=44100) == Chain()
+    assert estimate_chain(lambda start, stop: np.zeros((0, 2)), [], sample_rate=44100) == Chain(
+        slow_tails=True
+    )
 
 
 def test_a_fit_that_would_add_to_the_sound_is_not_subtracted(
