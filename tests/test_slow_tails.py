@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from declick.clicks import FloatArray
+from declick.clicks import Click, FloatArray
 from declick.damage.apply import wear
 from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.piece import synthesize_piece
-from declick.dsp.chain import estimate_chain
+from declick.dsp.chain import Chain, estimate_chain
 from declick.dsp.slow_tails import has_slow_tails, look_behind, tail_shapes
 from declick.dsp.whitening import prediction_error_filter
 from declick.pipeline import restore
 from declick.read import Recording
 from declick.repair.slow_tails import Core, find_slow_tails
+from declick.stages import repair
 
 RATE = 44100
 CORE = (22_050, 22_080)
@@ -158,3 +159,35 @@ def test_a_worn_record_gains_behind_its_cores(tmp_path: Path) -> None:
     assert slow >= 5
     assert 10 * np.log10(before / after) > 3.0
     assert np.array_equal(mended[untouched], worn[untouched])
+
+
+def test_it_does_not_matter_which_channel_comes_first() -> None:
+    worn = worn_record("riaa")[1][: 2 * RATE]
+    one, other = (
+        restore(Recording.from_array(np.ascontiguousarray(sound), RATE)).samples
+        for sound in (worn, worn[:, ::-1])
+    )
+    assert one is not None
+    assert other is not None
+    assert not np.array_equal(one, worn)
+    np.testing.assert_allclose(other[:, ::-1], one, atol=1e-9)
+
+
+def test_a_slow_tail_makes_no_click_of_its_own_before_the_next_one() -> None:
+    """Whatever lies between two pushes, the error has no steps that it had not before."""
+    clean = music()
+    for gap in (30, 70, 200):
+        worn = clean.copy()
+        first, second = (CORE[0], CORE[0] + 4), (CORE[0] + 4 + gap, CORE[0] + 8 + gap)
+        for start, stop in (first, second):
+            worn[start:stop] += 1.5
+            worn[stop : stop + 6000] += 1.5 * HEIGHTS @ tail_shapes(6000, RATE)
+        clicks = [Click(start, stop, stop, 0) for start, stop in (first, second)]
+        chain = Chain(slow_tails=True)
+        mended = worn.copy()
+        for done in repair(Recording.from_array(worn[:, None], RATE), clicks, chain=chain):
+            assert done.made
+            assert done.end <= (second[0] if done.click.start == first[0] else worn.size)
+            mended[done.click.start : done.end] = done.samples
+        steps = np.abs(np.diff(mended - clean))[CORE[0] - 20 : second[1] + 1200]
+        assert steps.max() < 0.1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +29,8 @@ TAILS_BESIDE_S = 0.025
 """Neighbours' tails are subtracted too where they come this close to the own clicks."""
 
 CLEARANCE_S = 1.4e-3
-"""A slow tail is taken out up to so long before the next click, unless that is nearer: so
-each repair stays its own."""
+"""A slow tail is taken out up to so long before the next click, unless that is nearer: so each
+repair stays its own."""
 
 
 def repair_passage(
@@ -84,7 +83,7 @@ def repair_passage(
             slow[channel] = _slow_tails(passage, channel, mended, fills)
     # Each channel is filled with the slow tails of all taken out, whichever comes first.
     for channel, tails in slow.items():
-        cleaned[channel] = _less(clean(channel), tails, passage)
+        cleaned[channel] = _without(clean(channel), tails, passage)
     for channel, tails in slow.items():
         if tails:
             fills = fill_cores(passage, channel, channels[channel], clean, settings.method)
@@ -103,7 +102,7 @@ def _laid(sound: FloatArray, fills: Sequence[Fill], passage: Passage) -> FloatAr
     return mended
 
 
-def _less(sound: FloatArray, tails: Mapping[Run, FloatArray], passage: Passage) -> FloatArray:
+def _without(sound: FloatArray, tails: Mapping[Run, FloatArray], passage: Passage) -> FloatArray:
     """Return a channel with slow tails taken out."""
     lo = passage.sound[0]
     rest = sound.copy()
@@ -113,12 +112,9 @@ def _less(sound: FloatArray, tails: Mapping[Run, FloatArray], passage: Passage) 
 
 
 def _slow_tails(
-    passage: Passage,
-    channel: int,
-    mended: FloatArray,
-    fills: Sequence[Fill],
+    passage: Passage, channel: int, mended: FloatArray, fills: Sequence[Fill]
 ) -> dict[Run, FloatArray]:
-    """Return the slow tails behind the runs that are mended, as far as they are taken out."""
+    """Return the slow tails behind the runs that were filled, as far as they are taken out."""
     lo, hi = passage.sound
     spans = [(start - lo, stop - lo) for start, stop in passage.cores(channel)]
     filled = {fill.run: fill for fill in fills}
@@ -126,14 +122,18 @@ def _slow_tails(
     for start, stop in spans:
         missing[start:stop] = (start, stop) not in filled
     observed, sound = passage.samples[lo:hi, channel], bridge(mended[lo:hi], missing)
+    starts = [c.start - passage.start - lo for c in passage.clicks if c.channel == channel]
     clearance = round(CLEARANCE_S * passage.sample_rate)
-    limits = [
-        after if after - stop <= clearance else after - clearance
-        for (_, stop), (after, _) in pairwise(spans)
-    ] + [hi - lo]
+
+    def limit(stop: int) -> int:
+        after = min((start for start in starts if start >= stop), default=None)
+        if after is None:
+            return hi - lo
+        return after if after - stop <= clearance else after - clearance
+
     cores = [
-        Core(run, float(np.abs(observed - sound)[slice(*run)].max()), error_filter, limit)
-        for run, limit in zip(spans, limits, strict=True)
+        Core(run, float(np.abs(observed - sound)[slice(*run)].max()), error_filter, limit(run[1]))
+        for run in spans
         if run in filled and (error_filter := filled[run].error_filter) is not None
     ]
     return find_slow_tails(sound, cores, sample_rate=passage.sample_rate)
