@@ -32,6 +32,11 @@ CLEARANCE_S = 1.4e-3
 """A slow tail is taken out up to so long before the next click, unless that is nearer: so each
 repair stays its own."""
 
+MOST_CLICKS = 4
+"""Of a channel in a passage (46 ms), if its slow tails are to be looked for: in denser crackle each
+ends before it has told much, and all that looking takes as long again.
+"""
+
 
 def repair_passage(
     passage: Passage, *, settings: RepairSettings, chain: Chain | None = None
@@ -79,7 +84,8 @@ def repair_passage(
     for channel, own in channels.items():
         fills = fill_cores(passage, channel, own, clean, settings.method)
         mended = mend(channel, fills)
-        if settings.method == "auto" and chain is not None and chain.slow_tails:
+        wanted = settings.method == "auto" and chain is not None and chain.slow_tails
+        if wanted and len(own) <= MOST_CLICKS:
             slow[channel] = _slow_tails(passage, channel, mended, fills)
     # Each channel is filled with the slow tails of all taken out, whichever comes first.
     for channel, tails in slow.items():
