@@ -11,6 +11,7 @@ from declick.detect.spans import SURE_OF_TAIL
 from declick.detect.swings import FoundSwing, recurring_swing
 from declick.detect.tails import DEFAULT_THRESHOLDS, FoundTail, TailFinder, context_ms
 from declick.dsp.chain import TOGETHER_S, Chain
+from declick.dsp.thumps import Swing
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.stretches import Stretch, stretches_of_clicks
@@ -84,21 +85,18 @@ def _find_stretch_tails(stretch: Stretch) -> _Tails:
     own: list[Click] = []
     unsure: list[Click] = []
     for (clicks, finder), tails in zip(finders, found, strict=True):
-        # One arm carries both channels.
-        others = {
-            index: swing.swing
-            for index, click in enumerate(clicks)
-            for swing in swings.values()
-            if abs(swing.time_s - click.start / rate) <= TOGETHER_S
-        }
-        both = {
-            index
-            for index, click in enumerate(clicks)
-            for source, swing in swings.items()
-            if abs(swing.time_s - click.start / rate) <= TOGETHER_S
-            and source.channel != click.channel
-            and source.channel // 2 == click.channel // 2
-        }
+        # One arm carries both channels of a pair.
+        others: dict[int, Swing] = {}
+        both: set[int] = set()
+        for index, click in enumerate(clicks):
+            for source, swing in swings.items():
+                if abs(swing.time_s - click.start / rate) <= TOGETHER_S:
+                    others[index] = swing.swing
+                    if (
+                        source.channel != click.channel
+                        and source.channel // 2 == click.channel // 2
+                    ):
+                        both.add(index)
         told = _told(stretch, clicks, finder.find_hidden(tails, others, together=both))
         own += told
         rises = {click.start: tail.rise_db for click, tail in zip(clicks, tails, strict=True)}

@@ -74,28 +74,28 @@ def repair_passage(
         for channel in sorted({click.channel for click in rest})
     }
 
-    def mend(channel: int, fills: Sequence[Fill]) -> FloatArray:
-        mended = _laid(clean(channel), fills, passage)
-        for click in channels[channel]:
-            repairs[click] = decide(passage, click, mended, fills, settings, offers.get(click))
-        return mended
-
+    fills = {
+        channel: fill_cores(passage, channel, own, clean, settings.method)
+        for channel, own in channels.items()
+    }
     slow: dict[int, dict[Run, FloatArray]] = {}
-    for channel, own in channels.items():
-        fills = fill_cores(passage, channel, own, clean, settings.method)
-        mended = mend(channel, fills)
-        wanted = settings.method == "auto" and chain is not None and chain.slow_tails
-        if wanted and len(own) <= MOST_CLICKS:
-            slow[channel] = _slow_tails(passage, channel, mended, fills)
+    if settings.method == "auto" and chain is not None and chain.slow_tails:
+        slow = {
+            channel: _slow_tails(passage, channel, clean(channel), fills[channel])
+            for channel, own in channels.items()
+            if len(own) <= MOST_CLICKS
+        }
     # Each channel is filled with the slow tails of all taken out, whichever comes first.
     for channel, tails in slow.items():
         cleaned[channel] = _without(clean(channel), tails, passage)
-    for channel, tails in slow.items():
+    for channel, own in channels.items():
+        tails = slow.get(channel, {})
         if tails:
-            fills = fill_cores(passage, channel, channels[channel], clean, settings.method)
-            mended = mend(channel, fills)
-            for click in channels[channel]:
-                repairs[click] = _with_slow_tail(passage, repairs[click], mended, tails)
+            fills[channel] = fill_cores(passage, channel, own, clean, settings.method)
+        mended = _laid(clean(channel), fills[channel], passage)
+        for click in own:
+            repair = decide(passage, click, mended, fills[channel], settings, offers.get(click))
+            repairs[click] = _with_slow_tail(passage, repair, mended, tails)
     return [repairs[click] for click in passage.own]
 
 
@@ -118,7 +118,7 @@ def _without(sound: FloatArray, tails: Mapping[Run, FloatArray], passage: Passag
 
 
 def _slow_tails(
-    passage: Passage, channel: int, mended: FloatArray, fills: Sequence[Fill]
+    passage: Passage, channel: int, sound: FloatArray, fills: Sequence[Fill]
 ) -> dict[Run, FloatArray]:
     """Return the slow tails behind the runs that were filled, as far as they are taken out."""
     lo, hi = passage.sound
@@ -127,7 +127,8 @@ def _slow_tails(
     missing = np.zeros(hi - lo, dtype=bool)
     for start, stop in spans:
         missing[start:stop] = (start, stop) not in filled
-    observed, sound = passage.samples[lo:hi, channel], bridge(mended[lo:hi], missing)
+    observed = passage.samples[lo:hi, channel]
+    sound = bridge(_laid(sound, fills, passage)[lo:hi], missing)
     starts = [c.start - passage.start - lo for c in passage.clicks if c.channel == channel]
     clearance = round(CLEARANCE_S * passage.sample_rate)
 
