@@ -14,10 +14,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
-from scipy.linalg import cholesky, solve_toeplitz
-from scipy.linalg.lapack import dgesv, dtrtrs
+from scipy.linalg import solve_toeplitz
+from scipy.linalg.lapack import dgesv, dpotrf, dtrtrs
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -119,8 +120,6 @@ class WhitenedFit:
         if weight is not None:
             self.error = self.error * weight
         self._factor = self._factorize() if self.lost.size else None
-        if self._factor is not None and self._answers is not None:
-            self._answers = _solve_lower(self._factor, self._answers.T).T
         self._touch = self._see(self.error[None, :])[0]
         self.sound_energy = float(self.error @ self.error) - float(self._touch @ self._touch)
 
@@ -145,8 +144,14 @@ class WhitenedFit:
         """Return the products of the lost samples' answers, as if the stretch did not end."""
         span = int(self.lost[-1] - self.lost[0]) + 1
         lags = self.filter_lags(max(span, self.order + 1))
-        gram: FloatArray = lags[np.abs(self.lost[:, None] - self.lost[None, :])]
-        gram[np.diag_indices_from(gram)] *= 1.0 + 1e-10
+        lags[0] *= 1.0 + 1e-10
+        gram: FloatArray
+        if span == self.lost.size:
+            # One run: each row is the one above it, moved by one.
+            mirrored = np.concatenate((lags[span - 1 : 0 : -1], lags[:span]))
+            gram = sliding_window_view(mirrored, span)[::-1].copy()
+        else:
+            gram = lags[np.abs(self.lost[:, None] - self.lost[None, :])]
         return gram
 
     def _answer(self) -> FloatArray | None:
@@ -249,9 +254,10 @@ class WhitenedFit:
         if self._factor is None:
             return np.zeros((len(white), 0))
         if self._answers is None:
-            return _solve_lower(self._factor, self._correlate(white)[:, self.lost].T).T
-        seen: FloatArray = white[:, self._answers_from : self._answers_to] @ self._answers
-        return seen
+            seen = self._correlate(white)[:, self.lost]
+        else:
+            seen = white[:, self._answers_from : self._answers_to] @ self._answers
+        return _solve_lower(self._factor, seen.T).T
 
     def matched(self) -> FloatArray:
         """Return the product of the projected sound with a whitened impulse at every sample."""
@@ -293,8 +299,11 @@ class WhitenedFit:
 
 def _lower_factor(gram: FloatArray) -> FloatArray:
     """Return Cholesky's lower factor."""
-    factor: FloatArray = cholesky(gram, lower=True, check_finite=False)
-    return factor
+    # A symmetric matrix transposed is the same, and in LAPACK's order.
+    factor, failed = dpotrf(gram.T, lower=1, clean=0, overwrite_a=1)
+    if failed:
+        raise np.linalg.LinAlgError("the lost samples are not told apart")
+    return np.asarray(factor)
 
 
 def _solve_lower(factor: FloatArray, right: FloatArray, *, transposed: bool = False) -> FloatArray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from declick.clicks import Repair
+from declick.clicks import Click, Repair
 from declick.dsp.tailfit import bridge
 from declick.repair.decide import decide
 from declick.repair.fill import Fill, fill_cores
@@ -31,6 +31,9 @@ TAILS_BESIDE_S = 0.025
 CLEARANCE_S = 1.4e-3
 """A slow tail is taken out up to so long before the next click, unless that is nearer: so each
 repair stays its own."""
+
+LONG_S = 2e-3
+"""What fills a core longer than this says nothing about a slow tail under it."""
 
 MOST_CLICKS = 4
 """Of a channel in a passage (46 ms), if its slow tails are to be looked for: in denser crackle each
@@ -81,7 +84,7 @@ def repair_passage(
     slow: dict[int, dict[Run, FloatArray]] = {}
     if settings.method == "auto" and chain is not None and chain.slow_tails:
         slow = {
-            channel: _slow_tails(passage, channel, clean(channel), fills[channel])
+            channel: _slow_tails(passage, channel, clean(channel), fills[channel], repairs)
             for channel, own in channels.items()
             if len(own) <= MOST_CLICKS
         }
@@ -91,7 +94,9 @@ def repair_passage(
     for channel, own in channels.items():
         tails = slow.get(channel, {})
         if tails:
-            fills[channel] = fill_cores(passage, channel, own, clean, settings.method)
+            fills[channel] = fill_cores(
+                passage, channel, own, clean, settings.method, earlier=fills[channel]
+            )
         mended = _laid(clean(channel), fills[channel], passage)
         for click in own:
             repair = decide(passage, click, mended, fills[channel], settings, offers.get(click))
@@ -118,9 +123,16 @@ def _without(sound: FloatArray, tails: Mapping[Run, FloatArray], passage: Passag
 
 
 def _slow_tails(
-    passage: Passage, channel: int, sound: FloatArray, fills: Sequence[Fill]
+    passage: Passage,
+    channel: int,
+    sound: FloatArray,
+    fills: Sequence[Fill],
+    repairs: Mapping[Click, Repair],
 ) -> dict[Run, FloatArray]:
-    """Return the slow tails behind the runs that were filled, as far as they are taken out."""
+    """Return the slow tails behind the runs that were filled, as far as they are taken out.
+
+    What `repairs` have mended already is the sound beside them.
+    """
     lo, hi = passage.sound
     spans = [(start - lo, stop - lo) for start, stop in passage.cores(channel)]
     filled = {fill.run: fill for fill in fills}
@@ -128,7 +140,13 @@ def _slow_tails(
     for start, stop in spans:
         missing[start:stop] = (start, stop) not in filled
     observed = passage.samples[lo:hi, channel]
-    sound = bridge(_laid(sound, fills, passage)[lo:hi], missing)
+    sound = _laid(sound, fills, passage)
+    for click, repair in repairs.items():
+        if click.channel == channel and repair.made:
+            first = click.start - passage.start
+            sound[first : first + repair.samples.size] = repair.samples
+            missing[first - lo : first - lo + repair.samples.size] = False
+    sound = bridge(sound[lo:hi], missing)
     starts = [c.start - passage.start - lo for c in passage.clicks if c.channel == channel]
     clearance = round(CLEARANCE_S * passage.sample_rate)
 
@@ -138,12 +156,38 @@ def _slow_tails(
             return hi - lo
         return after if after - stop <= clearance else after - clearance
 
+    def heard(stop: int) -> int:
+        long = (a for a, b in spans if a >= stop and b - a > LONG_S * passage.sample_rate)
+        return min(long, default=hi - lo)
+
     cores = [
-        Core(run, float(np.abs(observed - sound)[slice(*run)].max()), error_filter, limit(run[1]))
+        Core(
+            run=run,
+            push=float(np.abs(observed - sound)[slice(*run)].max()),
+            error_filter=music.coefficients,
+            heard=heard(run[1]),
+            limit=limit(run[1]),
+        )
         for run in spans
-        if run in filled and (error_filter := filled[run].error_filter) is not None
+        if run in filled and (music := filled[run].model) is not None
     ]
-    return find_slow_tails(sound, cores, sample_rate=passage.sample_rate)
+    found = find_slow_tails(sound, cores, sample_rate=passage.sample_rate)
+    return {
+        run: wave for run, wave in found.items() if not _contradicted(passage, channel, run, wave)
+    }
+
+
+def _contradicted(passage: Passage, channel: int, run: Run, wave: FloatArray) -> bool:
+    """Return whether another copy is nearer to the sound with a slow tail than without it."""
+    start = passage.sound[0] + run[1]
+    here = slice(start, start + wave.size), channel
+    observed = passage.samples[here]
+    return any(
+        float(np.sum((observed - wave - transfer.samples[here]) ** 2))
+        > float(np.sum((observed - transfer.samples[here]) ** 2))
+        for transfer in passage.transfers
+        if transfer.number and transfer.sound[here].all()
+    )
 
 
 def _with_slow_tail(

@@ -50,7 +50,7 @@ SAGGING = 0.5
 class Fill:
     """What a missing run is filled with; `run` counts from the first existing frame.
 
-    `coefficients` whiten what the method predicts, `error_filter` the music, where it is known.
+    `coefficients` whiten what the method predicts; `model` is that of the music, where it is known.
     """
 
     run: Run
@@ -59,7 +59,7 @@ class Fill:
     method: str
     variance: float = np.nan
     coefficients: FloatArray = field(default_factory=lambda: np.ones(1))
-    error_filter: FloatArray | None = None
+    model: Interpolation | None = None
 
     def surprise_db(self, difference: FloatArray) -> float:
         """Return the power of the observed sound's prediction errors over the expected, in dB."""
@@ -74,6 +74,7 @@ def fill_cores(
     own: Sequence[Click],
     clean: Callable[[int], FloatArray],
     method: str,
+    earlier: Sequence[Fill] = (),
 ) -> list[Fill]:
     """Fill the cores of some clicks of a channel.
 
@@ -87,6 +88,8 @@ def fill_cores(
         Gives the sound of a channel, without tails, shape (frames,).
     method : str
         "auto", or the name of the one to use.
+    earlier : sequence of Fill
+        Of the same cores, before a little more of the sound was cleaned: their models still hold.
 
     Returns
     -------
@@ -115,10 +118,11 @@ def fill_cores(
         told = evidence is not None and evidence.tells_of(run)
         sizes = () if told else model_sizes(run[1] - run[0], passage.sample_rate)
         groups.setdefault(sizes, []).append(run)
+    models = {fill.run: fill.model for fill in earlier}
     fills: list[Fill] = []
     for sizes, group in groups.items():
-        known = None if sizes else evidence
-        fills += _fill_group(passage, channel, runs, group, sizes, known, clean, method)
+        known, model = None if sizes else evidence, models.get(group[0])
+        fills += _fill_group(passage, channel, runs, group, sizes, known, clean, method, model)
     return fills
 
 
@@ -131,6 +135,7 @@ def _fill_group(
     evidence: Evidence | None,
     clean: Callable[[int], FloatArray],
     method: str,
+    model: Interpolation | None,
 ) -> list[Fill]:
     """Fill runs of one size, or of which something is known, by what promises to be best."""
     lo, hi = passage.sound
@@ -139,7 +144,7 @@ def _fill_group(
     if evidence is None:
         base = interpolate(sound, runs, group, sizes=sizes, sample_rate=rate)
     else:
-        base = interpolate_weighed(sound, runs, group, evidence, sample_rate=rate)
+        base = interpolate_weighed(sound, runs, group, evidence, sample_rate=rate, model=model)
     ar = {fill.run: fill for fill in _fills(base, group, "ar")}
     best = dict(ar)
     short = method == "auto" and max(b - a for a, b in group) <= SHORT_CORE_S * rate
@@ -195,7 +200,7 @@ def _fill_group(
         if method == "spectrum" or (method == "auto" and sags):
             drawn = fill_by_spectrum(sound, runs, run, base, plain.error_energy)
             best[run] = replace(plain, samples=drawn, method="spectrum")
-    return [replace(fill, error_filter=base.coefficients) for fill in best.values()]
+    return [replace(fill, model=base) for fill in best.values()]
 
 
 def _fills(result: Interpolation, runs: Sequence[Run], method: str) -> list[Fill]:

@@ -36,6 +36,8 @@ class Core(NamedTuple):
         Peak of the click over what it was filled with.
     error_filter : ndarray, shape (order + 1,)
         Whitens the music around it.
+    heard : int
+        Frame up to which the sound behind it tells of its slow tail.
     limit : int
         Frame at which its slow tail ends at the latest.
     """
@@ -43,6 +45,7 @@ class Core(NamedTuple):
     run: Run
     push: float
     error_filter: FloatArray
+    heard: int
     limit: int
 
 
@@ -68,12 +71,12 @@ def find_slow_tails(
     found: dict[Run, FloatArray] = {}
     left = sound.copy()
     carried, latest = 0.0, 0
-    for run, push, error_filter, limit in cores:
+    for run, push, error_filter, heard, limit in cores:
         # What an earlier tail has left behind this core as well may be higher than its own.
         carried *= math.exp((latest - run[1]) / (BASS_S * sample_rate))
         carried, latest = max(push, carried), run[1]
         push = carried
-        fit = look_behind(left, run, push, error_filter, sample_rate)
+        fit = look_behind(left[:heard], run, push, error_filter, sample_rate)
         if fit is None:
             continue
         heights, evidence = fit.heights()

@@ -137,6 +137,7 @@ def interpolate_weighed(
     evidence: Evidence,
     *,
     sample_rate: int,
+    model: Interpolation | None = None,
 ) -> Interpolation:
     """Fill missing runs of one channel by what is known of them and of the sound around.
 
@@ -150,6 +151,8 @@ def interpolate_weighed(
         As for `declick.repair.ar.interpolate`.
     evidence : Evidence
         For the frames of `samples`.
+    model : Interpolation, optional
+        An earlier one of the same runs in nearly the same sound: its model is learned from.
 
     Returns
     -------
@@ -165,27 +168,12 @@ def interpolate_weighed(
     inside = [(max(a, lo) - lo, min(b, hi) - lo) for a, b in runs if b > lo and a < hi]
     targets = [(a - lo, b - lo) for a, b in wanted]
     _guess(local, inside, evidence)
-    known = local.size - sum(stop - start for start, stop in inside)
-    part = estimation_part(local, targets, size.context // 2)
-    energy, seen = window_sums(*part.window)
     reach = NEIGHBOUR_SAMPLES
     near = [run for run in inside if run[1] > first - lo - reach and run[0] < last - lo + reach]
-    order = min(size.order, known // 4)
-    lower = min(order, size.order * FIRST_ORDER // ORDER)
-    lags = autocorrelation(part.taper(local), order)
-    coefficients, power = prediction_filter(lags[: lower + 1])
-    if power * 10 ** (PREDICTABLE_DB / 10) > lags[0]:
-        order = lower
-    if longest > ONE_ESTIMATE_MS * 1e-3 * sample_rate:
-        solve_missing(local, near, coefficients, errors_for=(), joint=JOINT_SAMPLES)
-        coefficients, power = prediction_filter(autocorrelation(part.taper(local), order))
-    elif order > lower:
-        coefficients, power = prediction_filter(lags)
-    # The errors of the sound that taught the model are too small (Akaike's FPE).
-    optimism = (seen + order) / max(seen - order, 0.1 * seen)
+    earlier = None if model is None else model.coefficients
+    coefficients, optimism, usual = _learn(local, inside, near, targets, size, sample_rate, earlier)
     variance = {
-        run: optimism * nearby_variance(local, run, coefficients, otherwise=power / energy)
-        for run in near
+        run: optimism * nearby_variance(local, run, coefficients, otherwise=usual) for run in near
     }
     traces = solve_missing(
         local,
@@ -202,6 +190,48 @@ def interpolate_weighed(
         coefficients,
         optimism,
     )
+
+
+def _learn(
+    local: FloatArray,
+    inside: Sequence[Run],
+    near: Sequence[Run],
+    targets: Sequence[Run],
+    size: ModelSize,
+    sample_rate: int,
+    earlier: FloatArray | None,
+) -> tuple[FloatArray, float, float]:
+    """Return the model of a sound whose missing runs `inside` hold a first guess.
+
+    Those `near` the targets are filled, in place, where one estimate is not enough; the first may
+    be an `earlier` one.
+
+    Returns
+    -------
+    coefficients : ndarray, shape (order + 1,)
+    optimism : float
+        See `Interpolation`.
+    power : float
+        Of the prediction error.
+    """
+    known = local.size - sum(stop - start for start, stop in inside)
+    part = estimation_part(local, targets, size.context // 2)
+    energy, seen = window_sums(*part.window)
+    longest = max(stop - start for start, stop in targets)
+    order = min(size.order, known // 4)
+    lower = min(order, size.order * FIRST_ORDER // ORDER)
+    if longest > ONE_ESTIMATE_MS * 1e-3 * sample_rate:
+        if earlier is None:
+            earlier = prediction_filter(autocorrelation(part.taper(local), lower))[0]
+        solve_missing(local, near, earlier, errors_for=(), joint=JOINT_SAMPLES)
+    lags = autocorrelation(part.taper(local), order)
+    coefficients, power = prediction_filter(lags[: lower + 1])
+    if lower < order and power * 10 ** (PREDICTABLE_DB / 10) <= lags[0]:
+        coefficients, power = prediction_filter(lags)
+    order = coefficients.size - 1
+    # The errors of the sound that taught the model are too small (Akaike's FPE).
+    optimism = (seen + order) / max(seen - order, 0.1 * seen)
+    return coefficients, optimism, power / energy
 
 
 def _guess(samples: FloatArray, runs: Sequence[Run], evidence: Evidence) -> None:
