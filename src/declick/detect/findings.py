@@ -31,6 +31,11 @@ QUIET: Final = 0.06
 # ... nor below this one between two clicks, if that lasts for so many frames.
 QUIET_BETWEEN: Final = 0.2
 _LULL: Final = 45
+# Equal samples above this level, three or more, are a flat top.
+FLAT_LEVEL: Final = 0.25
+# What falls from it by this share of its height with each sample is its slope.
+STEEP: Final = 0.04
+_LONGEST_SLOPE = 32
 # Music that is mastered into clipping is never as surely damage as this.
 SURER_THAN_CLIPPED: Final = 1.0 / (1.0 + math.exp(-10.0))
 # The damage is as high as within so many frames: it crosses zero.
@@ -179,6 +184,29 @@ def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard
             painted.damage[core, side] = found.damage[number, side, first:last]
             painted.deviation[core, side] = found.deviation[number, side, first:last]
     return painted
+
+
+def cover_flat_tops(heard: Heard, samples: FloatArray) -> None:
+    """Let a core that reaches into a flat top, in place, take it in whole, with its slopes.
+
+    Where a click was clipped, no sample says more than another.
+    """
+    for side in range(samples.shape[1]):
+        sound, row = samples[:, side], heard.probability[:, side]
+        flat = (sound[1:] == sound[:-1]) & (np.abs(sound[1:]) > FLAT_LEVEL)
+        edges = np.flatnonzero(np.diff(flat, prepend=False, append=False)).tolist()
+        for first, last in zip(edges[::2], edges[1::2], strict=True):
+            top = slice(first, last + 1)
+            if last - first >= 2 and row[top].min() < row[top].max():
+                whole = slice(first - _slope(sound[first::-1]), last + 1 + _slope(sound[last:]))
+                row[whole] = np.maximum(row[whole], row[top].max())
+
+
+def _slope(sound: FloatArray) -> int:
+    """Return for how many samples the sound falls steeply from its first one."""
+    height = np.abs(sound[: _LONGEST_SLOPE + 1])
+    steep = (height[:-1] - height[1:] > STEEP * height[0]) & (sound[1 : height.size] * sound[0] > 0)
+    return int(np.argmin(np.append(steep, False)))
 
 
 def in_file(start: IntArray, stop: IntArray, factor: int) -> tuple[IntArray, IntArray]:

@@ -23,6 +23,7 @@ from declick.detect.confidence import SURE
 from declick.detect.findings import (
     Findings,
     Heard,
+    cover_flat_tops,
     in_file,
     in_order,
     is_loud,
@@ -247,6 +248,7 @@ class NeuralDetector:
             findings = in_order([findings, as_both(of_both, mean, sight)])
         heard = paint(pair, findings, self.geometry)
         self._paint_towers(heard, pair, sight, frames, facts)
+        cover_flat_tops(heard, pair)
         if self.factor == 1:
             self._paint_spikes(heard, pair, find_spikes(sight, frames, facts))
         return heard

@@ -186,7 +186,7 @@ def _contradicted(passage: Passage, channel: int, run: Run, wave: FloatArray) ->
         float(np.sum((observed - wave - transfer.samples[here]) ** 2))
         > float(np.sum((observed - transfer.samples[here]) ** 2))
         for transfer in passage.transfers
-        if transfer.number and transfer.sound[here].all()
+        if transfer.is_witness(here) and transfer.sound[here].all()
     )
 
 

@@ -45,6 +45,9 @@ fault is in the pressing, or there is none."""
 SHARED: Final = 0.1
 """With less than this share of the energy that a repair would change, the fault is in both."""
 
+SAME_TRANSFER: Final = 1e-6
+"""What leaves a smaller share of the recording is the same digitization: it bears nothing out."""
+
 BLOCK_S: Final = 0.0005
 """... in every block of this length."""
 
@@ -105,6 +108,13 @@ class Transfer:
             sound=self.sound[here],
             number=self.number,
         )
+
+    def is_witness(self, here: tuple[slice, int]) -> bool:
+        """Return whether what it plays there tells anything of damage.
+
+        The other wall of the same groove is no other copy: one push moves both.
+        """
+        return bool(self.number) and SAME_TRANSFER < float(self.residual[here].max()) < WORST
 
     @property
     def method(self) -> str:
@@ -172,13 +182,12 @@ def is_shared(passage: Passage, click: Click, changed: float) -> bool:
     """Return whether another copy plays a click just so, whether it is taken for one there or not.
 
     Then it differs from the recording by much less than a repair would, whose energy is `changed`.
-    The other wall of the same groove is no other copy: one push moves both.
     """
     here = slice(click.start - passage.start, click.tail - passage.start), click.channel
     return any(
         float(np.sum((passage.samples[here] - transfer.samples[here]) ** 2)) < SHARED * changed
         for transfer in passage.transfers
-        if transfer.number and float(transfer.residual[here].max()) < WORST
+        if transfer.is_witness(here)
     )
 
 
