@@ -105,3 +105,15 @@ def test_what_another_copy_plays_just_so_is_music_unless_it_is_beyond_doubt(
     click = Click(80000, 80040, 80040, 0, confidence)
     (repair,) = repair_beside(recording, [click], [copy], RepairSettings(keep_weak=True))
     assert (repair.method == "left") is left
+
+
+def test_the_same_digitization_bears_nothing_out() -> None:
+    rng = np.random.default_rng(8)
+    worn = music(4.0) + 1e-4 * rng.standard_normal(4 * RATE)
+    worn[80000:80040] += 0.6 * np.hanning(40) * rng.standard_normal(40)
+    recording = Recording.from_array(worn[:, np.newaxis], RATE)
+    held = ((0, worn.size),)
+    copy = Copy(sound=recording, number=1, name="B", held=held, unsound=((80000, 80040, 0),))
+    click = Click(80000, 80040, 80040, 0, 0.9)
+    (repair,) = repair_beside(recording, [click], [copy], RepairSettings(keep_weak=True))
+    assert repair.made

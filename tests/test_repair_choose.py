@@ -275,6 +275,24 @@ def test_an_attack_that_is_taken_for_known_damage_is_spared(rings_on: bool) -> N
     assert repair_made.made is not rings_on
 
 
+def test_no_note_begins_where_the_same_push_is_mended_in_the_other_channel() -> None:
+    sound = music(2 * RATE, 2, seed=5)
+    sound += 0.01 * np.random.default_rng(5).standard_normal(sound.shape)
+    start, length = RATE, 150
+    time = np.arange(RATE // 4) / RATE
+    push = 0.4 * np.exp(-time / 0.06) * np.sin(2 * np.pi * 140.0 * time)
+    worn = sound.copy()
+    worn[start : start + push.size, 0] += push
+    worn[start : start + length, 1] += push[:length] * np.hanning(length)
+    clicks = []
+    for channel in (0, 1):
+        damage = (worn - sound)[start : start + length, channel].astype(np.float32)
+        known = Estimate(start, damage, np.full(length, 0.02, dtype=np.float32))
+        clicks.append(Click(start, start + length, start + length, channel, estimate=known))
+    assert [made.made for made in repair(worn, clicks)] == [True, True]
+    assert [made.made for made in repair(worn, clicks[:1])] == [False]
+
+
 @pytest.mark.parametrize(
     ("confidence", "crackle", "height", "made"),
     [

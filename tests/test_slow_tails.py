@@ -44,7 +44,7 @@ def with_tail(push: float) -> tuple[FloatArray, FloatArray]:
 
 def tails(sound: FloatArray, push: float) -> FloatArray | None:
     error_filter = prediction_error_filter([music(seed=1)], 32)
-    cores = [Core(CORE, push, error_filter, sound.size)]
+    cores = [Core(CORE, push, error_filter, sound.size, sound.size)]
     return find_slow_tails(sound, cores, sample_rate=RATE).get(CORE)
 
 
@@ -56,6 +56,16 @@ def test_a_tail_of_known_heights_is_found(push: float) -> None:
     behind = slice(CORE[1], CORE[1] + wave.size)
     left = np.sum((worn[behind] - wave - clean[behind]) ** 2)
     assert 10 * np.log10(np.sum((worn - clean)[behind] ** 2) / left) > 10.0
+
+
+def test_what_a_long_core_is_filled_with_tells_nothing() -> None:
+    error_filter = prediction_error_filter([music(seed=1)], 32)
+    heard = CORE[1] + 700
+    cores = [Core(CORE, 1.0, error_filter, heard, heard)]
+    worn = with_tail(1.0)[1]
+    wave = find_slow_tails(worn, cores, sample_rate=RATE)[CORE]
+    worn[heard:] = 0.0
+    np.testing.assert_array_equal(find_slow_tails(worn, cores, sample_rate=RATE)[CORE], wave)
 
 
 def test_the_music_alone_has_none() -> None:

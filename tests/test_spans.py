@@ -46,7 +46,7 @@ def test_likely_specks_are_short_and_need_not_be_plain() -> None:
     probability = np.zeros((4 * RATE // 100, 1), dtype=np.float32)
     probability[100:120] = 0.95
     probability[300:320] = 0.9995
-    probability[600:700] = 0.9995
+    probability[600:730] = 0.9995
     probability[1000:1010] = 0.5
     assert count_plain(probability, sample_rate=RATE, plain=0.998) == (2, 1, 2)
 
@@ -66,7 +66,7 @@ def test_what_is_short_needs_less_on_a_worn_record() -> None:
     worn = threshold(0.5, plain_hz=30.0, prior=PRIOR_OF_SPECKS)
     assert worn < threshold(0.5, plain_hz=30.0, prior=PRIOR_OF_NETWORK)
     probability = np.zeros((400, 1), dtype=np.float32)
-    probability[10:20] = probability[100:200] = worn
+    probability[10:20] = probability[100:220] = worn
     specks = find_specks(probability, least=worn, below=1.0, start=1000, sample_rate=RATE)
     assert [(s.start, s.stop) for s in specks] == [(1010, 1020)]
 

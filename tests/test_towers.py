@@ -1,4 +1,4 @@
-"""What no network needs to be asked about is mended, however unlike what it has learned from."""
+"""What towers above the music, and is music all the same."""
 
 from __future__ import annotations
 
@@ -6,81 +6,81 @@ import numpy as np
 import pytest
 
 from declick.clicks import FloatArray
-from declick.damage.piece import synthesize_piece
-from declick.pipeline import restore
-from declick.read import Recording
+from declick.detect.neural import NeuralDetector, shipped_weights
+from declick.detect.survey import IntArray
+from declick.detect.towers import is_struck, is_train, plain_towers
+from declick.detect.views import (
+    Float32Array,
+    Sight,
+    ViewGeometry,
+    describe_instants,
+    find_instants,
+    see,
+)
 
 RATE = 44100
-AT = (88_200, 121_345, 158_760)
 
 
-def music() -> FloatArray:
-    clean = synthesize_piece(5.0, sample_rate=RATE)
-    noise = np.random.default_rng(1).standard_normal(clean.shape)
-    return np.asarray(clean + 10 ** (-45 / 20) * clean.std() * noise)
+def hiss(frames: int, level: float = 3e-4) -> FloatArray:
+    return level * np.random.default_rng(0).standard_normal((frames, 2))
 
 
-SHAPES = {
-    "impulse": np.array([1.0]),
-    "step out and back": np.array([0.7, -0.7]),
-    "knock": np.exp(-np.arange(40) / 8) * np.cos(2.0 * np.arange(40)),
-}
+def castanets(frames: int) -> FloatArray:
+    """Return strikes, each of which rings on for some milliseconds."""
+    sound = hiss(frames)
+    time = np.arange(1200) / RATE
+    ring = sum(np.sin(2 * np.pi * hz * time) for hz in (2317.0, 3893.0, 5120.0))
+    strike = 0.3 * np.exp(-time / 0.006) * ring
+    for start in range(6000, frames - 2000, 9001):
+        sound[start : start + 1200] += strike[:, None]
+    return sound
 
 
-@pytest.mark.parametrize("name", SHAPES)
-def test_loud_clicks_that_are_the_same_left_and_right_are_mended(name: str) -> None:
-    """L-R shows nothing of them, and they are louder than any record's."""
-    clean = music()
-    worn = clean.copy()
-    for at in AT:
-        worn[at : at + len(SHAPES[name])] += SHAPES[name][:, None]
-    done = restore(Recording.from_array(worn, RATE), mono_record=False)
-    assert done.samples is not None
-    for at in AT:
-        near = slice(at - 100, at + 200)
-        before = np.sum((worn - clean)[near] ** 2)
-        after = np.sum((done.samples - clean)[near] ** 2)
-        assert 10 * np.log10(before / after) > 15.0
+def seen(sound: FloatArray) -> tuple[Sight, IntArray, Float32Array]:
+    sight = see(sound, ViewGeometry(RATE))
+    frames = find_instants(sight)[0]
+    return sight, frames, describe_instants(sight, frames)
 
 
-def test_the_music_alone_has_none() -> None:
-    clean = music()
-    done = restore(Recording.from_array(clean, RATE), mono_record=False)
-    assert np.array_equal(np.asarray(done.samples), clean)
+def test_a_strike_that_rings_on_is_left_to_the_network() -> None:
+    sight, frames, facts = seen(castanets(32 * 2048))
+    assert not plain_towers(sight, frames, facts).any()
+    assert is_struck(sight, 0, np.array([6000])).all()
 
 
-def test_short_clean_files_stay_as_they_are() -> None:
-    """Silence around a file is no reason to take all of it for a click."""
-    clean = music()[66_150:]
-    for frames in (*range(1, 200, 23), 300, 500):
-        part = np.ascontiguousarray(clean[:frames])
-        done = restore(Recording.from_array(part, RATE), mono_record=False)
-        assert np.array_equal(np.asarray(done.samples), part)
+def test_a_click_in_hiss_towers() -> None:
+    sound = hiss(32 * 2048)
+    sound[30000:30003] += np.array([0.2, -0.3, 0.1])[:, None]
+    sight, frames, facts = seen(sound)
+    towers = plain_towers(sight, frames, facts).any(axis=1)
+    assert towers.any()
+    assert np.abs(frames[towers] - 30000).max() < 40
 
 
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("value", [1e6, 1e10, 3e38])
-def test_a_broken_sample_of_a_float_file_is_mended(value: float) -> None:
-    worn = music()[66_150:100_000].astype(np.float32)
-    clean = worn.copy()
-    worn[15_000] = -value
-    done = restore(Recording.from_array(worn, RATE), mono_record=False)
-    mended = np.asarray(done.samples)
-    assert np.abs(mended[15_000] - clean[15_000]).max() < 0.05
-    outside = np.r_[0:14_900, 15_100 : len(worn)]
-    assert np.array_equal(mended[outside], clean[outside])
+def test_pulses_at_even_distances_are_a_train() -> None:
+    sound = hiss(32 * 2048)
+    sound[2000::1470] += 0.3
+    inner = np.arange(2000 + 5 * 1470, len(sound) - 5 * 1470, 1470)
+    assert is_train(seen(sound)[0], 0, inner).all()
 
 
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("exponent", [15, 60, 120])
-def test_floats_of_any_size_are_sound(exponent: int) -> None:
-    worn = music()[66_150:100_000]
-    worn[15_000:15_040] += SHAPES["knock"][:, None]
-    done = [
-        restore(Recording.from_array(worn * unit, RATE), mono_record=False)
-        for unit in (1.0, 2.0**exponent)
-    ]
-    (click, _), (louder, _) = (item.detection.clicks for item in done)
-    assert (click.start, click.stop) == (louder.start, louder.stop)
-    one, other = (np.asarray(item.samples) for item in done)
-    assert np.allclose(one * 2.0**exponent, other, rtol=0.0, atol=1e-4 * 2.0**exponent)
+@pytest.mark.parametrize("turn_s", [60 / 78.26, 1.8])
+def test_a_scratch_is_no_train(turn_s: float) -> None:
+    sound = hiss(96 * 2048)
+    at = np.arange(9000, len(sound), round(turn_s * RATE))
+    sound[at] += 0.3
+    assert not is_train(seen(sound)[0], 0, at).any()
+
+
+def test_a_clipped_click_is_cut_out_whole() -> None:
+    detector = NeuralDetector(RATE, shipped_weights())
+    geometry = detector.geometry
+    frames = geometry.tile + 2 * geometry.context
+    time = np.arange(frames) / RATE
+    sound = hiss(frames, 1e-3) + 0.1 * np.sin(2 * np.pi * 220.0 * time)[:, None]
+    start = geometry.context + 50000
+    click = [-0.15, -0.5, -0.8, *[-1.0] * 30, 0.02, *[-1.0] * 3, *-0.8 * np.exp(-np.arange(20) / 6)]
+    sound[start : start + len(click), 0] = click
+    lost = detector.hear(sound).probability[:, 0] > 0.5
+    first = start - geometry.context
+    assert lost[first + 1 : first + 37].all()

@@ -33,10 +33,11 @@ from declick.detect.findings import (
     silence,
 )
 from declick.detect.places import digital_places, find_edges, within_steps
-from declick.detect.screen import load_screen, pitch_doubt, towering_channels
+from declick.detect.screen import load_screen, pitch_doubt
 from declick.detect.spans import PLAIN_TO_NETWORK, PRIOR_OF_NETWORK, PRIOR_OF_SPECKS
 from declick.detect.spikes import Spikes, find_spikes
 from declick.detect.survey import IntArray
+from declick.detect.towers import plain_towers
 from declick.detect.views import (
     Float32Array,
     Sight,
@@ -265,7 +266,7 @@ class NeuralDetector:
 
         Nothing is known of the damage there, whatever the network says.
         """
-        which, channel = np.nonzero(towering_channels(facts)[:, : pair.shape[1]])
+        which, channel = np.nonzero(plain_towers(sight, frames, facts)[:, : pair.shape[1]])
         if not len(which):
             return
         start, stop = find_edges(

@@ -36,8 +36,9 @@ FUSION_MS: Final = 0.25
 LONGEST_MS: Final = 25.0
 # Nor is what fills more than this share of a recording: too little is left to know it by.
 LARGEST_SHARE: Final = 0.1
-# Up to this length a click may be one of many specks, which a worn record has the more of.
-SPECK_MS: Final = 1.5
+# Up to this length a click may be one of many specks, which a worn record has the more of; it rings
+# on in the pick-up for most of that.
+SPECK_MS: Final = 2.5
 # From this length on a tick is called a pop.
 POP_MS: Final = 0.6
 # What is weaker than this share of a click's height does not make it longer.

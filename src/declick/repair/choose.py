@@ -91,17 +91,38 @@ def repair_passage(
     # Each channel is filled with the slow tails of all taken out, whichever comes first.
     for channel, tails in slow.items():
         cleaned[channel] = _without(clean(channel), tails, passage)
+    mended: dict[int, FloatArray] = {}
     for channel, own in channels.items():
-        tails = slow.get(channel, {})
-        if tails:
+        if slow.get(channel):
             fills[channel] = fill_cores(
                 passage, channel, own, clean, settings.method, earlier=fills[channel]
             )
-        mended = _laid(clean(channel), fills[channel], passage)
-        for click in own:
-            repair = decide(passage, click, mended, fills[channel], settings, offers.get(click))
-            repairs[click] = _with_slow_tail(passage, repair, mended, tails)
+        mended[channel] = _laid(clean(channel), fills[channel], passage)
+
+    def mend(click: Click, *, borne_out: bool = False) -> Repair:
+        sound, offer = mended[click.channel], offers.get(click)
+        filled = fills[click.channel]
+        repair = decide(passage, click, sound, filled, settings, offer, borne_out=borne_out)
+        return _with_slow_tail(passage, repair, sound, slow.get(click.channel, {}))
+
+    repairs |= {click: mend(click) for click in rest}
+    made = [click for click, repair in repairs.items() if repair.made]
+    repairs |= {
+        click: mend(click, borne_out=True)
+        for click in rest
+        if not repairs[click].made and _is_borne_out(click, made)
+    }
     return [repairs[click] for click in passage.own]
+
+
+def _is_borne_out(click: Click, made: Sequence[Click]) -> bool:
+    """Return whether one of the clicks that are mended is the same push in another channel."""
+    return any(
+        other.channel != click.channel
+        and 2 * (min(other.stop, click.stop) - max(other.start, click.start))
+        > click.stop - click.start
+        for other in made
+    )
 
 
 def _laid(sound: FloatArray, fills: Sequence[Fill], passage: Passage) -> FloatArray:

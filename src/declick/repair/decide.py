@@ -63,10 +63,15 @@ def _begins(mended: FloatArray, core: slice, sample_rate: int) -> bool:
 
 
 def _asked_surprise_db(
-    click: Click, gain_db: float, mended: FloatArray, lost: slice, sample_rate: int
+    click: Click,
+    gain_db: float,
+    mended: FloatArray,
+    lost: slice,
+    sample_rate: int,
+    borne_out: bool,
 ) -> float:
     """Return how surprising damage must be; -inf where its gain says enough."""
-    if click.estimate is not None and _begins(mended, lost, sample_rate):
+    if not borne_out and click.estimate is not None and _begins(mended, lost, sample_rate):
         return ATTACK_SURPRISE_DB
     enough = CERTAIN_GAIN_DB if click.estimate is None else CERTAIN_KNOWN_DB
     return -math.inf if gain_db >= enough else LEAST_SURPRISE_DB
@@ -94,8 +99,26 @@ def decide(
     fills: Sequence[Fill],
     settings: RepairSettings,
     offer: Offer | None = None,
+    *,
+    borne_out: bool = False,
 ) -> Repair:
-    """Make the repair, or leave the click alone where that is expected to be no worse."""
+    """Make the repair, or leave the click alone where that is expected to be no worse.
+
+    Parameters
+    ----------
+    passage : Passage
+    click : Click
+        One of its own.
+    mended : ndarray of float64, shape (frames,)
+        The channel with the cores filled and the tails taken out.
+    fills : sequence of Fill
+        What is known of the cores.
+    settings : RepairSettings
+    offer : Offer, optional
+        What other copies offer.
+    borne_out : bool
+        Whether the same push is mended in another channel: then no note begins there.
+    """
     left = Repair(click, np.zeros(0), "left")
     lo = passage.start + passage.sound[0]
     if click.start < passage.start or click.tail > passage.stop:
@@ -120,7 +143,7 @@ def decide(
         gain_db = 10 * math.log10(max(changed / error - 1.0, 1e-3))
         length = click.stop - click.start
         lost = slice(span.start, span.start + length)
-        asked_db = _asked_surprise_db(click, gain_db, mended, lost, passage.sample_rate)
+        asked_db = _asked_surprise_db(click, gain_db, mended, lost, passage.sample_rate, borne_out)
         certain = asked_db == -math.inf or (
             gain_db >= LEAST_GAIN_DB and fill.surprise_db((observed - samples)[:length]) >= asked_db
         )
