@@ -161,6 +161,7 @@ def put_back(
     spans: Iterable[tuple[int, int, int]],
     output: Output,
     *,
+    from_source: bool = False,
     removed_output: Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -173,11 +174,13 @@ def put_back(
     Parameters
     ----------
     restored, removed : Recording
-        The two files of an earlier `write_restored`.
+        The two files of an earlier `write_restored`; or its output and its source.
     spans : iterable of (channel, start, stop)
         Half-open frames, in any order; they may overlap.
     output : Path, str, binary file or None
         As in `write_restored`.
+    from_source : bool
+        Whether `removed` is the source itself.
     removed_output : Path, optional
         Gets what is still removed, so that nothing is put back twice.
     overwrite, progress, coding_history, companions, block_frames
@@ -200,10 +203,10 @@ def put_back(
     if (removed.sample_rate, removed.frames, removed.channels) != same:
         raise WriteError(
             f"{removed.name}: does not belong to {restored.name} (its rate, length or channels "
-            f"differ); give the file that was written with it"
+            f"differ); give the file that was {'restored' if from_source else 'written with it'}"
         )
     format, subtype = output_format(restored, output)
-    edit = _PutBack(restored, removed, _merge(spans, restored), subtype)
+    edit = _PutBack(restored, removed, _merge(spans, restored), subtype, from_source)
 
     def describe(samples: FloatArray | None, notices: tuple[str, ...]) -> Written:
         frames_changed, changed, energy = edit.totals()
@@ -307,7 +310,7 @@ class _Overlay:
 
 
 class _PutBack:
-    """Adds what was removed in some spans to blocks that come in order."""
+    """Adds what was removed, or lays the source, in some spans over blocks that come in order."""
 
     def __init__(
         self,
@@ -315,10 +318,12 @@ class _PutBack:
         removed: Recording,
         spans: list[tuple[int, int, int]],
         subtype: str,
+        from_source: bool,
     ) -> None:
         self._removed, self.frames_removed = removed, 0
         self._spans, self._owners = spans, array("q")
-        self._overlay = _Overlay(restored, self._pieces(), subtype, add=True)
+        self._subtype, self._from_source = subtype, from_source
+        self._overlay = _Overlay(restored, self._pieces(), subtype, add=not from_source)
 
     def _pieces(self) -> Iterator[Repair]:
         """Cut the spans into pieces that memory holds, in ascending order."""
@@ -335,7 +340,9 @@ class _PutBack:
     def __call__(self, start: int, samples: FloatArray, /) -> FloatArray | None:
         taken = self._overlay(start, samples)
         rest = self._removed.read(start, start + len(samples))
-        if taken is not None:
+        if self._from_source:
+            rest = snap(rest, self._subtype) - samples
+        elif taken is not None:
             rest[taken != 0.0] = 0.0
         self.frames_removed += int(np.count_nonzero(rest.any(axis=1)))
         return rest

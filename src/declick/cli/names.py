@@ -22,6 +22,8 @@ _FOREIGN = frozenset(
      ".mp2", ".ac3", ".dts", ".dsf", ".dff", ".amr", ".ra", ".spx", ".weba")
 )  # fmt: skip
 MARK = ".declicked"
+# Of the folder that the recordings of a folder go to.
+FOLDER_MARK = "-declicked"
 
 
 def default_output(source: Path, folder: Path | None = None) -> Path:
@@ -171,7 +173,7 @@ def gather_sources(
             pairs.append((path, default_output(path, output)))
             continue
         whole = path.resolve()
-        target = output or whole.with_name(whole.name + "-declicked")
+        target = output or whole.with_name(whole.name + FOLDER_MARK)
         if target.resolve() == whole:
             raise SettingsError(f"{target}: is the folder of the sources; give another with -o")
         found, foreign = _sounds_in(path, target.resolve())

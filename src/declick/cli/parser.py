@@ -205,12 +205,16 @@ def _add_undo(commands: _Commands[Parser]) -> None:
         "undo",
         help="put chosen clicks back, to the sample",
         usage="declick undo [options] RESTORED --clicks 12,40-44 | --between 1:32-1:40 | ...",
-        description="Put back what a restoration took out, to the sample. Needs the file that "
-        "'restore --removed' wrote. A new report beside the output says what is still mended.",
+        description="Put back what a restoration took out, to the sample: from the file that "
+        "'restore --removed' wrote or, without one, from the source, which is looked for beside "
+        "RESTORED and around. A new report beside the output says what is still mended.",
     )
     add_selection(parser, "which clicks")
     parser.add_argument(
         "--removed", type=Path, metavar="FILE", help="default: the one that the report names"
+    )
+    parser.add_argument(
+        "--source", type=Path, metavar="FILE", help="what was restored: put back from there"
     )
     parser.add_argument(
         "-o",

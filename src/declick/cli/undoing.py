@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from declick.cli.belonging import check_same, is_source, removed_of, restored_of, source_of
 from declick.cli.console import print_json
 from declick.cli.lines import say
 from declick.cli.names import choose_output, find_report, free_report
 from declick.cli.opening import open_target
 from declick.clicks import FloatArray, Repair
-from declick.errors import LabelError
+from declick.errors import LabelError, ReadError, SettingsError
 from declick.outcome import check_outputs
 from declick.read import Recording
 from declick.report import UNDONE, Entry, Report, ReportWriter, read_report, utc_now
@@ -29,16 +30,16 @@ def run_undo(options: argparse.Namespace) -> int:
     """Put chosen clicks back."""
     report_path = find_report(options)
     report = read_report(report_path)
-    restored_path = restored_of(report, report_path, options)
+    restored_path = restored_of(report, report_path, options.path)
     chosen, left = _chosen(report, report_path, options)
-    removed_path = options.removed or _removed_of(report, report_path)
+    old_path, from_source = _find_old(report, report_path, restored_path, options)
     output = options.output
     if output is None:
         output = str(restored_path.with_name(f"{restored_path.stem}.undone{restored_path.suffix}"))
     output = choose_output(options, str(restored_path), output)
     new_report = None if output == "-" else free_report(Path(output))
     spans = [(entry.click.channel, entry.click.start, entry.click.tail) for entry in chosen]
-    with Recording.open(restored_path) as restored, Recording.open(removed_path) as removed:
+    with Recording.open(restored_path) as restored, Recording.open(old_path) as old:
         check_same(restored, report, report_path)
         if restored.source_hash() == report.source.sha256:
             raise LabelError(f"{restored.name}: this is the source itself; give the restored file")
@@ -47,22 +48,24 @@ def run_undo(options: argparse.Namespace) -> int:
             restored,
             target,
             others=(new_report,),
-            sources=(removed_path, report_path),
+            sources=(old_path, report_path),
             overwrite=options.overwrite,
         )
-
-        _check_removed(removed, report, chosen, report_path)
+        if not from_source:
+            _check_removed(old, report, chosen, report_path)
 
         def write_report(written: Written) -> None:
             if new_report is not None:
                 numbers = {entry.number for entry in chosen}
-                _write_report(new_report, report, numbers, written, removed_path)
+                removed = None if from_source else old_path
+                _write_report(new_report, report, numbers, written, removed)
 
         written = put_back(
             restored,
-            removed,
+            old,
             spans,
             target,
+            from_source=from_source,
             overwrite=options.overwrite,
             companions=write_report,
         )
@@ -106,41 +109,33 @@ def _chosen(report: Report, path: Path, options: argparse.Namespace) -> tuple[li
     return chosen, len(entries) - len(chosen)
 
 
-def restored_of(report: Report, path: Path, options: argparse.Namespace) -> Path:
-    """Return the restored file: as it was said, or beside the report that was named instead."""
-    if options.path.suffix.lower() != ".json":
-        return Path(options.path)
-    if report.output is None:
-        raise LabelError(f"{path}: this run went to standard output; name the restored file")
-    return path.with_name(report.output)
+def _find_old(
+    report: Report, path: Path, restored: Path, options: argparse.Namespace
+) -> tuple[Path, bool]:
+    """Return the file that has the old samples, and whether it is the source.
 
-
-def _removed_of(report: Report, path: Path) -> Path:
-    """Return the removed file that a report names, beside it."""
-    if report.removed is None:
-        raise LabelError(
-            f"{path}: this run kept no removed file; run {report.command or 'restore'} again with "
-            "--removed, or mend fewer clicks with 'declick repair --labels'"
-        )
-    removed = path.with_name(report.removed)
-    if not removed.exists():
-        raise LabelError(f"{path}: {removed.name} is not beside it; name it with --removed")
-    return removed
-
-
-def check_same(recording: Recording, report: Report, path: Path) -> None:
-    """Refuse a recording that cannot be the one that a report is on."""
-    known = report.source
-    if (known.sample_rate, known.frames, known.channels) != (
-        recording.sample_rate,
-        recording.frames,
-        recording.channels,
-    ):
-        raise LabelError(
-            f"{path}: is not the report of {recording.name} (it is on {known.frames} frames of "
-            f"{known.channels} channels at {known.sample_rate} Hz); name the right one with "
-            "--report"
-        )
+    Both are as good; the removed file is known by its name alone, and so it comes first.
+    """
+    if options.removed is not None:
+        if options.source is not None:
+            raise SettingsError("--removed and --source are two ways to the same; give one")
+        return options.removed, False
+    if options.source is not None:
+        source = Path(options.source)
+        if not is_source(source, report):
+            raise LabelError(
+                f"{source}: is not the source of {restored}, or was changed since (the report has "
+                f"{report.source.name} with another SHA-256); give the file as it was restored"
+            )
+        return source, True
+    removed = removed_of(report, path)
+    if removed is not None:
+        return removed, False
+    try:
+        return source_of(report, path, restored, exact=True), True
+    except ReadError as error:
+        lost = "kept no removed file" if report.removed is None else f"kept {report.removed}"
+        raise ReadError(f"{error}, or with --removed what was taken out (the run {lost})") from None
 
 
 def _check_removed(removed: Recording, report: Report, chosen: list[Entry], path: Path) -> None:
@@ -163,7 +158,7 @@ def _check_removed(removed: Recording, report: Report, chosen: list[Entry], path
 
 
 def _write_report(
-    path: Path, report: Report, undone: set[int], written: Written, removed: Path
+    path: Path, report: Report, undone: set[int], written: Written, removed: Path | None
 ) -> None:
     """Write the report of what is still mended, so that nothing is put back twice."""
     writer = ReportWriter(

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from declick.cli.belonging import check_same, restored_of, source_of
 from declick.cli.console import print_json
 from declick.cli.lines import say
 from declick.cli.names import find_report, make_folder
-from declick.cli.undoing import check_same, restored_of, selection_of
+from declick.cli.undoing import selection_of
 from declick.clicks import FloatArray
-from declick.errors import ReadError, SettingsError
+from declick.errors import SettingsError
 from declick.inspect import draw_around, draw_disc_map, draw_overview
 from declick.read import Recording
 from declick.report import Entry, Report, read_report
@@ -41,8 +42,10 @@ def run_inspect(options: argparse.Namespace) -> int:
         say(f"declick: {report_path}: {text}", quiet=options.quiet)
     stem = report_path.stem
     with ExitStack() as stack:
-        before = stack.enter_context(Recording.open(_source_of(report, report_path, options)))
-        after = stack.enter_context(Recording.open(restored_of(report, report_path, options)))
+        restored = restored_of(report, report_path, options.path)
+        source = options.source or source_of(report, report_path, restored, exact=False)
+        before = stack.enter_context(Recording.open(source))
+        after = stack.enter_context(Recording.open(restored))
         check_same(before, report, report_path)
         check_same(after, report, report_path)
         folder = options.output or report_path.parent
@@ -150,15 +153,3 @@ def _rotation(report: Report, period_s: float | None) -> Rotation | None:
     if not 0.1 < period_s < 10.0:
         raise SettingsError(f"--period {period_s}: give the seconds of one revolution, such as 1.8")
     return Rotation(period_s=period_s, rpm=60.0 / period_s, evidence=0.0)
-
-
-def _source_of(report: Report, path: Path, options: argparse.Namespace) -> Path:
-    """Return the source: as named, or beside the report, or in the folder above."""
-    if options.source is not None:
-        return Path(options.source)
-    for folder in (path.parent, path.parent.parent):
-        if (folder / report.source.name).exists():
-            return folder / report.source.name
-    raise ReadError(
-        f"{report.source.name}: the source is not beside the report; name it with --source"
-    )
