@@ -40,18 +40,20 @@ def source_of(report: Report, report_path: Path, restored: Path, *, exact: bool)
     report : Report
     report_path, restored : Path
     exact : bool
-        Whether only the very file will do, to the byte; otherwise one of the same name and length
-        does where the very file is not there.
+        Whether only the very file will do, to the byte; otherwise, where it is not found, one of
+        the same name and length does, beside the report or in the folder above.
 
     Raises
     ------
     ReadError
         Where it is not found.
     """
-    name = report.source.name
-    near = [path for path in _candidates(name, report_path, restored) if _fits(path, report)]
-    for path in near:
-        if is_source(path, report):
+    name, own = report.source.name, restored.resolve()
+    usual = (report_path.with_name(name), report_path.parent.parent / name)
+    near = [path for path in usual if path.is_file() and path.resolve() != own]
+    near = [path for path in near if _fits(path, report)]
+    for path in (*near, *_around(name, report_path, own)):
+        if _fits(path, report) and is_source(path, report):
             return path
     if near and not exact:
         return near[0]
@@ -95,25 +97,19 @@ def _fits(path: Path, report: Report) -> bool:
         return False
 
 
-def _candidates(name: str, report_path: Path, restored: Path) -> Iterator[Path]:
-    """Yield files of a name where the source may lie, the likeliest first; not the restored one."""
+def _around(name: str, report_path: Path, restored: Path) -> Iterator[Path]:
+    """Yield files of a name at the same place in a folder next to that of the report.
+
+    A folder of recordings is restored to one of the same shape, which often lies beside it.
+    """
     folder = report_path.resolve().parent
-    seen = {restored.resolve()}
-    for path in (report_path.with_name(name), report_path.parent.parent / name):
-        if path.is_file() and path.resolve() not in seen:
-            seen.add(path.resolve())
-            yield path
-    # A folder of recordings is restored to one of the same shape, which is often next to it.
     for root in [folder, *folder.parents][:_DEPTH]:
         beside: list[Path] = []
         with suppress(OSError):
             beside = sorted(root.parent.iterdir())
         plain = root.name.removesuffix(FOLDER_MARK)
-        beside.sort(key=lambda path: path.name != plain)
         within = folder.relative_to(root) / name
-        for other in beside:
-            path = other / within
+        for other in sorted(beside, key=lambda path: path.name != plain):
             with suppress(OSError):
-                if path.is_file() and path.resolve() not in seen:
-                    seen.add(path.resolve())
-                    yield path
+                if (other / within).is_file() and (other / within).resolve() != restored:
+                    yield other / within
