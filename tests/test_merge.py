@@ -13,6 +13,7 @@ import scipy.signal
 import soundfile
 
 from declick.align import Alignment, align
+from declick.align.origin import Digitization
 from declick.align.simulate import Turntable, second_copy
 from declick.clicks import FloatArray, Kind
 from declick.copies.facts import check_fit, describe_copy, notices_of
@@ -237,6 +238,8 @@ def test_the_command_reports_and_can_be_undone(tmp_path: Path) -> None:
     done = run("restore", rip, "-o", out, "--second", other, "--map", table, "--removed", taken,
                "--labels", labels, "-j", "1")  # fmt: skip
     assert done.status == 0, done.err
+    # As an earlier version wrote it.
+    assert "map.json: does not say which files it is of" in done.err
     report = read_report(tmp_path / "out.json")
     assert report.copies[0]["name"] == "b.flac"
     assert report.copies[0]["residual_db"] < -25
@@ -299,6 +302,34 @@ def test_a_copy_that_is_given_twice_is_refused(tmp_path: Path) -> None:
         assert done.status == 2
         assert f"{given[-1]}: holds the same samples as" in done.fault
     refuse_twins([Recording.open(rip), Recording.open(other)])
+
+
+def test_a_map_of_other_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rip, other, table = tmp_path / "a.wav", tmp_path / "b.wav", tmp_path / "map.json"
+    soundfile.write(rip, music(), RATE, subtype="PCM_24")
+    soundfile.write(other, copy_of(), RATE, subtype="PCM_24")
+    soundfile.write(tmp_path / "c.wav", copy_of(OTHER, 7), RATE, subtype="PCM_24")
+    monkeypatch.setattr("declick.cli.aligning.align", lambda *_: known_map())
+    assert run("align", rip, other, "-o", table).status == 0
+    with Recording.open(rip) as a, Recording.open(other) as b:
+        origin = Digitization.of(a), Digitization.of(b)
+        loaded = Alignment.from_json(table.read_text())
+        assert loaded.origin == origin
+        Second(recording=b, alignment=loaded).find_map(a, lambda stage, share: None)
+    out = tmp_path / "out.wav"
+    words: list[str | Path] = ["-o", out, "-j", "1", "--map", table, "--second"]
+    done = run("restore", rip, *words, tmp_path / "c.wav")
+    assert done.status == 2
+    assert f"the map given for {tmp_path / 'c.wav'} is one of other files (a.wav and b.wav)" in (
+        done.fault
+    )
+    assert "is the way back" in run("restore", other, *words, rip).fault
+    # The same sound under another name, in another container, is the same.
+    sound, rate = soundfile.read(other, dtype="int32")
+    soundfile.write(tmp_path / "d.flac", sound, rate, subtype="PCM_24")
+    with Recording.open(tmp_path / "d.flac") as copy:
+        assert origin[1].is_of(copy)
+    assert not out.exists()
 
 
 def test_a_map_of_other_recordings_is_refused() -> None:

@@ -212,9 +212,18 @@ class Second:
             return align(recording, self.recording, progress=progress)
         found = self.alignment
         rates = (found.sample_rate_a, found.sample_rate_b, found.channels)
-        if rates != (recording.sample_rate, self.recording.sample_rate, recording.channels):
+        pair = recording, self.recording
+        same = rates == (recording.sample_rate, self.recording.sample_rate, recording.channels)
+        what = "one of other recordings"
+        if same and found.origin is not None:
+            known = found.origin
+            same = all(one.is_of(item) for one, item in zip(known, pair, strict=True))
+            what = f"one of other files ({known[0].name} and {known[1].name})"
+            if not same and known[0].is_of(self.recording) and known[1].is_of(recording):
+                what = f"the way back, from {self.recording.name} to {recording.name}"
+        if not same:
             raise SettingsError(
-                f"the map given for {self.recording.name} is one of other recordings; make it "
+                f"the map given for {self.recording.name} is {what}; make it "
                 f"with 'declick align {recording.name} {self.recording.name} -o map.json'"
             )
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from declick.align.origin import Digitization
 from declick.clicks import FloatArray
 from declick.errors import ReadError
 
@@ -44,6 +45,8 @@ class Alignment:
         Whether the left channel of A is the right one of B.
     residual_db : ndarray of float64, shape (n,)
         How much of A is left after B was matched to it and taken away, in dB (-40: a hundredth).
+    origin : tuple of Digitization or None
+        What A and B are; None where that was not kept.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class Alignment:
     gain: FloatArray = field(repr=False)
     swapped: bool = False
     residual_db: FloatArray = field(repr=False)
+    origin: tuple[Digitization, Digitization] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.frames_a)
@@ -176,8 +180,12 @@ class Alignment:
 
     def to_json(self) -> str:
         """Return the map as JSON, to the last digit."""
+        origin = (
+            {} if self.origin is None else dict(zip("ab", map(asdict, self.origin), strict=True))
+        )
         values = {
             "schema": SCHEMA,
+            **origin,
             "sample_rate_a": self.sample_rate_a,
             "sample_rate_b": self.sample_rate_b,
             "swapped": self.swapped,
@@ -213,9 +221,17 @@ class Alignment:
                 sample_rate_a=float(values["sample_rate_a"]),
                 sample_rate_b=float(values["sample_rate_b"]),
                 swapped=bool(values["swapped"]),
+                origin=_origin_of(values),
                 **arrays,
             )
         except (KeyError, TypeError, ValueError):
             raise ReadError(
                 f"{name}: is not a time map; make one with 'declick align -o'"
             ) from None
+
+
+def _origin_of(values: dict[str, Any]) -> tuple[Digitization, Digitization] | None:
+    """Return what a map says of its two recordings; earlier versions did not say it."""
+    if "a" not in values:
+        return None
+    return Digitization(**values["a"]), Digitization(**values["b"])

@@ -7,12 +7,13 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from declick.align import align
 from declick.align.model import Alignment
+from declick.align.origin import Digitization
 from declick.align.summary import Summary, summarize
 from declick.cli.arguments import add_common
 from declick.cli.console import print_json
@@ -69,6 +70,8 @@ def run_align(options: argparse.Namespace) -> int:
             if recording.notice:
                 say(f"declick: {recording.notice}", quiet=options.quiet)
         found = align(a, b, AlignSettings(any_speed=not options.same_speed))
+        if options.output is not None:
+            found = replace(found, origin=(Digitization.of(a), Digitization.of(b)))
         summary = summarize(found)
         length_s = a.duration_s
         title = f"{a.name.rpartition('/')[2]} and {b.name.rpartition('/')[2]}"

@@ -168,7 +168,14 @@ def _maps(options: argparse.Namespace) -> list[Alignment | None]:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not a text file"
             raise ReadError(f"{path}: cannot be read ({reason}); check the name") from None
-        maps.append(Alignment.from_json(text, str(path)))
+        found = Alignment.from_json(text, str(path))
+        if found.origin is None:
+            say(
+                f"declick: {path}: does not say which files it is of, so that is not checked; "
+                "'declick align -o' makes one that does",
+                quiet=options.quiet,
+            )
+        maps.append(found)
     return maps
 
 
