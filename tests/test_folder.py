@@ -254,3 +254,35 @@ def on_a_terminal(*arguments: str | Path) -> str:
     os.close(leader)
     assert process.wait(30) == 0
     return shown.decode()
+
+
+def test_a_folder_behind_a_file_is_not_restored_unasked(rips: Path, tmp_path: Path) -> None:
+    rip = write_worn(tmp_path / "rip.wav", 1.0)
+    before = files(tmp_path)
+    for words in ([rip, rips], [rip, rip, rips], [rip, f"{rips}/"]):
+        done = run("restore", *words)
+        assert done.status == 2
+        assert f"to write into it give -o {rips}" in done.fault
+    assert files(tmp_path) == before
+    assert run("restore", rip, "-o", rips).status == 0
+    assert (rips / "rip.wav").is_file()
+
+
+def test_several_recordings_make_no_folder_that_is_called_like_a_file(tmp_path: Path) -> None:
+    a, b = (write_worn(tmp_path / name, 0.5) for name in ("a.wav", "b.wav"))
+    done = run("restore", a, b, "-o", tmp_path / "y.wav")
+    assert done.status == 2
+    assert "several recordings need a folder" in done.fault
+    assert files(tmp_path) == ["a.wav", "b.wav"]
+    assert run("restore", a, b, "-o", f"{tmp_path / 'y.wav'}/").status == 0
+    assert files(tmp_path / "y.wav") == ["a.json", "a.wav", "b.json", "b.wav"]
+
+
+def test_a_name_without_an_ending_may_be_a_folder_or_a_file(tmp_path: Path) -> None:
+    rip, out = write_worn(tmp_path / "rip.flac", 0.5), tmp_path / "out"
+    for words in ([out], ["-o", out]):
+        done = run("restore", rip, *words)
+        assert done.status == 2
+        assert f"give {out}.flac, or {out}/ for a folder" in done.fault
+    assert run("restore", rip, f"{out}/").status == 0
+    assert files(out) == ["rip.flac", "rip.json"]

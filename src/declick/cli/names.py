@@ -26,6 +26,13 @@ MARK = ".declicked"
 FOLDER_MARK = "-declicked"
 
 
+def names_sound(output: str | None) -> bool:
+    """Return whether a name is that of a sound file, such as ``rip.wav``; not ``rip.wav/``."""
+    if output is None or output.endswith(("/", os.sep)):
+        return False
+    return Path(output).suffix.lower() in SOUND | _FOREIGN
+
+
 def default_output(source: Path, folder: Path | None = None) -> Path:
     """Return ``rip.declicked.flac`` for ``rip.flac``, or ``rip.flac`` in another folder.
 
@@ -47,7 +54,7 @@ def choose_output(options: argparse.Namespace, path: str, output: str | None) ->
     Raises
     ------
     SettingsError
-        If sound and JSON would meet on standard output, or a name is wanting.
+        If sound and JSON would meet on standard output, or a name or its ending is wanting.
     """
     if output is None:
         output = "-" if path == "-" else str(default_output(Path(path)))
@@ -56,6 +63,13 @@ def choose_output(options: argparse.Namespace, path: str, output: str | None) ->
             raise SettingsError(f"{output}: is a folder; name a file in it for standard input")
         make_folder(Path(output))
         output = str(default_output(Path(path), Path(output)))
+    elif output != "-" and not Path(output).suffix and not os.path.lexists(output):
+        # Of several recordings this would be a folder, of one it would be a file: which is meant?
+        ending = default_output(Path(path)).suffix
+        raise SettingsError(
+            f"{output}: has no ending that tells its format; give {output}{ending}, or {output}/ "
+            "for a folder"
+        )
     if output == "-" and options.json:
         raise SettingsError("--json and the sound cannot both go to standard output; give -o FILE")
     return output

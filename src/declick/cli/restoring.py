@@ -18,6 +18,7 @@ from declick.cli.names import (
     free_report,
     gather_sources,
     make_folder,
+    names_sound,
 )
 from declick.cli.opening import jobs_for, open_source, open_target
 from declick.cli.results import describe, show_result, summary
@@ -82,6 +83,8 @@ def run_restore(options: argparse.Namespace) -> int:
 def _split_output(options: argparse.Namespace) -> tuple[list[str], str | None]:
     """Understand ``IN OUT`` and ``- -`` beside ``IN... -o OUT``, without risk to a second rip."""
     paths: list[str] = options.paths
+    if options.output is None and len(paths) > 1 and Path(paths[-1]).is_dir():
+        _refuse_folder_last(paths)
     if options.output is not None or len(paths) != 2:
         return paths, options.output
     if paths[1] == "-":
@@ -89,6 +92,16 @@ def _split_output(options: argparse.Namespace) -> tuple[list[str], str | None]:
     if not Path(paths[1]).exists() and not Path(paths[0]).is_dir():
         return paths[:1], paths[1]
     return paths, None
+
+
+def _refuse_folder_last(paths: list[str]) -> None:
+    """Refuse a folder behind files: by the custom of cp it is where they are to go."""
+    *files, folder = paths
+    if not any(Path(path).is_dir() for path in files):
+        raise SettingsError(
+            f"{folder}: is a folder; to write into it give -o {folder}, and to restore what it "
+            "holds, too, name it first"
+        )
 
 
 def _restore_one(
@@ -244,6 +257,11 @@ def _plan(
     folder = None if output is None else Path(output)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise WriteError(f"{folder}: is a file; several recordings need a folder to go to")
+    if folder is not None and not folder.exists() and names_sound(output):
+        raise SettingsError(
+            f"{output}: is the name of a file, and several recordings need a folder to go to; give "
+            f"-o {folder.with_suffix('')}, or restore them one by one"
+        )
     tasks: list[_Task] = []
     reports: set[Path | None] = set()
     skipped: list[dict[str, Any]] = []
