@@ -131,3 +131,25 @@ def test_what_came_through_a_pipe_is_known_by_its_hash(
     assert run("restore", "-", "-o", tmp_path / "out.wav").status == 0
     source = read_report(tmp_path / "out.json").source
     assert source.sha256 == hashlib.sha256(rip.read_bytes()).hexdigest()
+
+
+def test_help_and_version_need_no_dashes_and_a_slip_is_put_right(tmp_path: Path) -> None:
+    for words in ([], ["help"]):
+        shown = run(*words)
+        assert (shown.status, shown.out) == (0, run("--help").out)
+    assert run("help", "undo").out == run("undo", "--help").out
+    assert run("version").out == run("--version").out
+    for typed, meant in (("resotre", "restore"), ("hlep", "help"), ("bnech", "bench")):
+        slip = run(typed, "rip.flac")
+        assert slip.status == 2
+        assert slip.fault == f"declick: there is no command {typed}; did you mean {meant}?"
+    rip = write_worn(tmp_path / "rip.wav", 0.5)
+    assert f"did you mean declick restore {rip}?" in run(rip).fault
+
+
+def test_a_decimal_comma_is_told_of(restored: Path) -> None:
+    done = run("restore", restored, "--sensitivity", "0,5")
+    assert done.status == 2
+    assert "'0,5' has a comma: write 0.5, with a point" in done.fault
+    assert "'x' is not a number" in run("restore", restored, "--sensitivity", "x").fault
+    assert "'9,5' has a comma" in run("inspect", restored, "--period", "9,5").fault

@@ -29,11 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _polite_kill():
             # Imported here, since it takes a second, in which one may press Ctrl-C.
-            from declick.cli.parser import build_parser
+            from declick.cli.parser import as_flags, build_parser
             from declick.parallel import keep_memory
 
             keep_memory()
-            words = sys.argv[1:] if arguments is None else arguments
+            words = as_flags(sys.argv[1:] if arguments is None else arguments)
             options = build_parser(words).parse_args(words)
             status: int = options.run(options)
             return status

@@ -33,6 +33,20 @@ def positive(text: str) -> int:
     return whole(text, least=1)
 
 
+def number(text: str) -> float:
+    """Read a number; one with a decimal comma is told how it is written here."""
+    try:
+        return float(text)
+    except ValueError:
+        meant = text.replace(",", ".", 1)
+        try:
+            float(meant)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    # Not taken as it seems to be meant: 1,000 is a thousand to others.
+    raise argparse.ArgumentTypeError(f"{text!r} has a comma: write {meant}, with a point")
+
+
 def seed(text: str) -> int:
     """Read the seed of a random generator: a whole number from 0 on."""
     return whole(text, least=0)
@@ -79,5 +93,5 @@ def add_selection(parser: argparse.ArgumentParser, title: str) -> None:
     section.add_argument("--channel", **several, metavar="L", help="L, R, or a number from 1 on")
     section.add_argument("--by-method", **several, metavar="ar", help="mended by this method")
     section.add_argument(
-        "--confidence-below", type=float, metavar="0.9", help="less sure than this, 0 to 1"
+        "--confidence-below", type=number, metavar="0.9", help="less sure than this, 0 to 1"
     )

@@ -17,7 +17,7 @@ from declick.bench.peers import PEERS
 from declick.bench.results import assemble, command_line, read_results, write_results
 from declick.bench.run import ALL_SETS, Plan, measure
 from declick.bench.tables import Results, all_tables, fill_pages, gain_table, harm_table
-from declick.cli.arguments import add_common, add_jobs
+from declick.cli.arguments import add_common, add_jobs, number
 from declick.cli.console import print_json, print_text
 from declick.cli.lines import say
 from declick.cli.names import make_folder
@@ -241,10 +241,7 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 def _number(text: str) -> float:
     """Read a positive number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = number(text)
     if not (value > 0 and math.isfinite(value)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from declick.cli.arguments import add_common, positive, seed
+from declick.cli.arguments import add_common, number, positive, seed
 from declick.cli.console import print_json
 from declick.cli.lines import say
 from declick.cli.names import gather_sources, make_folder
@@ -73,7 +72,7 @@ def add_damage(commands: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=number,
         default=120.0,
         metavar="S",
         help="a longer recording gives several pairs (default: 120)",
@@ -87,10 +86,7 @@ def add_damage(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _decibels(text: str) -> float:
     """Read a level."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = number(text)
     if not -60.0 <= value <= 60.0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a level from -60 to 60 dB")
     return value

@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
+from declick.cli.arguments import number
 from declick.errors import SettingsError
 from declick.settings import DetectSettings, RepairSettings, Settings
 
@@ -51,7 +52,7 @@ def add_settings(
             reach = f"{low:g}..{high:g}, " if low is not None and high is not None else ""
             section.add_argument(
                 flag,
-                type=type(item.default),
+                type=number if isinstance(item.default, float) else type(item.default),
                 choices=item.metadata["choices"],
                 metavar=None if item.metadata["choices"] else item.name.split("_")[-1].upper(),
                 help=f"{text} ({reach}default: {usual if usual != '' else 'none'})",

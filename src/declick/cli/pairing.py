@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from declick.cli.arguments import add_common
+from declick.cli.arguments import add_common, number
 from declick.cli.console import print_json
 from declick.cli.lines import say
 from declick.damage.dataset import METADATA
@@ -40,7 +40,7 @@ def add_pairs(commands: argparse._SubParsersAction[Any]) -> None:
         "--licence", default="", metavar="TEXT", help="on what terms the sound may be used"
     )
     parser.add_argument(
-        "--seconds", type=float, default=30.0, metavar="S", help="of a piece (default: 30)"
+        "--seconds", type=number, default=30.0, metavar="S", help="of a piece (default: 30)"
     )
     add_common(parser)
     parser.set_defaults(run=run_pairs)

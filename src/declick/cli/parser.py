@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -15,6 +16,7 @@ from declick.cli.arguments import (
     add_jobs,
     add_selection,
     add_targets,
+    number,
     positive,
     seed,
 )
@@ -35,6 +37,8 @@ _EPILOG = """examples:
 'declick COMMAND --help' tells more. A file whose name begins with - is written ./-name.
 """
 _Commands = argparse._SubParsersAction
+# What is understood in place of a command, and the flag that it stands for.
+_WORDS = {"help": "--help", "version": "--version"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,6 +58,17 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return values, unknown
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Say of a command that there is none, and which one may be meant."""
+        if isinstance(action, _Commands) and value not in action.choices:
+            known = (*action.choices, *_WORDS)
+            near = difflib.get_close_matches(value, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(action.choices)}"
+            if not near and Path(value).exists():
+                hint = f"did you mean declick restore {value}?"
+            self.exit(2, one_line(f"{self.prog}: there is no command {value}; {hint}") + "\n")
+        super()._check_value(action, value)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and leave with status 2."""
         given, Parser._given = Parser._given, ()
@@ -61,6 +76,14 @@ class Parser(argparse.ArgumentParser):
             if word.startswith("-") and len(word) > 1 and Path(word).exists():
                 message = f"{word} looks like an option; write ./{word} for the file of this name"
         self.exit(2, one_line(f"{self.prog}: {message}; see '{self.prog} --help'") + "\n")
+
+
+def as_flags(words: Sequence[str]) -> list[str]:
+    """Return what is to be parsed of ``help [COMMAND]``, ``version``, or nothing at all."""
+    first, *rest = words or ["help"]
+    if first not in _WORDS:
+        return list(words)
+    return [*rest[:1], _WORDS[first]] if first == "help" else [_WORDS[first]]
 
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -242,7 +265,7 @@ def _add_inspect(commands: _Commands[Parser]) -> None:
         "--most", type=positive, default=6, metavar="N", help="clicks to draw (default: 6)"
     )
     parser.add_argument(
-        "--period", type=float, metavar="S", help="seconds of one revolution, if not found"
+        "--period", type=number, metavar="S", help="seconds of one revolution, if not found"
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="a folder (default: that of the report)"
