@@ -54,7 +54,7 @@ def broken(folder: Path, name: str) -> Path:
     [
         ("absent", "there is no such file; check the name"),
         ("empty", "the file is empty"),
-        ("text", "not a sound file"),
+        ("text", "or convert it (ffmpeg does it)"),
         ("truncated", "cut short"),
         ("truncated_flac", ""),
         ("silent", "0 frames"),

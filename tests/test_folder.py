@@ -286,3 +286,17 @@ def test_a_name_without_an_ending_may_be_a_folder_or_a_file(tmp_path: Path) -> N
         assert f"give {out}.flac, or {out}/ for a folder" in done.fault
     assert run("restore", rip, f"{out}/").status == 0
     assert files(out) == ["rip.flac", "rip.json"]
+
+
+def test_an_mp3_that_is_called_flac_is_named_as_what_it_is(tmp_path: Path) -> None:
+    rips = tmp_path / "rips"
+    rips.mkdir()
+    soundfile.write(rips / "a.mp3", worn_sound(2.0), RATE)
+    whole = (rips / "a.mp3").read_bytes()
+    (rips / "b.flac").write_bytes(whole[: len(whole) // 2])
+    (rips / "c.mp3").write_bytes(whole[:300])
+    done = run("restore", rips, "-j", "1")
+    told = [line for line in done.err.splitlines() if line.startswith("  failed: ")]
+    assert len(told) == 2
+    assert f"{rips / 'b.flac'}: is no FLAC file but MP3" in told[0]
+    assert f"{rips / 'c.mp3'}: cannot be decoded (no frame of it is whole)" in told[1]

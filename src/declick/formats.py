@@ -80,6 +80,7 @@ def output_format(recording: Recording, output: Output) -> tuple[str, str]:
     if subtype not in _HOLDS[format]:
         other = _ALSO.get(subtype, "")
         if other not in _HOLDS[format]:
+            _refuse_misnamed(recording, extension)
             what = f"the decoded sound ({subtype})" if not recording.lossless else subtype
             able = [end for end, kind in _EXTENSIONS.items() if subtype in _HOLDS[kind]]
             raise WriteError(
@@ -92,6 +93,16 @@ def output_format(recording: Recording, output: Output) -> tuple[str, str]:
         size = recording.frames * recording.channels * WIDTHS[subtype]
         format = "RF64" if size > _WAV_BYTES else format
     return format, subtype
+
+
+def _refuse_misnamed(recording: Recording, extension: str) -> None:
+    """Refuse an MP3 that is called .flac, and so would be written as FLAC, for its name."""
+    own = "" if recording.path is None else recording.path.suffix
+    if not recording.lossless and extension and own.lower() == extension.lower():
+        raise WriteError(
+            f"{recording.name}: is no {extension.lower().lstrip('.').upper()} file but "
+            f"{recording.format}, a lossy one, in spite of its name; name it rightly"
+        )
 
 
 def removed_format(recording: Recording, removed: Path) -> tuple[str, str]:

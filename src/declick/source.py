@@ -160,8 +160,10 @@ class Source:
         if "not recognised" in reason or "unknown format" in reason.lower():
             return (
                 f"{self._name}: this is not a sound file that declick knows; "
-                f"give WAV, AIFF, CAF, FLAC, MP3 or Ogg"
+                f"give WAV, AIFF, CAF, FLAC, MP3 or Ogg, or convert it (ffmpeg does it)"
             )
+        if "does not exist" in reason:  # what libsndfile says where an MP3 breaks off at once
+            reason = "no frame of it is whole"
         return (
             f"{self._name}: cannot be decoded ({reason or 'damaged header'}); "
             f"copy it again, or convert it to WAV with another program"
