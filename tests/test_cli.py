@@ -33,12 +33,21 @@ def restored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_restore_names_its_files_and_says_what_it_did(tmp_path: Path) -> None:
     rip = write_worn(tmp_path / "rip.wav")
-    first, second = run("restore", rip).err.splitlines()
+    first, second, third = run("restore", rip).err.splitlines()
     assert first.startswith(f"{rip}: 0:03.000 in ")
     assert "mended" in first
     assert second == f"  -> {tmp_path / 'rip.declicked.wav'}"
+    assert third == f"  -> {tmp_path / 'rip.declicked.json'} (report)"
     assert files(tmp_path) == ["rip.declicked.json", "rip.declicked.wav", "rip.wav"]
     assert run("restore", rip, "--overwrite", "-q").err == ""
+    taken, labels = tmp_path / "taken.wav", tmp_path / "l.txt"
+    done = run("restore", rip, "--overwrite", "--removed", taken, "--labels", labels)
+    assert done.err.splitlines()[2:] == [
+        f"  -> {taken} (what was removed)", f"  -> {labels} (labels)", third
+    ]  # fmt: skip
+    # The labels that it reads are not among what it has written.
+    done = run("repair", rip, "--overwrite", "--labels", labels)
+    assert done.err.splitlines()[1:] == [second, third]
 
 
 @pytest.mark.parametrize(

@@ -341,7 +341,9 @@ def test_a_terminal_gives_no_sound_and_gets_none(
     leader, follower = os.openpty()
     with os.fdopen(leader, "rb"), os.fdopen(follower, "w") as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)
-        assert "standard input: it is a terminal" in run("restore", "-", rip.with_name("o")).fault
+        assert (
+            "standard input: it is a terminal" in run("restore", "-", rip.with_name("o.wav")).fault
+        )
         monkeypatch.setattr(sys, "stdout", terminal)
         assert main(["restore", str(rip), "-"]) == 1
     assert files(rip.parent) == ["rip.wav"]

@@ -228,7 +228,7 @@ def test_a_bar_on_a_terminal_tells_the_time_left_and_goes(tmp_path: Path) -> Non
     shown = on_a_terminal("restore", rip)
     assert "rip.wav" in shown
     assert " left" in shown
-    last = shown.replace("\r\n", "\n").rstrip("\n").split("\n")[-2:]
+    last = shown.replace("\r\n", "\n").rstrip("\n").split("\n")[-3:]
     assert last[0].rpartition("\r")[2].startswith(f"{rip}: 0:03.000 in ")
     assert last[1] == f"  -> {tmp_path / 'rip.declicked.wav'}"
     assert on_a_terminal("restore", rip, "--overwrite", "-q") == ""
@@ -300,3 +300,16 @@ def test_an_mp3_that_is_called_flac_is_named_as_what_it_is(tmp_path: Path) -> No
     assert len(told) == 2
     assert f"{rips / 'b.flac'}: is no FLAC file but MP3" in told[0]
     assert f"{rips / 'c.mp3'}: cannot be decoded (no frame of it is whole)" in told[1]
+
+
+def test_a_folder_named_from_here_has_its_files_told_from_here(
+    rips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(rips.parent)
+    done = run("restore", rips.name, "-j", "1")
+    assert f"[1/4] {Path(rips.name, 'a.wav')}: " in done.err
+    assert f" -> {Path('my rips-declicked', 'a.wav')}" in done.err
+    assert str(rips.parent) not in done.err
+    monkeypatch.chdir(rips)
+    assert run("restore", ".", "--skip-existing").status == 1
+    assert files(rips.with_name("my rips-declicked")) == GOOD

@@ -187,7 +187,7 @@ def gather_sources(
             pairs.append((path, default_output(path, output)))
             continue
         whole = path.resolve()
-        target = output or whole.with_name(whole.name + FOLDER_MARK)
+        target = output or _as_named(whole.with_name(whole.name + FOLDER_MARK), path)
         if target.resolve() == whole:
             raise SettingsError(f"{target}: is the folder of the sources; give another with -o")
         found, foreign = _sounds_in(path, target.resolve())
@@ -206,6 +206,16 @@ def gather_sources(
             (file, default_output(file, target / file.parent.relative_to(path))) for file in found
         ]
     return _told_apart(pairs)
+
+
+def _as_named(folder: Path, like: Path) -> Path:
+    """Return a folder from here, where another one was named from here, too."""
+    if like.is_absolute():
+        return folder
+    try:
+        return Path(os.path.relpath(folder))
+    except ValueError:  # on another drive
+        return folder
 
 
 def _described(foreign: Sequence[Path]) -> str:

@@ -151,7 +151,8 @@ def _restore_one(
                 jobs=jobs_for(recording, options.jobs),
                 progress=progress,
             )
-        show_result(done, recording, options, elapsed_s=time.monotonic() - started)
+        elapsed_s = time.monotonic() - started
+        show_result(done, recording, options, elapsed_s=elapsed_s, labels=options.labels)
     return 0
 
 

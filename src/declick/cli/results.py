@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from declick.cli.console import print_json
@@ -15,7 +16,12 @@ from declick.report import format_time
 
 
 def show_result(
-    done: Restoration, recording: Recording, options: argparse.Namespace, *, elapsed_s: float
+    done: Restoration,
+    recording: Recording,
+    options: argparse.Namespace,
+    *,
+    elapsed_s: float,
+    labels: Path | None = None,
 ) -> None:
     """Say what was done, and where it lies; print it as JSON if that is asked for."""
     duration_s = recording.duration_s
@@ -23,10 +29,20 @@ def show_result(
         say(f"declick: {notice}", quiet=options.quiet)
     text = describe(done, name=recording.name, elapsed_s=elapsed_s, duration_s=duration_s)
     say(text, quiet=options.quiet)
-    if done.written.output is not None:
-        say(f"  -> {done.written.output}", quiet=options.quiet)
+    show_files(
+        {"": done.written.output, "what was removed": done.written.removed}
+        | {"labels": labels, "report": done.report},
+        quiet=options.quiet,
+    )
     if options.json:
         print_json(summary(done, elapsed_s=elapsed_s, duration_s=duration_s))
+
+
+def show_files(files: Mapping[str, Path | None], *, quiet: bool) -> None:
+    """Say in a line for each file where it is, and what, unless it is the sound itself."""
+    for what, path in files.items():
+        if path is not None:
+            say(f"  -> {path}{f' ({what})' if what else ''}", quiet=quiet)
 
 
 def summary(done: Restoration, *, elapsed_s: float, duration_s: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from declick.cli.console import print_json
 from declick.cli.lines import say
 from declick.cli.names import choose_output, find_report, free_report
 from declick.cli.opening import open_target
+from declick.cli.results import show_files
 from declick.clicks import FloatArray, Repair
 from declick.errors import LabelError, ReadError, SettingsError
 from declick.outcome import check_outputs
@@ -74,8 +75,7 @@ def run_undo(options: argparse.Namespace) -> int:
     count = "1 click" if len(chosen) == 1 else f"{len(chosen)} clicks"
     rest = f"; {left} more of this choice had not been mended" if left else ""
     say(f"{restored_path}: {count} put back{rest}", quiet=options.quiet)
-    if written.output is not None:
-        say(f"  -> {written.output}", quiet=options.quiet)
+    show_files({"": written.output, "report": new_report}, quiet=options.quiet)
     if options.json:
         print_json(
             {
