@@ -258,7 +258,7 @@ def test_undo_and_inspect_refuse_what_does_not_belong(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
+        ["--quiet"],
         ["mend"],
         ["restore"],
         ["restore", "x", "--sensitivity", "high"],
@@ -287,7 +287,7 @@ def test_a_name_with_a_line_break_and_worse(tmp_path: Path) -> None:
     assert "side\\n\\x1b[31m one ü.wav: there is no such file" in run("restore", name).fault
     write_worn(name, 1.0)
     done = run("restore", name, "--json")
-    assert len(done.err.splitlines()) == 2
+    assert len(done.err.splitlines()) == 3
     assert Path(done.json["output"]).exists()
 
 

@@ -61,12 +61,13 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Say of a command that there is none, and which one may be meant."""
         if isinstance(action, _Commands) and value not in action.choices:
-            known = (*action.choices, *_WORDS)
-            near = difflib.get_close_matches(value, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(action.choices)}"
+            near = difflib.get_close_matches(value, (*action.choices, *_WORDS), n=1)
             if not near and Path(value).exists():
-                hint = f"did you mean declick restore {value}?"
-            self.exit(2, one_line(f"{self.prog}: there is no command {value}; {hint}") + "\n")
+                near = [f"declick restore {value}"]
+            if not near:
+                self.error(f"there is no command {value}; there are {', '.join(action.choices)}")
+            text = f"{self.prog}: there is no command {value}; did you mean {near[0]}?"
+            self.exit(2, one_line(text) + "\n")
         super()._check_value(action, value)
 
     def error(self, message: str) -> NoReturn:
