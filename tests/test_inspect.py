@@ -13,7 +13,7 @@ from declick.clicks import Click, FloatArray, Kind
 from declick.errors import MissingExtraError, WriteError
 from declick.inspect import draw_around, draw_comparison, draw_disc_map, draw_overview
 from declick.inspect.around import _title
-from declick.inspect.overview import _Side
+from declick.inspect.overview import _heading, _Side
 from declick.inspect.spectrogram import spectrogram_db
 from declick.rotation import Rotation
 
@@ -95,6 +95,9 @@ def test_overview(tmp_path: Path, worn: tuple[FloatArray, FloatArray, list[Click
     assert_picture(path)
     draw_overview(path, [], [], sample_rate=RATE, frames=frames)
     assert_picture(path, least_kb=5)
+    assert _heading(0, 0, 60.0) == "0 clicks"
+    assert _heading(1, 0, 60.0) == "1 click, 1 a minute"
+    assert _heading(1200, 15, 600.0) == "1,200 clicks, 120 a minute, 15 left alone"
     draw_overview(path, [], [Click(7199 * RATE, 7199 * RATE + 9, 7199 * RATE + 9, 0)],
                   sample_rate=RATE, frames=7200 * RATE)  # fmt: skip
     assert_picture(path, least_kb=5)

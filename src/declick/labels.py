@@ -12,6 +12,7 @@ from typing import TextIO
 
 from declick.clicks import Click, Kind, disjoint_clicks
 from declick.errors import LabelError, WriteError
+from declick.wording import count_of
 
 TICK_LONGEST_MS = 0.6
 POP_LONGEST_MS = 10.0
@@ -201,9 +202,9 @@ def read_labels(
         kind = text.kind or _kind_of_length((stop - start) * 1e3 / sample_rate)
         if text.channel is not None and text.channel >= channels:
             name = channel_name(text.channel, None)
-            has = f"{channels} channel{'s' if channels > 1 else ''}"
             raise LabelError(
-                f"{where}: the label names channel {name} and the sound has {has}; "
+                f"{where}: the label names channel {name} and the sound has "
+                f"{count_of(channels, 'channel')}; "
                 "take the labels of this recording or change the text"
             )
         marked = range(channels) if text.channel is None else (text.channel,)

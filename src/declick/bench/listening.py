@@ -15,6 +15,7 @@ from declick.bench.run import Plan, Say, prepare
 from declick.bench.score import read_sound
 from declick.clicks import FloatArray
 from declick.damage.bank import Bank
+from declick.wording import count_of
 
 _PIECES = 2  # of music, for each set
 
@@ -87,7 +88,7 @@ def _mended(
             if restored is not None:
                 sounds[tool.name] = restored
         event = strongest(sounds[REFERENCE], sounds["worn"], events_of(made.clicks, RATE))
-        say(f"{item.name}: {len(sounds) - 1} sounds against the clean one")
+        say(f"{item.name}: {count_of(len(sounds) - 1, 'sound')} against the clean one")
         yield AbxItem(
             name=item.name, sample_rate=RATE, start=event.start, stop=event.tail, sounds=sounds
         )

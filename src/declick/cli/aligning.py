@@ -25,6 +25,7 @@ from declick.report import format_time
 from declick.settings import AlignSettings
 from declick.sinks import Transaction, writing
 from declick.targets import check_targets
+from declick.wording import count_of
 
 # Shares below which it is not worth a line.
 _FAINT_SPEED = 0.00005
@@ -117,7 +118,7 @@ def lines_of(summary: Summary, length_s: float) -> Iterator[str]:
     for start, stop in summary.stretches_s[:12]:
         yield f"  {format_time(start)} to {format_time(stop)}"
     if len(summary.stretches_s) > 12:
-        yield f"  and {len(summary.stretches_s) - 12} more stretches"
+        yield f"  and {count_of(len(summary.stretches_s) - 12, 'more stretch')}"
 
 
 def _speed(speed: float) -> str:

@@ -10,6 +10,7 @@ from declick.cli.names import FOLDER_MARK
 from declick.errors import DeclickError, LabelError, ReadError
 from declick.read import Recording
 from declick.report import Report
+from declick.wording import count_of
 
 # Folders of a folder that was restored; what lies deeper is named with --source.
 _DEPTH = 3
@@ -75,8 +76,8 @@ def check_same(recording: Recording, report: Report, path: Path) -> None:
     if not _is_same(recording, report):
         raise LabelError(
             f"{path}: is not the report of {recording.name} (it is on {known.frames} frames of "
-            f"{known.channels} channels at {known.sample_rate} Hz); name the right one with "
-            "--report"
+            f"{count_of(known.channels, 'channel')} at {known.sample_rate} Hz); name the right one "
+            "with --report"
         )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from declick.cli.lines import one_line
 from declick.sinks import STANDARD_OUTPUT, writing
 from declick.stages import Progress, ignore_progress
+from declick.wording import count_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -70,7 +71,7 @@ def progress_bar(
 @contextmanager
 def files_bar(sizes: list[int], *, quiet: bool) -> Iterator[tqdm[Any] | None]:
     """Show one bar over many files, which counts their bytes."""
-    with _bar(f"{len(sizes)} recordings", float(max(1, sum(sizes))), quiet) as bar:
+    with _bar(count_of(len(sizes), "recording"), float(max(1, sum(sizes))), quiet) as bar:
         yield bar
 
 

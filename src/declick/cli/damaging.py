@@ -19,6 +19,7 @@ from declick.damage.model import Family
 from declick.damage.recipe import read_recipe
 from declick.damage.sets import SETS, find_set
 from declick.errors import SettingsError
+from declick.wording import count_of
 
 _TURNS_S = {"33": 1.8, "45": 60 / 45, "78": 60 / 78}
 
@@ -123,9 +124,9 @@ def run_damage(options: argparse.Namespace) -> int:
     seconds = sum(pair.frames / pair.sample_rate for pair in pairs)
     damages = sum(pair.damages for pair in pairs)
     say(
-        f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''} of {seconds:.0f} s together, "
-        f"{damages} damages, in {elapsed:.1f} s ({seconds / max(elapsed, 1e-3):.0f} times real "
-        "time)",
+        f"{count_of(len(pairs), 'pair')} of {seconds:.0f} s together, "
+        f"{count_of(damages, 'damage')}, in {elapsed:.1f} s "
+        f"({seconds / max(elapsed, 1e-3):.0f} times real time)",
         quiet=options.quiet,
     )
     say(f"  -> {options.output / METADATA}", quiet=options.quiet)

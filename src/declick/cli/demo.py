@@ -22,6 +22,7 @@ from declick.inspect import draw_comparison
 from declick.pipeline import restore
 from declick.read import Recording
 from declick.targets import check_targets
+from declick.wording import count_of
 
 _RATE = 44100
 _DURATION_S = 20.0
@@ -64,7 +65,7 @@ def run_demo(options: argparse.Namespace) -> int:
                 f"{folder}: cannot be written to ({error}); give another with -o"
             ) from None
     say(
-        f"{_DURATION_S:.0f} s of music; {len(drawn.damages)} clicks laid on it, "
+        f"{_DURATION_S:.0f} s of music; {count_of(len(drawn.damages), 'click')} laid on it, "
         f"{len(laid.clicks)} of them counted by channel",
         quiet=options.quiet,
     )

@@ -23,6 +23,7 @@ from declick.read import Recording
 from declick.report import format_time
 from declick.select import Selection
 from declick.targets import check_targets
+from declick.wording import count_of
 
 
 def add_harvest(commands: argparse._SubParsersAction[Any]) -> None:
@@ -107,7 +108,7 @@ def run_harvest(options: argparse.Namespace) -> int:
             "give a longer stretch, or other recordings"
         )
     write_bank(folder, bank, overwrite=options.overwrite or options.append, sources=sources)
-    say(f"  -> {folder} ({len(bank.clicks)} clips)", quiet=options.quiet)
+    say(f"  -> {folder} ({count_of(len(bank.clicks), 'clip')})", quiet=options.quiet)
     if options.json:
         told["records"] = [asdict(record) for record in bank.records]
         told["clicks"] = len(bank.clicks)
@@ -226,8 +227,9 @@ def _from_pair(options: argparse.Namespace, told: dict[str, Any]) -> Bank:
         if passages:
             longest = max(item.stop - item.start for item in passages) / before.sample_rate
             say(
-                f"{after.name}: {len(passages)} passages differ for longer than a click "
-                f"({longest:.1f} s at most); they are left out",
+                f"{after.name}: {count_of(len(passages), 'passage')} "
+                f"{'differs' if len(passages) == 1 else 'differ'} for longer than a click "
+                f"({longest:.1f} s at most); left out",
                 quiet=options.quiet,
             )
         if not clicks:
@@ -237,7 +239,7 @@ def _from_pair(options: argparse.Namespace, told: dict[str, Any]) -> Bank:
         )
         if options.labels is not None:
             write_labels(options.labels, labels, before.sample_rate, channels=before.channels)
-            say(f"  -> {options.labels} ({len(labels)} labels)", quiet=options.quiet)
+            say(f"  -> {options.labels} ({count_of(len(labels), 'label')})", quiet=options.quiet)
         told["passages"] = [asdict(item) for item in passages]
         say(f"{before.name}: differs from {after.name}", quiet=options.quiet)
         _say_bank(bank, options)

@@ -27,6 +27,7 @@ from declick.read import Recording
 from declick.repair.draw import find_drawn
 from declick.repair.transfer import is_transfer
 from declick.report import UNDONE, Report, read_report
+from declick.wording import count_of
 
 # Fewer clicks are mended before other processes are up.
 _WORTH_WORKERS = 500
@@ -117,15 +118,15 @@ def _marked(recording: Recording, drawn: Recording | None, options: argparse.Nam
         ):
             raise LabelError(
                 f"{options.like}: is the report of another recording ({known.name}, "
-                f"{known.frames} frames of {known.channels} channels at {known.sample_rate} Hz); "
-                "give the report of this one"
+                f"{known.frames} frames of {count_of(known.channels, 'channel')} at "
+                f"{known.sample_rate} Hz); give the report of this one"
             )
         clicks = sorted(entry.found for entry in report.entries if entry.method != UNDONE)
         borrowed = sum(is_transfer(entry.method) for entry in report.entries)
         if borrowed:
             say(
-                f"declick: {options.like}: {borrowed} of its clicks were mended from another copy "
-                "or groove wall; here they are mended alone. To repeat the run, restore again",
+                f"declick: {options.like}: {count_of(borrowed, 'click')} mended from another copy "
+                "or groove wall; here without it. To repeat the run, restore again",
                 quiet=options.quiet,
             )
         chain = _chain_of(report, str(options.like))

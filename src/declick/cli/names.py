@@ -9,6 +9,7 @@ from pathlib import Path
 
 from declick.errors import LabelError, ReadError, SettingsError, WriteError
 from declick.report import read_report
+from declick.wording import count_of
 
 _LOSSLESS = (".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".caf", ".flac")
 # What is read, and written as WAV.
@@ -221,7 +222,7 @@ def _as_named(folder: Path, like: Path) -> Path:
 def _described(foreign: Sequence[Path]) -> str:
     """Return ``3 files of sound (.m4a, .wma)``."""
     endings = ", ".join(sorted({file.suffix.lower() for file in foreign}))
-    return f"{len(foreign)} {'file' if len(foreign) == 1 else 'files'} of sound ({endings})"
+    return f"{count_of(len(foreign), 'file')} of sound ({endings})"
 
 
 def _told_apart(pairs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:

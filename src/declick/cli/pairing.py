@@ -14,6 +14,7 @@ from declick.cli.lines import say
 from declick.damage.dataset import METADATA
 from declick.errors import SettingsError
 from declick.report import format_time
+from declick.wording import count_of
 
 
 def add_pairs(commands: argparse._SubParsersAction[Any]) -> None:
@@ -58,7 +59,7 @@ def run_pairs(options: argparse.Namespace) -> int:
         if options.paths:
             raise SettingsError("--unpack takes its folder alone")
         written = unpack(options.unpack, options.output, overwrite=options.overwrite)
-        tell(f"{len(written) // 2} pairs")
+        tell(count_of(len(written) // 2, "pair"))
         tell(f"  -> {options.output}")
         if options.json:
             print_json({"written": [str(path) for path in written]})
@@ -85,7 +86,8 @@ def run_pairs(options: argparse.Namespace) -> int:
             tell(f"  {span}: {told}")
     seconds = sum(row.frames / row.sample_rate for row in rows)
     tell(
-        f"{len(rows)} pairs of {seconds:.0f} s together with {len(truth.clicks)} clicks, "
+        f"{count_of(len(rows), 'pair')} of {seconds:.0f} s together with "
+        f"{count_of(len(truth.clicks), 'click')}, "
         f"made of a {truth.origin}"
     )
     tell(f"  -> {options.output / METADATA}")

@@ -13,6 +13,7 @@ from declick.cli.lines import say
 from declick.outcome import Restoration
 from declick.read import Recording
 from declick.report import format_time
+from declick.wording import count_of
 
 
 def show_result(
@@ -86,11 +87,5 @@ def count_clicks(by_kind: Mapping[str, int]) -> str:
     if not total:
         return "no clicks"
     ordered = sorted(by_kind.items(), key=lambda item: -item[1])
-    kinds = ", ".join(f"{count} {_plural(kind, count)}" for kind, count in ordered)
-    return f"{total} {_plural('click', total)} ({kinds})"
-
-
-def _plural(kind: str, count: int) -> str:
-    if count == 1 or kind == "crackle":
-        return kind
-    return kind + ("es" if kind.endswith("ch") else "s")
+    kinds = ", ".join(count_of(count, kind) for kind, count in ordered)
+    return f"{count_of(total, 'click')} ({kinds})"

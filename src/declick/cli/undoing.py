@@ -21,6 +21,7 @@ from declick.read import Recording
 from declick.report import UNDONE, Entry, Report, ReportWriter, read_report, utc_now
 from declick.select import Selection, select
 from declick.totals import energy_db
+from declick.wording import count_of
 from declick.write import Written, put_back
 
 # A report rounds to hundredths, and the removed file of 64-bit floats by less.
@@ -72,9 +73,8 @@ def run_undo(options: argparse.Namespace) -> int:
         )
     for notice in written.notices:
         say(f"declick: {notice}", quiet=options.quiet)
-    count = "1 click" if len(chosen) == 1 else f"{len(chosen)} clicks"
     rest = f"; {left} more of this choice had not been mended" if left else ""
-    say(f"{restored_path}: {count} put back{rest}", quiet=options.quiet)
+    say(f"{restored_path}: {count_of(len(chosen), 'click')} put back{rest}", quiet=options.quiet)
     show_files({"": written.output, "report": new_report}, quiet=options.quiet)
     if options.json:
         print_json(

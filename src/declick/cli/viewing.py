@@ -63,6 +63,7 @@ def run_inspect(options: argparse.Namespace) -> int:
                 report.clicks,
                 sample_rate=before.sample_rate,
                 frames=before.frames,
+                left=report.totals.left,
                 title=report.source.name,
             )
         if disc in whole:

@@ -12,6 +12,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from declick.clicks import FloatArray
 from declick.read import Recording
+from declick.wording import count_of
 
 WINDOW_S, REACH_S = 0.4, 30.0
 NEAR_S = 2.0
@@ -109,7 +110,9 @@ def compare_pair(before: Recording, after: Recording) -> Pairing:
             f"it was resampled: {after.sample_rate} Hz, the rip has {before.sample_rate} Hz"
         )
     if before.channels != after.channels:
-        return _at_fault(f"it has {after.channels} channel(s), the rip has {before.channels}")
+        return _at_fault(
+            f"it has {count_of(after.channels, 'channel')}, the rip has {before.channels}"
+        )
     rate = before.sample_rate
     places = _match_windows(before, after)
     alike = float(np.median([place.alike for place in places])) if places else 0.0
@@ -137,7 +140,8 @@ def compare_pair(before: Recording, after: Recording) -> Pairing:
     edits = _edits(before, after, times, lags)
     if edits:
         where = ", ".join(
-            f"{abs(frames)} frames {'missing' if frames > 0 else 'put in'} near {at:.1f} s"
+            f"{count_of(abs(frames), 'frame')} {'missing' if frames > 0 else 'put in'} "
+            f"near {at:.1f} s"
             for at, frames in edits[:5]
         )
         return _at_fault(f"it was cut: {where}", alike=alike, edits=edits, offset=round(lags[0]))
@@ -279,7 +283,7 @@ def _compare_samples(before: Recording, after: Recording, offset: int, alike: fl
     rate = before.sample_rate
     if offset:
         notes.append(
-            f"it begins {abs(offset)} frames ({abs(offset) / rate:.3f} s) "
+            f"it begins {count_of(abs(offset), 'frame')} ({abs(offset) / rate:.3f} s) "
             f"{'after' if offset > 0 else 'before'} the rip"
         )
     gains = _gains(before, after, offset)

@@ -13,6 +13,7 @@ from declick.clicks import Click, FloatArray, Kind
 from declick.inspect import figure as look
 from declick.report import format_time
 from declick.rotation import PERIODS_S, Rotation
+from declick.wording import plural
 
 OUTER_MM, INNER_MM, EDGE_MM, LABEL_MM, HOLE_MM = 146.0, 60.0, 151.0, 50.0, 3.6
 VINYL, GROOVE, PAPER, PRINT = "#101114", "#23252B", "#8C2F23", "#F6EBD8"
@@ -138,10 +139,9 @@ def _time_marks(axes: Any, duration_s: float) -> None:
 
 
 def _print_label(axes: Any, rotation: Rotation | None, clicks: int) -> None:
-    plural = "click" if clicks == 1 else "clicks"
     lines: list[tuple[float, str, float, str]] = [
         (32.0, "declick", 15.0, "bold"),
-        (15.0, f"{clicks:,} {plural}", 11.0, "normal"),
+        (15.0, f"{clicks:,} {plural('click', clicks)}", 11.0, "normal"),
     ]
     if rotation is not None:
         lines += [

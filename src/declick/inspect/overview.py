@@ -10,6 +10,7 @@ import numpy as np
 
 from declick.clicks import Click, FloatArray, Kind
 from declick.inspect import figure as look
+from declick.wording import plural
 
 COLUMNS = 1200
 FLOOR_DB = -120.0
@@ -22,6 +23,7 @@ def draw_overview(
     *,
     sample_rate: int,
     frames: int,
+    left: int = 0,
     title: str = "",
 ) -> Path:
     """Draw a side (PNG); the memory needed does not grow with its length.
@@ -35,6 +37,8 @@ def draw_overview(
     clicks : iterable of Click
     sample_rate, frames : int
         Of the whole side.
+    left : int
+        How many of the clicks were left alone.
     title : str
 
     Returns
@@ -100,12 +104,21 @@ def draw_overview(
         axes.set_xlim(0, duration_s)
         look.time_axis(axes, duration_s)
         axes.tick_params(labelbottom=axes is energy)
-    minutes = duration_s / 60
-    text = f"{total:,} clicks" + (f", {total / minutes:,.0f} a minute" if total else "")
+    text = _heading(total, left, duration_s)
     figure.suptitle(
         f"{title}  ·  {text}" if title else text, x=0.075, y=0.972, ha="left", fontsize=13
     )
     return look.save_png(figure, path)
+
+
+def _heading(total: int, left: int, duration_s: float) -> str:
+    """Return ``120 clicks, 6 a minute, 15 left alone``."""
+    parts = [f"{total:,} {plural('click', total)}"]
+    if total:
+        parts.append(f"{60 * total / duration_s:,.0f} a minute")
+    if left:
+        parts.append(f"{left:,} left alone")
+    return ", ".join(parts)
 
 
 class _Side:

@@ -15,6 +15,7 @@ from declick.detect.taught import REACH, Columns, band_powers, hop_of
 from declick.errors import LabelError
 from declick.labels import read_regions
 from declick.read import Recording
+from declick.wording import count_of
 
 UNNAMED: Final = "sound"
 """What labels without a text are called."""
@@ -67,8 +68,9 @@ def read_lessons(
     """
     if len(recordings) != len(labels):
         raise LabelError(
-            f"{len(recordings)} recordings and {len(labels)} label tracks: give one --labels for "
-            "each recording, in their order"
+            f"{count_of(len(recordings), 'recording')} and "
+            f"{count_of(len(labels), 'label track')}: give one --labels for each recording, in "
+            "their order"
         )
     regions = [read_regions(path) for path in labels]
     names = sorted({text or UNNAMED for found in regions for _, _, text in found})

@@ -25,6 +25,7 @@ from declick.train.network import SurfaceNetwork
 from declick.train.pairs import cut_excerpt, find_pairs, read_pair
 from declick.train.tune import PairMusic, TuneSettings, gather, part_pairs, tune
 from declick.train.worn import ExampleSettings, WornExcerpt
+from declick.wording import count_of
 
 # Clean excerpts that a base which never was calibrated is calibrated on, tuned.
 _CALIBRATION: Final = 30
@@ -83,7 +84,7 @@ class Tuned:
     def lines(self) -> list[str]:
         """Return what a person wants to know."""
         old, new = summarize(self.before), summarize(self.after)
-        what = f"on {self.held_out} recordings that it did not learn from"
+        what = f"on {count_of(self.held_out, 'recording')} that it did not learn from"
         lines = [
             f"{what}: the gain was {old.gain_db:.1f} dB and is {new.gain_db:.1f} dB; "
             f"{100 * old.missed_share:.0f} % of clicks were missed, now "
@@ -186,7 +187,8 @@ def tune_weights(
     torch.set_num_threads(threads)
     learned, held = part_pairs(pairs, settings.held_out)
     lessons = gather(learned, settings, music=music, bank=bank)
-    say(f"{lessons.own.count_damaged()} examples of damage in {len(learned)} pairs")
+    damaged = count_of(lessons.own.count_damaged(), "example")
+    say(f"{damaged} of damage in {count_of(len(learned), 'pair')}")
     with tempfile.TemporaryDirectory() as folder:
         old, new = Path(folder) / "old.onnx", Path(folder) / "new.onnx"
         slope = float(base.card.get("slope", 1.0))

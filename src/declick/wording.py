@@ -1,0 +1,17 @@
+"""Numbers of things, in words for a person."""
+
+from __future__ import annotations
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return ``1 click``, ``3000 clicks``, ``2 scratches`` or ``4 crackle``."""
+    return f"{number} {plural(noun, number)}"
+
+
+def plural(noun: str, number: int) -> str:
+    """Return a noun as it stands behind a number."""
+    if number == 1 or noun == "crackle":
+        return noun
+    if noun.endswith("y"):
+        return noun[:-1] + "ies"
+    return noun + ("es" if noun.endswith(("ch", "s")) else "s")
