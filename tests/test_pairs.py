@@ -210,7 +210,7 @@ def test_another_recording_is_told() -> None:
     rng = np.random.default_rng(4)
     other = rng.permutation(other.reshape(-1, 1764, 2)).reshape(-1, 2)
     pairing = compare(rip, other)
-    assert "another recording" in pairing.faults[0]
+    assert "another digitization or recording" in pairing.faults[0]
 
 
 def test_mono_and_stereo_are_no_pair() -> None:

@@ -92,6 +92,21 @@ def test_another_recording_is_no_pair(tmp_path: Path) -> None:
         read_pair(pair)
 
 
+def test_another_copy_is_told_of_without_alarm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, told = np.random.default_rng(1), list[str]()
+    for name in "ab":
+        noise = 0.1 * rng.standard_normal((4 * RATE, 2))
+        soundfile.write(tmp_path / f"{name}.wav", noise, RATE)
+    monkeypatch.setattr("declick.train.sharing.align", lambda *_: None)
+    monkeypatch.setattr("declick.train.sharing._by_copy", lambda *_: None)
+    tell_truth(tmp_path / "a.wav", tmp_path / "b.wav", told.append)
+    (line,) = told
+    assert "it is another digitization or recording" in line
+    assert line.endswith("; so it is taken for another copy, and laid along")
+
+
 def test_pieces_hold_the_whole_pair_once(folder: Path) -> None:
     (pair,) = find_pairs(folder)
     whole = read_pair(pair)

@@ -119,7 +119,7 @@ def compare_pair(before: Recording, after: Recording) -> Pairing:
     good = [place for place in places if place.alike >= ALIKE]
     if len(good) < max(1, ENOUGH_ALIKE * len(places)):
         return _at_fault(
-            "it is another recording, or runs at another speed by far: only "
+            "it is another digitization or recording, or runs at another speed by far: only "
             f"{len(good)} of {len(places)} places that were compared are alike "
             f"(median correlation {alike:.2f})",
             alike=alike,

@@ -111,7 +111,8 @@ def tell_truth(a: Path, b: Path, notice: Notice = lambda line: None) -> Truth:
             try:
                 sound, clean = read_sides(pair, before, after)
             except ReadError as error:
-                notice(str(error))
+                # No reason to worry: copies of a record never agree sample by sample.
+                notice(f"{error}; so it is taken for another copy, and laid along")
             else:
                 sound, clean, clicks = tell_clicks(sound, clean, rate)
                 cell = Geometry(rate).hop
@@ -120,7 +121,8 @@ def tell_truth(a: Path, b: Path, notice: Notice = lambda line: None) -> Truth:
                     sound=sound, clean=clean, clicks=clicks, null_db=null, cell=cell,
                     sample_rate=rate, origin="repair",
                 )  # fmt: skip
-        notice(f"{b.name}: taken for another copy; laying it along {a.name}")
+        else:
+            notice(f"{b.name}: is taken for another copy, and laid along {a.name}")
         return _by_copy(before, after, align(before, after))
 
 
