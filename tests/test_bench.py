@@ -492,7 +492,10 @@ def test_the_strongest_damage_is_chosen() -> None:
     ("words", "told"),
     [
         (["--clean", "absent"], "absent: cannot be read"),
-        (["--peers", "nobody"], "there is no tool 'nobody'"),
+        ([], "clean music with --clean"),
+        (["--abx", "pack"], "clean music with --clean"),
+        (["--clean", ".", "--groove", "nowhere"], "nowhere: is no folder"),
+        (["--clean", ".", "--peers", "nobody"], "there is no tool 'nobody'"),
         (["--into", "README.md"], "--tables"),
         (["--again", "declick"], "--resume"),
         (["--answers", "a.json"], "--abx"),

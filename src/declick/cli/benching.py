@@ -23,8 +23,7 @@ from declick.cli.lines import say
 from declick.cli.names import make_folder
 from declick.errors import SettingsError, WriteError
 
-_CLEAN, _GROOVE = Path("../shared/data/clean-bench"), Path("../shared/data/groove-noise")
-_OUTPUT = Path("results/bench.json")
+_OUTPUT = Path("bench.json")
 
 
 def add_bench(commands: argparse._SubParsersAction[Any]) -> None:
@@ -32,21 +31,17 @@ def add_bench(commands: argparse._SubParsersAction[Any]) -> None:
     parser = commands.add_parser(
         "bench",
         help="weigh declick and other tools against known truth",
-        usage="declick bench [options] [-o JSON]\n       declick bench --tables JSON",
+        usage="declick bench [options] --clean DIR [-o JSON]\n       declick bench --tables JSON",
         description="Lay damage of every kind on clean music, have declick and every other tool "
         "that is installed mend it, and score what they give back. The damage is the same on "
         "every run. docs/benchmark.md says what the scores mean.",
     )
-    parser.add_argument(
-        "--clean", type=Path, metavar="DIR", default=_CLEAN, help=f"clean music (default: {_CLEAN})"
-    )
+    parser.add_argument("--clean", type=Path, metavar="DIR", help="a folder of clean music")
     parser.add_argument(
         "--groove",
         type=Path,
         metavar="DIR",
-        default=_GROOVE,
-        help="silent groove to harvest real clicks from, or a click bank (default: "
-        f"{_GROOVE}, if it is there)",
+        help="silent groove to harvest real clicks from, or a click bank (default: no real clicks)",
     )
     parser.add_argument(
         "--peers", metavar="A,B", help=f"tools to run (default: all): {_list(PEERS)}"
@@ -166,6 +161,10 @@ def run_bench(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> Plan:
+    if options.clean is None:
+        raise SettingsError("give a folder of clean music with --clean; damage is laid on it")
+    if options.groove is not None and not options.groove.is_dir():
+        raise SettingsError(f"{options.groove}: is no folder; --groove needs one, or leave it out")
     return Plan(
         clean=options.clean,
         groove=options.groove,
