@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from declick.clicks import Kind
-from declick.wording import count_of
+from declick.wording import count_of, listed
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,7 @@ def test_every_kind_of_click_has_a_plural() -> None:
     assert {count_of(2, kind.value) for kind in Kind} == {
         "2 ticks", "2 pops", "2 crackle", "2 thumps", "2 scratches", "2 dropouts"
     }  # fmt: skip
+
+
+def test_values_are_told_with_their_names() -> None:
+    assert listed({"events": 0.0341, "cores": 12.5}) == "events 0.0341, cores 12.5"

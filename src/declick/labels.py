@@ -184,9 +184,7 @@ def read_labels(
         where = f"{path}:{line_number}"
         start_s, stop_s, words = _fields(line, where)
         end_s = frames / sample_rate
-        if start_s < 0 or stop_s < start_s:
-            fault = "starts before the sound" if start_s < 0 else "ends before it starts"
-            raise LabelError(f"{where}: the label {fault}; move it or delete the line")
+        _check_order(start_s, stop_s, where)
         start, stop = round(start_s * sample_rate), round(stop_s * sample_rate)
         if start > frames or stop > frames:
             raise LabelError(
@@ -226,13 +224,20 @@ def read_regions(path: str | Path) -> list[tuple[float, float, str]]:
     regions = []
     for line_number, line in enumerate(_lines_of(path), start=1):
         if line.strip() and not line.startswith("\\"):
-            start_s, stop_s, words = _fields(line, f"{path}:{line_number}")
-            if start_s < 0 or stop_s < start_s:
-                raise LabelError(f"{path}:{line_number}: the label ends before it starts")
+            where = f"{path}:{line_number}"
+            start_s, stop_s, words = _fields(line, where)
+            _check_order(start_s, stop_s, where)
             regions.append((start_s, stop_s, " ".join(words)))
     if not regions:
         raise LabelError(f"{path}: there are no labels in it; export the label track again")
     return regions
+
+
+def _check_order(start_s: float, stop_s: float, where: str) -> None:
+    """Refuse a label that no sound can have."""
+    if start_s < 0 or stop_s < start_s:
+        fault = "starts before the sound" if start_s < 0 else "ends before it starts"
+        raise LabelError(f"{where}: the label {fault}; move it or delete the line")
 
 
 def _lines_of(path: Path) -> list[str]:

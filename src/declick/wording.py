@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 def count_of(number: int, noun: str) -> str:
     """Return ``1 click``, ``3000 clicks``, ``2 scratches`` or ``4 crackle``."""
     return f"{number} {plural(noun, number)}"
+
+
+def listed(values: Mapping[str, float]) -> str:
+    """Return ``events 0.034, cores 0.21``."""
+    return ", ".join(f"{name} {value:.3g}" for name, value in values.items())
 
 
 def plural(noun: str, number: int) -> str:

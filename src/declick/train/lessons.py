@@ -82,7 +82,9 @@ def read_lessons(
             hop_s = hop / recording.sample_rate
             for start, stop, _ in found:
                 if stop - start > _LONGEST_S or start >= recording.duration_s:
-                    fault = "is longer than 2 s" if stop - start > _LONGEST_S else "lies behind it"
+                    fault = "lies behind its end; give each recording its own labels"
+                    if stop - start > _LONGEST_S:
+                        fault = "is longer than 2 s; mark the short sound alone, or delete the line"
                     raise LabelError(f"{track}: the label at {start:.3f} s of {path} {fault}")
             columns = -(-recording.frames // hop)
             lessons.append(

@@ -29,6 +29,7 @@ from declick.train.oddity import vary_bank
 from declick.train.pool import Pool
 from declick.train.settings import LoopSettings, TrainSettings
 from declick.train.worn import ExampleSettings, without_records
+from declick.wording import listed
 
 CHECKPOINT, RECORD = "checkpoint.pt", "run.json"
 
@@ -198,7 +199,7 @@ def train(
             if time.monotonic() - saved > loop.save_every_s or step == loop.steps:
                 saved = time.monotonic()
                 log.append({"step": step, **{k: round(v, 4) for k, v in sums.items()}})
-                say(f"step {step} of {loop.steps}, excerpt {number}: {log[-1]}")
+                say(f"step {step} of {loop.steps}, excerpt {number}; losses: {listed(sums)}")
                 _save(folder, settings, sources, network, average, optimizer, pool, step,
                       spent + saved - begun, log)  # fmt: skip
     _save(folder, settings, sources, network, average, optimizer, pool, step,

@@ -34,6 +34,7 @@ from declick.train.network import Answer, SurfaceNetwork
 from declick.train.pairs import Piece, cut_excerpt, cut_pieces, with_rings
 from declick.train.pool import Pool
 from declick.train.worn import ExampleSettings, WornExcerpt, draw_worn
+from declick.wording import listed
 
 # Fewer pairs than this are not parted whole: the end of each is held out.
 _FEW: Final = 4
@@ -252,8 +253,9 @@ def tune(
             for slow, fast in zip(average.parameters(), learning, strict=True):
                 slow.lerp_(fast, 1.0 - keep)
         if (step + 1) % 50 == 0 or step + 1 == settings.steps:
-            told = {name: round(float(value.detach()), 3) for name, value in parts.items()}
-            say(f"step {step + 1} of {settings.steps}, {time.monotonic() - begun:.0f} s: {told}")
+            told = listed({name: float(value.detach()) for name, value in parts.items()})
+            spent_s = time.monotonic() - begun
+            say(f"step {step + 1} of {settings.steps}, {spent_s:.0f} s; losses: {told}")
     average.cpu().eval()
     go_part_way(average, network, settings.way)
     return average
