@@ -209,6 +209,8 @@ def test_a_drawing_is_taken_where_it_differs(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "drawn.wav", drawn, RATE)
     assert run("repair", rip, tmp_path / "o.wav", "--draw", tmp_path / "drawn.wav").status == 0
     assert np.array_equal(read(tmp_path / "o.wav"), drawn)
+    same = run("repair", rip, tmp_path / "p.wav", "--draw", write_worn(tmp_path / "same.wav"))
+    assert f"same.wav: nothing in it differs from {rip}" in same.fault
     how = run("repair", rip, tmp_path / "p.wav", "--draw", tmp_path / "drawn.wav", "--method", "ar")
     assert "as you have drawn them; leave out --method" in how.fault
 

@@ -132,7 +132,13 @@ def _marked(recording: Recording, drawn: Recording | None, options: argparse.Nam
         chain = _chain_of(report, str(options.like))
         return _Marked(clicks=clicks, chain=chain, settings=report.settings)
     assert drawn is not None
-    return _Marked(clicks=find_drawn(recording, drawn))
+    clicks = find_drawn(recording, drawn)
+    if not clicks:
+        raise LabelError(
+            f"{drawn.name}: nothing in it differs from {recording.name}; save what you have drawn, "
+            "or give the file that you drew in"
+        )
+    return _Marked(clicks=clicks)
 
 
 def _chain_of(report: Report, name: str) -> Chain:
