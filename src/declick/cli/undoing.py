@@ -153,7 +153,7 @@ def _check_removed(removed: Recording, report: Report, chosen: list[Entry], path
             raise LabelError(
                 f"{removed.name}: is not the removed file of the run of {path} (it holds {held} "
                 f"at click {entry.number}, which took out {entry.removed_db:.2f} dB); give the "
-                "one that was written with it"
+                "one that was written with it, or the source with --source"
             )
 
 
