@@ -220,15 +220,19 @@ def _learn(
     longest = max(stop - start for start, stop in targets)
     order = min(size.order, known // 4)
     lower = min(order, size.order * FIRST_ORDER // ORDER)
-    if longest > ONE_ESTIMATE_MS * 1e-3 * sample_rate:
-        if earlier is None:
-            earlier = prediction_filter(autocorrelation(part.taper(local), lower))[0]
+    again = longest > ONE_ESTIMATE_MS * 1e-3 * sample_rate
+    if again and earlier is not None:
         solve_missing(local, near, earlier, errors_for=(), joint=JOINT_SAMPLES)
     lags = autocorrelation(part.taper(local), order)
     coefficients, power = prediction_filter(lags[: lower + 1])
-    if lower < order and power * 10 ** (PREDICTABLE_DB / 10) <= lags[0]:
+    if power * 10 ** (PREDICTABLE_DB / 10) > lags[0]:
+        order = lower
+    if again and earlier is None:
+        solve_missing(local, near, coefficients, errors_for=(), joint=JOINT_SAMPLES)
+        lags = autocorrelation(part.taper(local), order)
         coefficients, power = prediction_filter(lags)
-    order = coefficients.size - 1
+    elif order > lower:
+        coefficients, power = prediction_filter(lags)
     # The errors of the sound that taught the model are too small (Akaike's FPE).
     optimism = (seen + order) / max(seen - order, 0.1 * seen)
     return coefficients, optimism, power / energy
