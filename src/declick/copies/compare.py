@@ -137,6 +137,8 @@ def compare(
             rivals = [other for index, other in enumerate(views) if index != number]
             for low, high, gone in _parts(view, tile, sample_rate):
                 side, is_lost = judge(view, rivals, (low, high), sample_rate, gone=gone)
+                if side is Side.RECORDING and not is_lost:
+                    low, high = _without_neighbours(view, (low, high))
                 item = Difference(
                     view.start + low,
                     view.start + high,
@@ -160,6 +162,17 @@ def _parts(view: View, tile: Run, sample_rate: float) -> Iterator[tuple[int, int
             sounds = view.target, view.guide.samples
             for part, gone in split_losses(*sounds, place, view.known, sample_rate):
                 yield *part, gone
+
+
+def _without_neighbours(view: View, place: Run) -> Run:
+    """Return a damaged place without the clicks of the copy before and behind those in it."""
+    low, high = place
+    own, other = (np.flatnonzero(known[low:high]) for known in view.known)
+    if not own.size:
+        return place
+    before, behind = other[other < own[0]], other[other > own[-1]]
+    first = low + int(before[-1]) + 1 if before.size else low
+    return first, low + int(behind[0]) if behind.size else high
 
 
 def _lost_together(found: Sequence[Difference], silent: set[Difference]) -> list[Difference]:
