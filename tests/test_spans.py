@@ -18,6 +18,7 @@ from declick.detect.spans import (
     find_spans,
     find_specks,
     fuse_spans,
+    lowered,
     name_kinds,
     name_scratches,
     threshold,
@@ -35,9 +36,9 @@ def test_threshold_falls_with_sensitivity_and_with_wear() -> None:
 
 def test_many_likely_specks_make_a_record_worn_to_the_network_alone() -> None:
     """Of a record unlike what it has learned from, the network is sure of none."""
-    lowered = threshold(0.5, likely_hz=13.0, prior=PRIOR_OF_SPECKS)
-    assert lowered < 0.5 < threshold(0.5, prior=PRIOR_OF_SPECKS)
-    assert threshold(0.5, likely_hz=0.1, prior=PRIOR_OF_SPECKS) == threshold(0.5)
+    worn = threshold(0.5, likely_hz=13.0, prior=PRIOR_OF_SPECKS)
+    assert worn < 0.5 < threshold(0.5, prior=PRIOR_OF_SPECKS)
+    assert threshold(0.5, likely_hz=0.1, prior=PRIOR_OF_SPECKS) >= threshold(0.5)
     for prior in (PRIOR, PRIOR_OF_NETWORK):
         assert threshold(0.5, likely_hz=13.0, prior=prior) == threshold(0.5, prior=prior)
 
@@ -61,14 +62,26 @@ def test_spans_are_runs_above_the_threshold() -> None:
 
 
 def test_what_is_short_needs_less_on_a_worn_record() -> None:
-    for prior in (PRIOR, PRIOR_OF_NETWORK):
-        assert threshold(0.5, plain_hz=0.3, prior=PRIOR_OF_SPECKS) == threshold(0.5, prior=prior)
     worn = threshold(0.5, plain_hz=30.0, prior=PRIOR_OF_SPECKS)
     assert worn < threshold(0.5, plain_hz=30.0, prior=PRIOR_OF_NETWORK)
     probability = np.zeros((400, 1), dtype=np.float32)
     probability[10:20] = probability[100:220] = worn
     specks = find_specks(probability, least=worn, below=1.0, start=1000, sample_rate=RATE)
     assert [(s.start, s.stop) for s in specks] == [(1010, 1020)]
+
+
+def test_the_network_asks_for_more_where_there_is_hardly_a_click() -> None:
+    usual = threshold(0.5, prior=PRIOR)
+    for prior in (PRIOR_OF_NETWORK, PRIOR_OF_SPECKS):
+        told = [
+            threshold(0.5, plain_hz=hz, any_hz=hz, prior=prior) for hz in (0.0, 0.01, 0.25, 0.33)
+        ]
+        assert sorted(told, reverse=True) == told
+        assert told[0] == pytest.approx(lowered(usual, -0.7))
+        assert told[-1] == pytest.approx(usual)
+    # Ticks bear out no clap, but neither do they speak against it.
+    ticks = threshold(0.5, plain_hz=0.0, any_hz=2.0, prior=PRIOR_OF_NETWORK)
+    assert ticks == pytest.approx(usual)
 
 
 def test_a_weak_span_counts_beside_a_click_of_the_other_channel() -> None:

@@ -65,23 +65,31 @@ class Prior:
         A record with so many plain clicks a second is taken for a clean one ...
     clean_likely_hz : float
         ... and one with so many likely ones (`LIKELY`), if those tell anything.
+    more : float
+        How much more a click needs, at most, the fewer plain ones there are than that.
     """
 
     slope: float
     most: float
     clean_hz: float
     clean_likely_hz: float = math.inf
+    more: float = 0.0
 
 
 PRIOR: Final = Prior(1.5, 3.5, 0.5)
-PRIOR_OF_NETWORK: Final = Prior(1.5, 3.0, 0.33)
+PRIOR_OF_NETWORK: Final = Prior(1.5, 3.0, 0.33, more=0.7)
 """Of what is no speck; it goes by the plain clicks that are none: ticks bear out no clap."""
-PRIOR_OF_SPECKS: Final = Prior(2.2, 5.0, 0.33, 2.0)
+PRIOR_OF_SPECKS: Final = Prior(2.2, 5.0, 0.33, 2.0, more=0.7)
 """For the network's, too; what is longer does more harm where it is none."""
 
 
 def threshold(
-    sensitivity: float, *, plain_hz: float = 0.0, likely_hz: float = 0.0, prior: Prior = PRIOR
+    sensitivity: float,
+    *,
+    plain_hz: float = 0.0,
+    likely_hz: float = 0.0,
+    any_hz: float = 0.0,
+    prior: Prior = PRIOR,
 ) -> float:
     """Return the confidence that a click must have.
 
@@ -93,12 +101,16 @@ def threshold(
         Plain clicks per second and channel of this record (`count_plain`).
     likely_hz : float
         The same of likely specks.
+    any_hz : float
+        The same of all plain clicks, of which `plain_hz` may be some.
     prior : Prior
     """
     low, high = LOG_ODDS
     times = max(plain_hz / prior.clean_hz, likely_hz / prior.clean_likely_hz, 1e-9)
-    worn = prior.slope * math.log(times)
-    less = min(max(worn, 0.0), prior.most)
+    less = min(prior.slope * math.log(times), prior.most)
+    if less < 0.0:
+        few = max(times, any_hz / prior.clean_hz)
+        less = min(max(prior.slope * math.log(few), -prior.more), 0.0)
     return _odds(low + (high - low) * sensitivity - less)
 
 
