@@ -148,6 +148,8 @@ class Repair:
         where nothing could be estimated (a forced method, samples given by the user).
     copies : tuple of int
         The other copies of the record that were used, counted from 1.
+    why : str
+        Why the repair was not made; empty where it was.
     """
 
     click: Click
@@ -155,6 +157,7 @@ class Repair:
     method: str
     gain_db: float = float("nan")
     copies: tuple[int, ...] = ()
+    why: str = ""
 
     def __post_init__(self) -> None:
         least = self.click.tail - self.click.start

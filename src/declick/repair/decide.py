@@ -51,6 +51,13 @@ SURE_OF_PRESSING = 0.99
 music.
 """
 
+LITTLE_TO_GAIN = "little to gain"
+AS_EXPECTED = "goes as the music beside it does"
+A_NOTE = "a note begins"
+A_BEAT = "no louder than a beat"
+IN_THE_COPY = "in the other copy, too"
+"""Why a click is left alone."""
+
 
 def _begins(mended: FloatArray, core: slice, sample_rate: int) -> bool:
     """Return whether the sound is much louder behind a core than before it."""
@@ -137,23 +144,26 @@ def decide(
         return Repair(click, samples, fill.method)
     share = (click.stop - click.start) / max(fill.run[1] - fill.run[0], 1)
     error = fill.error_energy * min(share, 1.0)
-    gain_db = float("nan")
-    certain = changed > 0.0 and error == 0.0
-    if np.isfinite(error) and error > 0.0:
+    gain_db, why = float("nan"), LITTLE_TO_GAIN
+    if changed > 0.0 and error == 0.0:
+        why = ""
+    elif np.isfinite(error) and error > 0.0:
         gain_db = 10 * math.log10(max(changed / error - 1.0, 1e-3))
         length = click.stop - click.start
         lost = slice(span.start, span.start + length)
         asked_db = _asked_surprise_db(click, gain_db, mended, lost, passage.sample_rate, borne_out)
-        certain = asked_db == -math.inf or (
-            gain_db >= LEAST_GAIN_DB and fill.surprise_db((observed - samples)[:length]) >= asked_db
-        )
+        if asked_db == -math.inf:
+            why = ""
+        elif gain_db >= LEAST_GAIN_DB:
+            surprise_db = fill.surprise_db((observed - samples)[:length])
+            why = A_NOTE if asked_db == ATTACK_SURPRISE_DB else AS_EXPECTED
+            why = "" if surprise_db >= asked_db else why
     if offer is not None:
         return offer.beside(Repair(click, samples, fill.method, gain_db), error)
-    doubtful = click.confidence < SURE_OF_PRESSING
-    if settings.keep_weak and (
-        not certain
-        or _is_faint(passage, click, observed - samples)
-        or (doubtful and is_shared(passage, click, changed))
-    ):
-        return Repair(click, np.zeros(0), "left", gain_db)
+    if not why and _is_faint(passage, click, observed - samples):
+        why = A_BEAT
+    if not why and click.confidence < SURE_OF_PRESSING and is_shared(passage, click, changed):
+        why = IN_THE_COPY
+    if settings.keep_weak and why:
+        return Repair(click, np.zeros(0), "left", gain_db, why=why)
     return Repair(click, samples, fill.method, gain_db)
