@@ -12,15 +12,11 @@ from hypothesis import strategies as st
 
 from declick.clicks import Click, Kind, Repair
 from declick.errors import LabelError, WriteError
-from declick.report import (
-    ReportWriter,
-    Source,
-    format_time,
-    library_versions,
-    read_report,
-)
+from declick.report import Source, read_report
+from declick.reporting import ReportWriter, library_versions
 from declick.settings import Settings
 from declick.totals import energy_db
+from declick.wording import format_time
 
 SOURCE = Source(
     name="/home/me/rips/Side A.flac", sha256="ab" * 32, sample_rate=44_100, frames=44_100 * 600,

@@ -17,7 +17,8 @@ from declick.labels import write_labels
 from declick.merging import Examination
 from declick.read import Recording
 from declick.repair.transfer import OTHER_WALL
-from declick.report import ReportWriter, Source, utc_now
+from declick.report import Source
+from declick.reporting import ReportWriter, utc_now
 from declick.settings import Settings
 from declick.stages import Detection
 from declick.targets import check_targets

@@ -1,4 +1,4 @@
-"""Numbers of things, in words for a person."""
+"""Numbers of things, and times, in words for a person."""
 
 from __future__ import annotations
 
@@ -22,3 +22,13 @@ def plural(noun: str, number: int) -> str:
     if noun.endswith("y"):
         return noun[:-1] + "ies"
     return noun + ("es" if noun.endswith(("ch", "s")) else "s")
+
+
+def format_time(time_s: float) -> str:
+    """Return ``m:ss.mmm``, or ``h:mm:ss.mmm`` from an hour on."""
+    milliseconds = round(time_s * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    seconds = f"{rest // 1000:02d}.{rest % 1000:03d}"
+    if minutes < 60:
+        return f"{minutes}:{seconds}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds}"

@@ -21,11 +21,10 @@ from declick.cli.lines import say
 from declick.cli.opening import open_source
 from declick.inspect.alignment import draw_alignment
 from declick.inspect.figure import new_figure
-from declick.report import format_time
 from declick.settings import AlignSettings
 from declick.sinks import Transaction, writing
 from declick.targets import check_targets
-from declick.wording import count_of
+from declick.wording import count_of, format_time
 
 # Shares below which it is not worth a line.
 _FAINT_SPEED = 0.00005

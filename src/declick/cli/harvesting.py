@@ -20,10 +20,9 @@ from declick.damage.pairs import Pairing, compare_pair
 from declick.errors import ReadError, SettingsError, WriteError
 from declick.labels import write_labels
 from declick.read import Recording
-from declick.report import format_time
 from declick.select import Selection
 from declick.targets import check_targets
-from declick.wording import count_of
+from declick.wording import count_of, format_time
 
 
 def add_harvest(commands: argparse._SubParsersAction[Any]) -> None:

@@ -13,8 +13,7 @@ from declick.cli.console import print_json
 from declick.cli.lines import say
 from declick.damage.dataset import METADATA
 from declick.errors import SettingsError
-from declick.report import format_time
-from declick.wording import count_of
+from declick.wording import count_of, format_time
 
 
 def add_pairs(commands: argparse._SubParsersAction[Any]) -> None:

@@ -12,8 +12,7 @@ from declick.cli.console import print_json
 from declick.cli.lines import say
 from declick.outcome import Restoration
 from declick.read import Recording
-from declick.report import format_time
-from declick.wording import count_of
+from declick.wording import count_of, format_time
 
 
 def show_result(

@@ -18,7 +18,8 @@ from declick.clicks import FloatArray, Repair
 from declick.errors import LabelError, ReadError, SettingsError
 from declick.outcome import check_outputs
 from declick.read import Recording
-from declick.report import UNDONE, Entry, Report, ReportWriter, read_report, utc_now
+from declick.report import UNDONE, Entry, Report, read_report
+from declick.reporting import ReportWriter, utc_now
 from declick.select import Selection, select
 from declick.totals import energy_db
 from declick.wording import count_of

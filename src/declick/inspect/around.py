@@ -12,7 +12,8 @@ from declick.clicks import Click, FloatArray
 from declick.inspect import figure as look
 from declick.inspect.spectrogram import common_scale, draw_spectrogram, spectrogram_db
 from declick.labels import channel_name
-from declick.report import UNDONE, format_time
+from declick.report import UNDONE
+from declick.wording import format_time
 
 
 def draw_around(

@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike
 
 from declick.clicks import Click, FloatArray, Kind
 from declick.inspect import figure as look
-from declick.report import format_time
 from declick.rotation import PERIODS_S, Rotation
-from declick.wording import plural
+from declick.wording import format_time, plural
 
 OUTER_MM, INNER_MM, EDGE_MM, LABEL_MM, HOLE_MM = 146.0, 60.0, 151.0, 50.0, 3.6
 VINYL, GROOVE, PAPER, PRINT = "#101114", "#23252B", "#8C2F23", "#F6EBD8"

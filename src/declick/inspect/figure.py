@@ -9,7 +9,7 @@ from typing import Any
 
 from declick.clicks import Kind
 from declick.errors import MissingExtraError, WriteError
-from declick.report import format_time
+from declick.wording import format_time
 
 Colour = tuple[float, ...]
 DPI = 110
