@@ -20,6 +20,10 @@ from declick.rotation import Rotation
 RATE = 44_100
 
 
+# Matplotlib would take it for a formula, and a broken one.
+DOLLARS = "$\\frac$.flac"
+
+
 def assert_picture(path: Path, least_kb: int = 15) -> None:
     with Image.open(path) as image:
         assert image.format == "PNG"
@@ -91,7 +95,7 @@ def test_overview(tmp_path: Path, worn: tuple[FloatArray, FloatArray, list[Click
 
     frames = damaged.shape[0]
     path = tmp_path / "side.png"
-    draw_overview(path, blocks(), iter(clicks), sample_rate=RATE, frames=frames, title="a.flac")
+    draw_overview(path, blocks(), iter(clicks), sample_rate=RATE, frames=frames, title=DOLLARS)
     assert_picture(path)
     draw_overview(path, [], [], sample_rate=RATE, frames=frames)
     assert_picture(path, least_kb=5)
@@ -120,7 +124,7 @@ def test_disc_map(tmp_path: Path, worn: tuple[FloatArray, FloatArray, list[Click
     clicks = worn[2]
     turn = Rotation(period_s=0.7712, rpm=77.8, evidence=9.0)
     path = tmp_path / "disc.png"
-    draw_disc_map(path, clicks, sample_rate=RATE, frames=3 * RATE, rotation=turn, title="a.flac")
+    draw_disc_map(path, clicks, sample_rate=RATE, frames=3 * RATE, rotation=turn, title=DOLLARS)
     assert_picture(path)
     draw_disc_map(path, [], sample_rate=RATE, frames=3 * RATE)
     assert_picture(path)
@@ -136,7 +140,7 @@ def test_disc_map(tmp_path: Path, worn: tuple[FloatArray, FloatArray, list[Click
 def test_comparison(tmp_path: Path, worn: tuple[FloatArray, FloatArray, list[Click]]) -> None:
     clean, damaged, clicks = worn
     path = tmp_path / "demo.png"
-    draw_comparison(path, clean, damaged, clean, sample_rate=RATE, clicks=clicks, title="demo")
+    draw_comparison(path, clean, damaged, clean, sample_rate=RATE, clicks=clicks, title=DOLLARS)
     assert_picture(path)
     draw_comparison(path, None, damaged, clean, sample_rate=RATE)
     assert_picture(path)

@@ -92,7 +92,7 @@ def draw_alignment(
             one.set_xlim(0, duration_s)
             look.time_axis(one, duration_s)
     axes[3].set_xlabel("time in A", fontsize=9)
-    figure.suptitle(title, x=0.085, y=0.965, ha="left", fontsize=13)
+    figure.suptitle(title, x=0.085, y=0.965, ha="left", fontsize=13, parse_math=False)
     return look.save_png(figure, path)
 
 

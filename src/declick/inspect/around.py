@@ -137,7 +137,12 @@ def draw_around(
     bar.set_label("dB re full scale", fontsize=9)
     bar.ax.tick_params(labelsize=9)
     figure.suptitle(
-        _title(click, number, method, sample_rate, stereo), x=0.07, y=0.972, ha="left", fontsize=13
+        _title(click, number, method, sample_rate, stereo),
+        x=0.07,
+        y=0.972,
+        ha="left",
+        fontsize=13,
+        parse_math=False,
     )
     return look.save_png(figure, path, look.spectrogram_palette())
 

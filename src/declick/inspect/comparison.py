@@ -108,5 +108,6 @@ def draw_comparison(
         y=0.972,
         ha="left",
         fontsize=13,
+        parse_math=False,
     )
     return look.save_png(figure, path, look.spectrogram_palette())

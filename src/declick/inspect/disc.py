@@ -94,7 +94,9 @@ def draw_disc_map(
     _time_marks(axes, duration_s)
     _print_label(axes, rotation, len(clicks))
     _legend(figure, present)
-    figure.text(0.03, 0.965, title or "Disc map", color=CHALK, fontsize=13, va="center")
+    figure.text(
+        0.03, 0.965, title or "Disc map", color=CHALK, fontsize=13, va="center", parse_math=False
+    )
     note = "angle: time within a revolution · radius: time, from the edge inwards"
     figure.text(0.97, 0.965, note, color=CHALK, fontsize=9, va="center", ha="right")
     palette = [

@@ -114,6 +114,7 @@ def name_inside(axes: Any, name: str) -> None:
     axes.text(
         0.008, 0.95, name, transform=axes.transAxes, ha="left", va="top", fontsize=10,
         color="white", bbox={"boxstyle": "round,pad=0.25", "facecolor": "black", "linewidth": 0},
+        parse_math=False,
     )  # fmt: skip
 
 

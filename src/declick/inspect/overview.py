@@ -106,7 +106,12 @@ def draw_overview(
         axes.tick_params(labelbottom=axes is energy)
     text = _heading(total, left, duration_s)
     figure.suptitle(
-        f"{title}  ·  {text}" if title else text, x=0.075, y=0.972, ha="left", fontsize=13
+        f"{title}  ·  {text}" if title else text,
+        x=0.075,
+        y=0.972,
+        ha="left",
+        fontsize=13,
+        parse_math=False,
     )
     return look.save_png(figure, path)
 
