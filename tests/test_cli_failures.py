@@ -139,6 +139,9 @@ def test_detect_and_repair_keep_their_inputs(rip: Path) -> None:
         (["--settings", "text.toml"], "text.toml: not TOML"),
         (["--settings", "type.toml"], "type.toml: find_tails is 'no'"),
         (["--settings", "range.toml"], "range.toml: sensitivity is 2"),
+        (["--settings", "number.toml"], "number.toml: weights is 3: it must be text"),
+        (["--settings", "huge.toml"], "huge.toml: sensitivity is 1000"),
+        (["--settings", "digits.toml"], "digits.toml: not TOML"),
         (["--settings", "group.toml"], "group.toml: 'detekt' is unknown"),
         (["--json", "-o", "-"], "standard output"),
         (["--report", "r.json", "--no-report"], "contradict"),
@@ -153,6 +156,9 @@ def test_what_cannot_be_done_is_said_before_the_work(
         "text": "loud",
         "type": '[detect]\nfind_tails = "no"',
         "range": "[detect]\nsensitivity = 2",
+        "number": "[detect]\nweights = 3",
+        "huge": "[detect]\nsensitivity = 1" + 400 * "0",
+        "digits": "[detect]\nsensitivity = 1" + 9000 * "0",
         "group": "[detekt]\nsensitivity = 1",
     }.items():
         Path(f"{name}.toml").write_text(text)
@@ -219,9 +225,26 @@ def test_bad_labels_and_reports(rip: Path, tmp_path: Path) -> None:
     assert "another recording" in run("repair", rip, "--like", report).fault
     assert "nothing is marked" in run("repair", rip).fault
     values = json.loads(report.read_text())
-    values["chain"] = {"rings": [[{"pitch": 3}]]}
-    report.write_text(json.dumps(values))
-    assert "damaged" in run("repair", other, tmp_path / "o.wav", "--like", report).fault
+    ring = {"frequency_hz": 5000.0, "decay_s": 0.001}
+    for part, value, fault in [
+        ("chain", {"rings": [[{"pitch": 3}]]}, "its chain: it lacks 'frequency_hz'"),
+        ("chain", {"rings": [[ring | {"frequency_hz": -1}]]}, "its chain: frequency_hz is -1"),
+        ("chain", {"rings": [[ring | {"decay_s": 0}]]}, "its chain: decay_s is 0"),
+        ("chain", {"rings": "many"}, "its chain: rings is 'many'"),
+        ("chain", {"swing": [1, 2]}, "its chain: swing is [1, 2]"),
+        ("chain", {"slow_tails": "no"}, "its chain: slow_tails is 'no'"),
+        ("settings", {"repair": {"method": 5}}, "its settings: method is 5"),
+        ("settings", {"repair": 5}, "its settings: repair is 5"),
+        ("clicks", 2 * values["clicks"][:1], "click 2 is missing"),
+        ("clicks", [values["clicks"][0], values["clicks"][0] | {"number": 2}], "overlap"),
+    ]:
+        bad = tmp_path / "bad.json"
+        bad.write_text(json.dumps(values | {part: value}))
+        done = run("repair", other, tmp_path / "o.wav", "--like", bad)
+        assert done.status == 1
+        assert f"{bad}: the report is damaged" in done.fault
+        assert fault in done.fault
+        assert not (tmp_path / "o.wav").exists()
 
 
 def write_silence(folder: Path) -> Path:

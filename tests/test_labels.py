@@ -129,6 +129,10 @@ def test_a_moved_edge_is_taken_and_the_tail_follows(tmp_path: Path) -> None:
     assert click.tail == 441_000
 
 
+def test_a_tail_without_end_is_cut(tmp_path: Path) -> None:
+    assert read(tmp_path, "1.0\t1.5\tpop L 0.5 tail=1e308\n")[0].tail == 441_000
+
+
 def test_point_labels_get_a_width(tmp_path: Path) -> None:
     path = tmp_path / "points.txt"
     path.write_text("0\t0\n1.0\t1.0\ttick L\n2.0\tspeck\n9.99999\t9.99999\tR\n3\t3\tpop L tail=1\n")
@@ -149,6 +153,8 @@ def test_point_labels_get_a_width(tmp_path: Path) -> None:
         b"1.0\t1.5\tpop L\r2.0\t2.5\tpop R",
         b"1,000000\t1,500000\tpop L\n2,0\t2,5\tpop R\n",
         "1.0\t1.5\tpop L\n2.0\t2.5\tpop R\n".encode("utf-16"),
+        "1.0\t1.5\tpop L\n2.0\t2.5\tpop R\n".encode("utf-32"),
+        "\ufeff1.0\t1.5\tpop L\n2.0\t2.5\tpop R\n".encode("utf-32-be"),
         b"1.0\t1.5\tpop L caf\xe9\n2.0\t2.5\tpop R\n",
         "\n1.0\t1.5\tpop L one\u2028line\n2.0\t2.5\tpop R\n".encode(),
     ],
@@ -180,7 +186,8 @@ def test_overlapping_labels_merge(tmp_path: Path) -> None:
     [
         ("1.0\t1.1\n9.0\t11.0\tpop\n", ":2: the label reaches 11.000 s and the sound ends at 10.0"),
         ("10.001\t10.001\n", ":1: the label reaches 10.001 s"),
-        ("1e300\t1e300\n", ":1: the label reaches"),
+        ("1e300\t1e300\n", ":1: the label reaches 1e+300 s"),
+        ("1.0\t1e308\n", ":1: the label reaches 1e+308 s"),
         ("-1.0\t1.0\tpop\n", ":1: the label starts before the sound; move it or delete the line"),
         ("2.0\t1.0\tpop\n", ":1: the label ends before it starts; move it"),
         ("one\t2.0\tpop\n", ":1: 'one' is not a time in seconds"),

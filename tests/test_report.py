@@ -204,6 +204,24 @@ def test_read_errors(tmp_path: Path) -> None:
     assert "lies outside the sound" in fault(changed(clicks=[first | {"tail": 10**9}]))
     assert "click 1 is missing" in fault(changed(clicks=[second]))
     assert "damaged" in fault(changed(source=None))
+    source = values["source"]
+    assert "sample_rate is 0" in fault(changed(source=source | {"sample_rate": 0}))
+    assert "name is '../a.wav'" in fault(changed(source=source | {"name": "../a.wav"}))
+    assert "frames is 'many'" in fault(changed(source=source | {"frames": "many"}))
+    assert "output is '/etc/x'" in fault(changed(output="/etc/x"))
+    assert "period_s is 'a'" in fault(changed(rotation={"period_s": "a"}))
+    assert "it holds NaN" in fault(changed(rotation={"period_s": float("nan")}))
+    assert "settings is [1]" in fault(changed(settings=[1]))
+    assert "chain is" in fault(changed(chain={"swing": "\ud800"}))
+    assert "click 2 starts before click 1" in fault(
+        changed(clicks=[second | {"number": 1}, first | {"number": 2}])
+    )
+    for name, value in {
+        "copies": "12", "made": 1, "method": None, "confidence": "a", "number": True,
+        "gain_db": [1], "removed_db": 1e9, "kind": 3, "channel": -1, "found_tail": 0.5,
+    }.items():  # fmt: skip
+        assert "damaged" in fault(changed(clicks=[first | {name: value}]))
+    assert "damaged" in fault(good.replace('"frames": 26460000', '"frames": 1' + 9000 * "0"))
     with pytest.raises(LabelError, match="no such file"):
         read_report(tmp_path / "absent.json")
 

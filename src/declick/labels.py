@@ -18,8 +18,15 @@ TICK_LONGEST_MS = 0.6
 POP_LONGEST_MS = 10.0
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
-_CHANNEL = re.compile(r"(?i:ch|channel)(\d+)")
+_CHANNEL = re.compile(r"(?i:ch|channel)(\d{1,9})")
 _CONFIDENCE = re.compile(r"[01]([.,]\d+)?")
+# What a text begins with that is not UTF-8; the longer first, since they begin alike.
+_MARKS = (
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
 _NAMED_CHANNELS = {"L": 0, "R": 1, "left": 0, "right": 1, "Left": 0, "Right": 1}
 
 
@@ -185,14 +192,16 @@ def read_labels(
         start_s, stop_s, words = _fields(line, where)
         end_s = frames / sample_rate
         _check_order(start_s, stop_s, where)
-        start, stop = round(start_s * sample_rate), round(stop_s * sample_rate)
-        if start > frames or stop > frames:
+        # Beyond the end by far, a time may be too large to round.
+        if stop_s > end_s + 1.0 or round(stop_s * sample_rate) > frames:
+            reached = f"{stop_s:.3f}" if stop_s < 1e9 else f"{stop_s:g}"
             raise LabelError(
-                f"{where}: the label reaches {stop_s:.3f} s and the sound ends at {end_s:.3f} s; "
+                f"{where}: the label reaches {reached} s and the sound ends at {end_s:.3f} s; "
                 "take the labels of this recording or move the label"
             )
+        start, stop = round(start_s * sample_rate), round(stop_s * sample_rate)
         text = _parse_text(words, where)
-        tail = min(stop + round(text.tail_s * sample_rate), frames)
+        tail = min(stop + round(min(text.tail_s, end_s) * sample_rate), frames)
         if start == stop and tail == stop:
             width = max(1, round(point_ms * 1e-3 * sample_rate))
             start = max(0, min(start - width // 2, frames - width))
@@ -245,8 +254,8 @@ def _lines_of(path: Path) -> list[str]:
     try:
         with path.open("rb") as file:
             data = file.read(4096)
-            wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-            if b"\0" in data and not wide:
+            encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+            if b"\0" in data and encoding == "utf-8":
                 raise LabelError(f"{path}: not a text file; give an Audacity label track (.txt)")
             data += file.read()
     except FileNotFoundError as error:
@@ -255,7 +264,7 @@ def _lines_of(path: Path) -> list[str]:
         raise LabelError(
             f"{path}: cannot be read ({error.strerror}); check the name and permissions"
         ) from error
-    text = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    text = data.decode(encoding, errors="replace").removeprefix("\ufeff")
     # Not splitlines(), which also splits at characters that a remark may hold.
     return re.split(r"\r\n|\r|\n", text)
 

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from declick.checked import file_name, flag, number, optional, rows, table, text, whole
 from declick.clicks import Click, Kind
 from declick.errors import LabelError
 from declick.totals import Totals
@@ -15,6 +16,9 @@ from declick.totals import Totals
 SCHEMA = "declick-report/1"
 # The method of a repair that was put back, in the report beside the file that `undo` writes.
 UNDONE = "undone"
+# What a period of the disc and the energy of a repair can be.
+PERIODS_S = (0.1, 10.0)
+ENERGIES_DB = (-3000.0, 3000.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +123,8 @@ def read_report(path: str | Path) -> Report:
     path = Path(path)
     remedy = "give the .json that declick wrote beside its output"
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = path.read_text(encoding="utf-8-sig")
+        values = json.loads(content, parse_constant=_no_number)
     except FileNotFoundError as error:
         raise LabelError(f"{path}: no such file; {remedy}") from error
     except OSError as error:
@@ -131,6 +136,8 @@ def read_report(path: str | Path) -> Report:
         raise LabelError(f"{path}:{error.lineno}: {fault}; {remedy}") from error
     except (UnicodeDecodeError, RecursionError) as error:
         raise LabelError(f"{path}: not a text file; {remedy}") from error
+    except ValueError as error:  # of a number without end, too
+        raise LabelError(f"{path}: the report is damaged ({error}); {remedy}") from error
     schema = values.get("schema") if isinstance(values, dict) else None
     if not isinstance(schema, str) or not schema.startswith("declick-report/"):
         raise LabelError(f"{path}: not a report of declick; {remedy}")
@@ -140,55 +147,102 @@ def read_report(path: str | Path) -> Report:
         return _report_of(values)
     except KeyError as error:
         raise LabelError(f"{path}: the report lacks {error.args[0]!r}; {remedy}") from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except ValueError as error:
         raise LabelError(f"{path}: the report is damaged ({error}); {remedy}") from error
 
 
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}, which is no number")
+
+
 def _report_of(values: dict[str, Any]) -> Report:
-    given = values["source"]
-    source = Source(**{name: given[name] for name in Source.__dataclass_fields__})
-    totals = values["totals"]
+    source = _source_of(table(values["source"], "source"))
     entries: list[Entry] = []
-    for value in values["clicks"]:
-        entry = _entry_of(value)
-        if entry.click.tail > source.frames or entry.click.channel >= source.channels:
-            raise ValueError(f"click {entry.number} lies outside the sound")
-        if entry.number != len(entries) + 1:
+    latest = 0
+    for value in rows(values["clicks"], "clicks"):
+        entry = _entry_of(table(value, "a click"))
+        click, count = entry.click, entry.number
+        if click.tail > source.frames or click.channel >= source.channels:
+            raise ValueError(f"click {count} lies outside the sound")
+        if count != len(entries) + 1:
             raise ValueError(f"click {len(entries) + 1} is missing")
+        if click.start < latest:
+            raise ValueError(f"click {count} starts before click {count - 1}")
+        latest = click.start
         entries.append(entry)
+    rotation = optional(table, values["rotation"], "rotation")
     return Report(
-        declick=values["declick"],
-        versions=values["versions"],
-        created=values.get("created"),
+        declick=text(values["declick"], "declick"),
+        versions=table(values["versions"], "versions"),
+        created=optional(text, values.get("created"), "created"),
         source=source,
-        output=values["output"],
-        removed=values["removed"],
-        settings=values["settings"],
-        chain=values["chain"],
-        rotation_s=values["rotation"]["period_s"] if values["rotation"] else None,
+        output=optional(file_name, values["output"], "output"),
+        removed=optional(file_name, values["removed"], "removed"),
+        settings=_carried(values["settings"], "settings"),
+        chain=_carried(values["chain"], "chain"),
+        rotation_s=None if rotation is None else _period_of(rotation),
         entries=tuple(entries),
-        totals=Totals(**{name: totals[name] for name in Totals.__dataclass_fields__}),
-        notices=tuple(values["notices"]),
-        copies=tuple(values.get("copies", ())),
-        command=values.get("command"),
+        totals=_totals_of(table(values["totals"], "totals")),
+        notices=tuple(text(item, "a notice") for item in rows(values["notices"], "notices")),
+        copies=tuple(table(item, "a copy") for item in rows(values.get("copies", []), "copies")),
+        command=optional(text, values.get("command"), "command"),
+    )
+
+
+def _carried(value: Any, name: str) -> dict[str, Any]:
+    """Return what `undo` writes again, whatever it says: it must be text all through."""
+    text(json.dumps(value, ensure_ascii=False), name)
+    return table(value, name)
+
+
+def _period_of(rotation: dict[str, Any]) -> float:
+    return number(rotation["period_s"], "period_s", *PERIODS_S)
+
+
+def _source_of(values: dict[str, Any]) -> Source:
+    return Source(
+        name=file_name(values["name"], "name"),
+        sha256=optional(text, values["sha256"], "sha256"),
+        sample_rate=whole(values["sample_rate"], "sample_rate", least=1),
+        frames=whole(values["frames"], "frames", least=1),
+        channels=whole(values["channels"], "channels", least=1),
+        format=text(values["format"], "format"),
+        subtype=text(values["subtype"], "subtype"),
+    )
+
+
+def _totals_of(values: dict[str, Any]) -> Totals:
+    def counts(name: str) -> dict[str, int]:
+        return {key: whole(count, key) for key, count in table(values[name], name).items()}
+
+    return Totals(
+        clicks=whole(values["clicks"], "clicks"),
+        repaired=whole(values["repaired"], "repaired"),
+        left=whole(values["left"], "left"),
+        frames_changed=whole(values["frames_changed"], "frames_changed"),
+        seconds_changed=number(values["seconds_changed"], "seconds_changed", 0.0),
+        by_kind=counts("by_kind"),
+        by_method=counts("by_method"),
+        removed_db=optional(number, values["removed_db"], "removed_db"),
     )
 
 
 def _entry_of(value: dict[str, Any]) -> Entry:
-    start, stop, tail, channel = (value[name] for name in ("start", "stop", "tail", "channel"))
-    number, found_tail = value["number"], value.get("found_tail")
-    frames = (start, stop, tail, stop if found_tail is None else found_tail)
-    if not all(type(item) is int for item in (*frames, channel, number)):
-        raise ValueError("a click's frames, channel and number are whole numbers")
-    if not stop <= frames[-1] <= tail:
-        raise ValueError(f"click {number}: found_tail lies outside its tail")
+    start, stop, tail, channel = (
+        whole(value[name], name) for name in ("start", "stop", "tail", "channel")
+    )
+    count, found_tail = whole(value["number"], "number"), value.get("found_tail")
+    if found_tail is not None and not stop <= whole(found_tail, "found_tail") <= tail:
+        raise ValueError(f"click {count}: found_tail lies outside its tail")
+    confidence = number(value["confidence"], "confidence", 0.0, 1.0)
+    removed_db = value["removed_db"]
     return Entry(
-        number=number,
-        click=Click(start, stop, tail, channel, value["confidence"], Kind(value["kind"])),
-        method=value["method"],
-        made=value["made"],
-        gain_db=value["gain_db"],
-        removed_db=value["removed_db"],
-        copies=tuple(value.get("copies", ())),
+        number=count,
+        click=Click(start, stop, tail, channel, confidence, Kind(value["kind"])),
+        method=text(value["method"], "method"),
+        made=flag(value["made"], "made"),
+        gain_db=optional(number, value["gain_db"], "gain_db"),
+        removed_db=None if removed_db is None else number(removed_db, "removed_db", *ENERGIES_DB),
+        copies=tuple(whole(item, "a copy") for item in rows(value.get("copies", []), "copies")),
         found_tail=found_tail,
     )

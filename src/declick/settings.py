@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from declick.checked import shown
 from declick.errors import SettingsError
 
 DETECTORS = ("auto", "neural", "ar")
@@ -35,14 +36,18 @@ class _Checked:
             value = getattr(self, item.name)
             low, high, choices = (item.metadata[key] for key in ("low", "high", "choices"))
             if choices is not None and value not in choices:
-                raise SettingsError(f"{item.name} is {value!r}: choose one of {', '.join(choices)}")
+                raise SettingsError(
+                    f"{item.name} is {shown(value)}: choose one of {', '.join(choices)}"
+                )
+            if isinstance(item.default, str) and not isinstance(value, str):
+                raise SettingsError(f"{item.name} is {shown(value)}: it must be text")
             if isinstance(item.default, bool) and not isinstance(value, bool):
-                raise SettingsError(f"{item.name} is {value!r}: it must be true or false")
+                raise SettingsError(f"{item.name} is {shown(value)}: it must be true or false")
             if isinstance(item.default, bool) or not isinstance(item.default, int | float):
                 continue
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not math.isfinite(value):
-                raise SettingsError(f"{item.name} is {value!r}: give a number")
+            if not number or not abs(value) <= sys.float_info.max:
+                raise SettingsError(f"{item.name} is {shown(value)}: give a number")
             if (low is not None and value < low) or (high is not None and value > high):
                 wanted = f"at least {low}" if high is None else f"between {low:g} and {high:g}"
                 raise SettingsError(f"{item.name} is {value:g}: it must be {wanted}")

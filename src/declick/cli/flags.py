@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
+from declick.checked import shown
 from declick.cli.arguments import number
 from declick.errors import SettingsError
 from declick.settings import DetectSettings, RepairSettings, Settings
@@ -83,10 +84,7 @@ def settings_of(
     SettingsError
         If the file cannot be understood or a value is out of range.
     """
-    values: dict[str, dict[str, Any]] = {}
-    for group in _GROUPS:
-        given = (base or {}).get(group, {})
-        values[group] = {name: given[name] for name in _known(group) if name in given}
+    values = known_settings(base or {})
     for group, given in _from_file(options.settings).items():
         values[group] |= given
     for name, value in vars(options).items():
@@ -94,6 +92,24 @@ def settings_of(
         if dot and value is not None:
             values[group][field] = value
     return _settings(values)
+
+
+def known_settings(base: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return those of some settings that there still are, by group.
+
+    Raises
+    ------
+    SettingsError
+        Where one of them is out of range.
+    """
+    values: dict[str, dict[str, Any]] = {}
+    for group in _GROUPS:
+        given = base.get(group, {})
+        if not isinstance(given, Mapping):
+            raise SettingsError(f"{group} is {shown(given)}: it must hold settings")
+        values[group] = {name: given[name] for name in _known(group) if name in given}
+    _settings(values)
+    return values
 
 
 def _settings(values: Mapping[str, Mapping[str, Any]]) -> Settings:
@@ -116,7 +132,7 @@ def _from_file(path: Path | None) -> dict[str, dict[str, Any]]:
             tables = tomllib.load(file)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); check the name") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(
             f"{path}: not TOML ({error}); write [detect], and below it sensitivity = 0.6"
         ) from None

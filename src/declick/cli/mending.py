@@ -6,16 +6,17 @@ import argparse
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from declick.checked import flag, number, optional, rows, table
 from declick.cli.console import progress_bar
-from declick.cli.flags import MARKED, settings_of
+from declick.cli.flags import MARKED, known_settings, settings_of
 from declick.cli.lines import say
 from declick.cli.names import choose_output, choose_report
 from declick.cli.opening import open_source, open_target
 from declick.cli.results import show_result
-from declick.clicks import Click
+from declick.clicks import Click, disjoint_clicks
 from declick.dsp.chain import Chain
 from declick.dsp.rings import Ring
 from declick.dsp.thumps import Swing
@@ -31,6 +32,7 @@ from declick.wording import count_of
 
 # Fewer clicks are mended before other processes are up.
 _WORTH_WORKERS = 500
+_SWING = tuple(item.name for item in fields(Swing))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,10 @@ def _marked(recording: Recording, drawn: Recording | None, options: argparse.Nam
                 f"{known.sample_rate} Hz); give the report of this one"
             )
         clicks = sorted(entry.found for entry in report.entries if entry.method != UNDONE)
+        if clicks != disjoint_clicks(clicks):
+            raise LabelError(
+                f"{options.like}: the report is damaged (its clicks overlap); make it again"
+            )
         borrowed = sum(is_transfer(entry.method) for entry in report.entries)
         if borrowed:
             say(
@@ -130,7 +136,7 @@ def _marked(recording: Recording, drawn: Recording | None, options: argparse.Nam
                 quiet=options.quiet,
             )
         chain = _chain_of(report, str(options.like))
-        return _Marked(clicks=clicks, chain=chain, settings=report.settings)
+        return _Marked(clicks=clicks, chain=chain, settings=_settings_of(report, str(options.like)))
     assert drawn is not None
     clicks = find_drawn(recording, drawn)
     if not clicks:
@@ -141,17 +147,42 @@ def _marked(recording: Recording, drawn: Recording | None, options: argparse.Nam
     return _Marked(clicks=clicks)
 
 
+def _settings_of(report: Report, name: str) -> Mapping[str, Any]:
+    """Return the settings of an earlier run."""
+    try:
+        return known_settings(report.settings)
+    except SettingsError as error:
+        raise LabelError(
+            f"{name}: the report is damaged (its settings: {error}); make it again"
+        ) from None
+
+
 def _chain_of(report: Report, name: str) -> Chain:
     """Return the playback chain of an earlier run."""
+    known, half = report.chain, report.source.sample_rate / 2
     try:
-        rings = report.chain.get("rings", ())
-        swing = report.chain.get("swing")
+        swing = optional(table, known.get("swing"), "swing")
         return Chain(
-            rings=tuple(tuple(Ring(**ring) for ring in rows) for rows in rings),
-            swing=None if swing is None else Swing(**swing),
-            slow_tails=bool(report.chain.get("slow_tails", False)),
+            rings=tuple(
+                tuple(_ring(table(ring, "a ring"), half) for ring in rows(ring_rows, "rings"))
+                for ring_rows in rows(known.get("rings", []), "rings")
+            ),
+            swing=None if swing is None else Swing(**{n: _positive(swing, n) for n in _SWING}),
+            slow_tails=flag(known.get("slow_tails", False), "slow_tails"),
         )
-    except (TypeError, ValueError, AttributeError) as error:
-        raise LabelError(
-            f"{name}: the report is damaged (its chain: {error}); make it again"
-        ) from None
+    except KeyError as error:
+        fault = f"it lacks {error.args[0]!r}"
+    except ValueError as error:
+        fault = str(error)
+    raise LabelError(f"{name}: the report is damaged (its chain: {fault}); make it again")
+
+
+def _ring(values: Mapping[str, Any], highest_hz: float) -> Ring:
+    return Ring(
+        frequency_hz=_positive(values, "frequency_hz", highest_hz),
+        decay_s=_positive(values, "decay_s"),
+    )
+
+
+def _positive(values: Mapping[str, Any], name: str, high: float = 1e6) -> float:
+    return number(values[name], name, 1e-6, high)

@@ -18,7 +18,7 @@ from declick.clicks import FloatArray
 from declick.errors import SettingsError
 from declick.inspect import draw_around, draw_disc_map, draw_overview
 from declick.read import Recording
-from declick.report import Entry, Report, read_report
+from declick.report import PERIODS_S, Entry, Report, read_report
 from declick.rotation import Rotation
 from declick.select import select
 from declick.targets import check_targets
@@ -151,6 +151,7 @@ def _rotation(report: Report, period_s: float | None) -> Rotation | None:
     period_s = report.rotation_s if period_s is None else period_s
     if period_s is None:
         return None
-    if not 0.1 < period_s < 10.0:
+    shortest_s, longest_s = PERIODS_S
+    if not shortest_s <= period_s <= longest_s:
         raise SettingsError(f"--period {period_s}: give the seconds of one revolution, such as 1.8")
     return Rotation(period_s=period_s, rpm=60.0 / period_s, evidence=0.0)
