@@ -84,6 +84,10 @@ def test_the_matching_filter_finds_delay_and_gain() -> None:
     np.testing.assert_allclose(guide[1500:6500], target[1500:6500], atol=0.02)
     assert coherence(target, other, (4000, 4010), whitener) > 0.5
     assert coherence(target, noise(9000, 4), (4000, 4010), whitener) < 0.1
+    loud = 2.0**330  # as far as a recording of floats may go; a warning here is an error
+    same = coherence(target * loud, other * loud, (4000, 4010), whitener)
+    assert same == coherence(target, other, (4000, 4010), whitener)
+    assert coherence(target * 0.0, other, (4000, 4010), whitener) == 0.0
 
 
 def test_damage_on_the_other_channel_is_not_used() -> None:

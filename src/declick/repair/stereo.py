@@ -64,12 +64,21 @@ def coherence(
     hi = min(span[1] + TEST_SAMPLES, target.size)
     if hi - lo < order + 64:
         return 0.0
-    first = np.convolve(target[lo:hi], coefficients, "valid")
-    second = np.convolve(other[lo:hi], coefficients, "valid")
+    first = _at_unit_peak(np.convolve(target[lo:hi], coefficients, "valid"))
+    second = _at_unit_peak(np.convolve(other[lo:hi], coefficients, "valid"))
     powers = np.dot(first[8:-8], first[8:-8]) * np.dot(second, second)
     if not powers > 0.0:
         return 0.0
     return float(min(np.max(np.correlate(second, first[8:-8], "valid") ** 2) / powers, 1.0))
+
+
+def _at_unit_peak(samples: FloatArray) -> FloatArray:
+    """Return samples times the power of 2, which rounds nothing, that leaves their peak below 1.
+
+    Floats may be so loud that the product of two powers is too large for a number.
+    """
+    peak = max(samples.max(), -samples.min())
+    return np.ldexp(samples, -int(np.frexp(peak)[1]))
 
 
 def match_channel(
