@@ -9,9 +9,11 @@ import sys
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.signal import resample_poly
 
 from declick import stretches
 from declick.clicks import Click, FloatArray, Kind, Repair
+from declick.damage.piece import synthesize_piece
 from declick.detect.ar import ArDetector
 from declick.errors import SettingsError
 from declick.parallel import Workers
@@ -50,6 +52,24 @@ def assert_same(one: list[Repair], other: list[Repair]) -> None:
 @pytest.fixture(scope="module")
 def reference() -> tuple[list[Click], list[Repair]]:
     return run(worn_piece()[1])
+
+
+@pytest.mark.parametrize("factor", [4, 8])
+def test_plain_ticks_are_found_at_high_sample_rates(factor: int) -> None:
+    rate = RATE * factor
+    sound = resample_poly(synthesize_piece(4.0), factor, 1, axis=0)
+    sound += 1e-5 * np.random.default_rng(5).standard_normal(sound.shape)
+    length = round(3e-4 * rate)
+    tick = np.hanning(length) * np.sin(np.linspace(0.0, 2.0 * np.pi, length))
+    starts = [round(time_s * rate) for time_s in (0.7, 1.4, 2.1, 2.8, 3.5)]
+    for start in starts:
+        around = sound[start - rate // 20 : start + rate // 20]
+        level = np.sqrt(np.mean(around**2))
+        sound[start : start + length] += 10.0 * level * tick[:, None] * [1.0, 0.7]
+    clicks = detect(Recording.from_array(sound, rate)).clicks
+    for start in starts:
+        assert any(click.start < start + length and click.stop > start for click in clicks)
+    assert len(clicks) <= 2 * len(starts) + 2
 
 
 def test_a_worn_piece_gains(reference: tuple[list[Click], list[Repair]]) -> None:

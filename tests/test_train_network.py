@@ -313,7 +313,7 @@ def test_other_sample_rates_are_refused(tmp_path: Path) -> None:
         NeuralDetector(32_000, tmp_path / "none.onnx")
 
 
-@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize("factor", [2, 4, 8, 16])
 def test_higher_sample_rates_are_heard(weights: Path, factor: int) -> None:
     from scipy.signal import resample_poly
 

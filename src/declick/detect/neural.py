@@ -69,6 +69,8 @@ LEAST_SPOKEN: Final = -7.0
 # The core of what towers is where its prediction errors are, and this much to each side where the
 # network is sure: it sees the surroundings over a level that the click itself has raised.
 TOWER_MARGIN_MS: Final = 0.3
+# It hears one in so many samples of a recording.
+FACTORS: Final = (1, 2, 4, 8, 16)
 # Beside wrong samples, in frames, nothing that the network says for their sake counts.
 BESIDE_SPIKE: Final = 48
 # Range of the natural logarithm of how far the damage may be off.
@@ -186,7 +188,7 @@ class NeuralDetector:
     def __init__(self, sample_rate: float, weights: Path) -> None:
         if not hears(sample_rate):
             raise ReadError(
-                f"the neural detector hears 40 to 54 kHz and twice or four times that, not "
+                f"the neural detector hears 40 to 54 kHz and 2, 4, 8 or 16 times that, not "
                 f"{sample_rate:g} Hz; use --detector ar"
             )
         self.geometry = ViewGeometry(sample_rate)
@@ -368,8 +370,8 @@ def _trim(probability: NDArray[np.float32], core: slice, margin: int) -> None:
 
 
 def hears(sample_rate: float) -> bool:
-    """Return whether the network can hear a recording: as it is, or one in two or four samples."""
-    return any(is_native(sample_rate / factor) for factor in (1, 2, 4))
+    """Return whether the network can hear a recording: as it is, or one in so many samples."""
+    return any(is_native(sample_rate / factor) for factor in FACTORS)
 
 
 def _decimated(samples: FloatArray, factor: int) -> FloatArray:
