@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import stat
-import tempfile
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,14 +19,21 @@ from numpy.typing import ArrayLike, NDArray
 from declick.chunks import Container
 from declick.clicks import FloatArray
 from declick.errors import ReadError
+from declick.soundness import (
+    as_frames,
+    check_finite,
+    check_header,
+    check_length,
+    clock,
+    decoding,
+    opening,
+    scale,
+    subtype_of,
+)
 from declick.source import SequentialDecoder, Source
+from declick.spool import spool
 
-MAX_CHANNELS = 8
-LOWEST_RATE, HIGHEST_RATE = 4_000, 768_000
 _PIECE = 1 << 16
-# The square of a larger sample is too large for a number.
-_LARGEST = 1e100
-
 # What libsndfile decodes so that writing it back gives the same samples. ALAC_32 is not among
 # them: libsndfile 1.2.2 drops its upper 8 bits.
 _LOSSLESS = (
@@ -129,21 +133,13 @@ class Recording:
         """
         path = Path(path)
         name = name or os.fspath(path)
-        try:
+        with opening(name):
             status = path.stat()
             if stat.S_ISDIR(status.st_mode):
                 raise ReadError(f"{name}: this is a directory; give a sound file")
             with path.open("rb") as file:
                 if not stat.S_ISREG(status.st_mode):
                     return cls.from_stream(file, name=name)
-        except FileNotFoundError:
-            raise ReadError(f"{name}: there is no such file; check the name") from None
-        except PermissionError:
-            raise ReadError(f"{name}: you may not read this file; change its permissions") from None
-        except OSError as error:
-            raise ReadError(
-                f"{name}: cannot be read ({error.strerror}); check the disk and the name"
-            ) from None
         recording = cls()
         recording.path = path
         recording._load(os.fspath(path), name)
@@ -191,21 +187,11 @@ class Recording:
         ReadError
             Where the shape, the type or the rate makes no sense.
         """
-        array = np.asarray(samples)
         name = "the array"
-        if array.dtype.kind not in "iuf":
-            raise ReadError(f"{name}: holds {array.dtype}; give integers or floats")
-        if array.ndim == 1:
-            array = array[:, np.newaxis]
-        if array.ndim != 2:
-            raise ReadError(
-                f"{name}: has {array.ndim} dimensions; give (frames,) or (frames, channels)"
-            )
+        array = as_frames(samples, name)
         recording = cls()
         recording._array = array
-        subtypes = {"i1": "PCM_S8", "u1": "PCM_U8", "i2": "PCM_16", "u2": "PCM_16"}
-        subtypes |= {"i4": "PCM_32", "u4": "PCM_32", "f2": "FLOAT", "f4": "FLOAT"}
-        subtype = subtypes.get(f"{array.dtype.kind}{array.dtype.itemsize}", "DOUBLE")
+        subtype = subtype_of(array.dtype)
         recording._describe(name, sample_rate, array.shape[0], array.shape[1], "WAV", subtype)
         return recording
 
@@ -216,7 +202,7 @@ class Recording:
         rate, frames, channels, format, subtype = source.properties()
         self._describe(name, rate, frames, channels, format, subtype)
         if source.container is not None and source.container.truncated:
-            raise ReadError(source.cut_short(f" ({_clock(self.duration_s)})"))
+            raise ReadError(source.cut_short(f" ({clock(self.duration_s)})"))
 
     def _describe(
         self, name: str, rate: int, frames: int, channels: int, format: str, subtype: str
@@ -224,38 +210,11 @@ class Recording:
         self.name, self.sample_rate, self.frames = name, int(rate), int(frames)
         self.channels, self.format, self.subtype = int(channels), format, subtype
         self.lossless = subtype in _LOSSLESS
-        if frames <= 0:
-            raise ReadError(f"{name}: holds no sound (0 frames); make or copy it again")
-        if not 1 <= channels <= MAX_CHANNELS:
-            raise ReadError(
-                f"{name}: has {channels} channels; split it into files of 1 to {MAX_CHANNELS}"
-            )
-        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-            raise ReadError(
-                f"{name}: has a sample rate of {rate} Hz, declick takes {LOWEST_RATE} to "
-                f"{HIGHEST_RATE}; correct the header or resample it"
-            )
+        check_header(name, rate, frames, channels)
 
     def _spool(self, name: str, pieces: Iterator[bytes]) -> str:
         """Write pieces to a temporary file that vanishes with the recording; return its name."""
-        try:
-            descriptor, path = tempfile.mkstemp(prefix="declick-")
-            with os.fdopen(os.dup(descriptor), "wb") as file:
-                self._closers.append(weakref.finalize(self, _discard, descriptor, path))
-                source = f"/proc/{os.getpid()}/fd/{descriptor}"
-                if os.path.exists(source):  # noqa: PTH110
-                    os.unlink(path)  # noqa: PTH108 - gone even if the process is killed
-                else:
-                    source = path
-                for piece in pieces:
-                    file.write(piece)
-        except OSError as error:
-            self.close()
-            raise ReadError(
-                f"{name}: cannot be kept in {tempfile.gettempdir()} while it is worked on "
-                f"({error.strerror}); set TMPDIR to a directory with more space"
-            ) from None
-        return source
+        return spool(self, name, pieces, closers=self._closers, give_up=self.close)
 
     @property
     def location(self) -> str | None:
@@ -303,16 +262,16 @@ class Recording:
             return samples
         inside = samples[low - start : high - start]
         if self._array is not None:
-            inside[:] = _scale(self._array[low:high])
+            inside[:] = scale(self._array[low:high])
         else:
             with self._lock:
                 if self._random is None:
                     self._random = self._seekable_decoder()
-                with self._decoding(low):
+                with decoding(self, low):
                     self._random.seek(low)
                     count = len(self._random.read(out=inside))
-            self._check_length(low, count, high - low)
-        self._check_finite(inside, low)
+            check_length(self, low, count, high - low)
+        check_finite(self, inside, low)
         if self.offset:
             inside -= self.offset
         return samples
@@ -368,10 +327,10 @@ class Recording:
             wanted = max(0, min(len(out), self.frames - position))
             if not wanted:
                 return 0
-            with self._decoding(position):
+            with decoding(self, position):
                 count = len(decoder.read(out=out[:wanted]))
-            self._check_length(position, count, wanted)
-            self._check_finite(out[:wanted], position)
+            check_length(self, position, count, wanted)
+            check_finite(self, out[:wanted], position)
             return wanted
 
         return pull
@@ -398,41 +357,6 @@ class Recording:
             endian="LITTLE",
             samplerate=self.sample_rate,
             channels=self.channels,
-        )
-
-    @contextlib.contextmanager
-    def _decoding(self, position: int) -> Iterator[None]:
-        try:
-            yield
-        except soundfile.SoundFileError as error:
-            reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-            raise ReadError(
-                f"{self.name}: damaged near {_clock(position / self.sample_rate)} ({reason}); "
-                f"copy the file again"
-            ) from None
-
-    def _check_length(self, position: int, count: int, wanted: int) -> None:
-        if count < wanted:
-            there = position + count
-            raise ReadError(
-                f"{self.name}: the file is cut short or damaged: its header promises "
-                f"{self.frames} frames, {there} could be decoded "
-                f"({_clock(there / self.sample_rate)}); copy it again"
-            )
-
-    def _check_finite(self, samples: FloatArray, position: int) -> None:
-        if self.subtype not in ("FLOAT", "DOUBLE"):
-            return
-        if max(samples.max(), -samples.min()) <= _LARGEST:
-            return
-        frame, channel = map(int, np.argwhere(~(np.abs(samples) <= _LARGEST))[0])
-        value = float(samples[frame, channel])
-        what = "NaN (not a number)" if math.isnan(value) else "infinity"
-        if math.isfinite(value):
-            what = f"{value:.0e} (no sound)"
-        raise ReadError(
-            f"{self.name}: a sample is {what} at {_clock((position + frame) / self.sample_rate)}, "
-            f"channel {channel + 1}; write the file again without it, or as integers"
         )
 
     def source_hash(self) -> str | None:
@@ -470,24 +394,3 @@ class Recording:
             f"Recording({self.name!r}, {self.sample_rate} Hz, {self.frames} frames, "
             f"{self.channels} channels, {self.format} {self.subtype})"
         )
-
-
-def _discard(descriptor: int, path: str) -> None:
-    os.close(descriptor)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108
-
-
-def _scale(array: NDArray[np.generic]) -> FloatArray:
-    """Integers to -1..1, floats as they are."""
-    samples = array.astype(np.float64)
-    if array.dtype.kind == "f":
-        return samples
-    half = 2.0 ** (8 * array.dtype.itemsize - 1)
-    return samples / half - (1.0 if array.dtype.kind == "u" else 0.0)
-
-
-def _clock(seconds: float) -> str:
-    """Format a time as minutes:seconds."""
-    minutes, rest = divmod(round(seconds * 1000), 60_000)
-    return f"{minutes}:{rest / 1000:06.3f}"

@@ -21,7 +21,8 @@ from declick.damage.model import Wear
 from declick.damage.recipe import Origin, save_wear
 from declick.errors import ReadError, SettingsError, WriteError
 from declick.labels import renamed_when_done, write_labels
-from declick.read import HIGHEST_RATE, LOWEST_RATE, Recording
+from declick.read import Recording
+from declick.soundness import HIGHEST_RATE, LOWEST_RATE
 from declick.targets import check_targets
 
 METADATA = "metadata.csv"
