@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
-from declick.damage.bank import Bank, read_bank
+from declick.damage.bank import Bank
+from declick.damage.bank_folder import read_bank
 from declick.detect.neural import NeuralDetector, shipped_weights
 from declick.detect.survey import Geometry
 from declick.train.evaluate import Tally, classical, compare, least_log_odds, recall_table

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from declick.clicks import Kind
-from declick.damage.bank import Bank, BankedClick, Record, Statistics, read_bank, write_bank
+from declick.damage.bank import Bank, BankedClick, Record, Statistics
+from declick.damage.bank_folder import read_bank, write_bank
 from declick.errors import ReadError, WriteError
 
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from declick.cli import main
-from declick.damage.bank import read_bank
+from declick.damage.bank_folder import read_bank
 from declick.labels import read_labels
 from test_harvest import RATE, groove_noise, plant
 from test_pairs import pair

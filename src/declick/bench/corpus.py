@@ -16,7 +16,8 @@ import soundfile
 from declick.bench.metrics import events_of
 from declick.clicks import Click, FloatArray
 from declick.damage.apply import Worn, wear
-from declick.damage.bank import Bank, read_bank
+from declick.damage.bank import Bank
+from declick.damage.bank_folder import read_bank
 from declick.damage.draw import draw_wear
 from declick.damage.harvest import harvest
 from declick.damage.sets import SETS

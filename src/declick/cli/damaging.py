@@ -12,7 +12,7 @@ from declick.cli.arguments import add_common, number, positive, seed
 from declick.cli.console import print_json
 from declick.cli.lines import say
 from declick.cli.names import gather_sources, make_folder
-from declick.damage.bank import read_bank
+from declick.damage.bank_folder import read_bank
 from declick.damage.dataset import METADATA, DatasetSettings, make_pairs
 from declick.damage.draw import WearSettings
 from declick.damage.model import Family

@@ -12,7 +12,8 @@ from declick.cli.arguments import add_common, positive
 from declick.cli.console import print_json, progress_bar
 from declick.cli.lines import say
 from declick.cli.results import count_clicks
-from declick.damage.bank import CLIPS_NAME, JSON_NAME, Bank, Statistics, read_bank, write_bank
+from declick.damage.bank import Bank, Statistics
+from declick.damage.bank_folder import CLIPS_NAME, JSON_NAME, read_bank, write_bank
 from declick.damage.differences import bank_differences, find_differences
 from declick.damage.groove import find_groove
 from declick.damage.harvest import MOST_CLICKS, harvest

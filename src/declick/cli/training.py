@@ -169,7 +169,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _tune(options: argparse.Namespace) -> int:
-    from declick.damage.bank import read_bank
+    from declick.damage.bank_folder import read_bank
     from declick.train.music import open_music
     from declick.train.tune import TuneSettings
     from declick.train.tuning import open_base, read_pairs, tune_weights, with_steps

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from declick.damage.bank import Bank, read_bank
+from declick.damage.bank import Bank
+from declick.damage.bank_folder import read_bank
 from declick.detect.views import Views
 from declick.errors import ReadError, SettingsError
 from declick.parallel import Workers
