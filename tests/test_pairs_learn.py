@@ -11,15 +11,8 @@ import soundfile
 from declick.cli import main
 from declick.damage.dataset import METADATA
 from declick.errors import ReadError, WriteError
-from declick.train.pairs import (
-    as_excerpt,
-    cut_excerpt,
-    cut_pieces,
-    find_pairs,
-    read_pair,
-    tell_clicks,
-    with_rings,
-)
+from declick.train.pair_pieces import cut_excerpt, cut_pieces
+from declick.train.pairs import as_excerpt, find_pairs, read_pair, tell_clicks, with_rings
 from declick.train.sharing import pack, tell_truth, unpack
 from worn import RATE, worn_piece
 

@@ -31,7 +31,8 @@ from declick.train.loop import Say
 from declick.train.loss import LossSettings, losses
 from declick.train.music import Music
 from declick.train.network import Answer, SurfaceNetwork
-from declick.train.pairs import Piece, cut_excerpt, cut_pieces, with_rings
+from declick.train.pair_pieces import Piece, cut_excerpt, cut_pieces
+from declick.train.pairs import with_rings
 from declick.train.pool import Pool
 from declick.train.worn import ExampleSettings, WornExcerpt, draw_worn
 from declick.wording import listed

@@ -22,7 +22,8 @@ from declick.train.judge import Judgement, judge, summarize
 from declick.train.loop import CHECKPOINT, Say, load_network
 from declick.train.music import Music
 from declick.train.network import SurfaceNetwork
-from declick.train.pairs import cut_excerpt, find_pairs, read_pair
+from declick.train.pair_pieces import cut_excerpt
+from declick.train.pairs import find_pairs, read_pair
 from declick.train.tune import PairMusic, TuneSettings, gather, part_pairs, tune
 from declick.train.worn import ExampleSettings, WornExcerpt
 from declick.wording import count_of
