@@ -65,21 +65,22 @@ class Prior:
         A record with so many plain clicks a second is taken for a clean one ...
     clean_likely_hz : float
         ... and one with so many likely ones (`LIKELY`), if those tell anything.
-    more : float
-        How much more a click needs, at most, the fewer plain ones there are than that.
+    sparse_hz, more : float
+        Where all plain clicks are fewer than so many a second, a click needs more, up to this much.
     """
 
     slope: float
     most: float
     clean_hz: float
     clean_likely_hz: float = math.inf
+    sparse_hz: float = 0.0
     more: float = 0.0
 
 
 PRIOR: Final = Prior(1.5, 3.5, 0.5)
-PRIOR_OF_NETWORK: Final = Prior(1.5, 3.0, 0.33, more=0.7)
+PRIOR_OF_NETWORK: Final = Prior(1.5, 3.0, 0.33, sparse_hz=0.1, more=0.7)
 """Of what is no speck; it goes by the plain clicks that are none: ticks bear out no clap."""
-PRIOR_OF_SPECKS: Final = Prior(2.2, 5.0, 0.33, 2.0, more=0.7)
+PRIOR_OF_SPECKS: Final = Prior(2.2, 5.0, 0.33, 2.0, sparse_hz=0.1, more=0.7)
 """For the network's, too; what is longer does more harm where it is none."""
 
 
@@ -107,10 +108,9 @@ def threshold(
     """
     low, high = LOG_ODDS
     times = max(plain_hz / prior.clean_hz, likely_hz / prior.clean_likely_hz, 1e-9)
-    less = min(prior.slope * math.log(times), prior.most)
-    if less < 0.0:
-        few = max(times, any_hz / prior.clean_hz)
-        less = min(max(prior.slope * math.log(few), -prior.more), 0.0)
+    less = min(max(prior.slope * math.log(times), 0.0), prior.most)
+    if less == 0.0 and any_hz < prior.sparse_hz:
+        less = max(prior.slope * math.log(max(any_hz / prior.sparse_hz, 1e-9)), -prior.more)
     return _odds(low + (high - low) * sensitivity - less)
 
 
