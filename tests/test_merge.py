@@ -249,6 +249,8 @@ def test_the_command_reports_and_can_be_undone(tmp_path: Path) -> None:
     assert len(labels.read_text().splitlines()) >= len(report.entries)
     back = tmp_path / "back.wav"
     assert run("undo", out, "--by-method", "second copy", "-o", back).status == 0
+    facts = read_report(tmp_path / "back.json").copies[0]
+    assert (facts["name"], facts["repairs"]) == ("b.flac", 0)
     restored, source = (soundfile.read(path)[0] for path in (back, rip))
     for entry in used:
         here = slice(entry.click.start, entry.click.tail), entry.click.channel

@@ -27,9 +27,10 @@ SOURCE = Source(
 def repair(start: int, length: int = 30, tail: int = 0, **given: Any) -> Repair:
     method = given.pop("method", "ar")
     gain_db = given.pop("gain_db", float("nan"))
+    why = given.pop("why", "")
     click = Click(start, start + length, start + length + tail, given.pop("channel", 0), **given)
     samples = np.zeros(0 if method == "left" else length + tail)
-    return Repair(click, samples, method, gain_db)
+    return Repair(click, samples, method, gain_db, why=why)
 
 
 def write(path: Path, repairs: list[Repair], **given: Any) -> Path:
@@ -51,7 +52,7 @@ def test_a_report_holds_what_it_promises(tmp_path: Path) -> None:
     ) as writer:
         writer.add(repair(100, 30, kind=Kind.POP, gain_db=12.3456), removed_db=-20.0)
         writer.add(repair(120, 30, channel=1, tail=44_100, kind=Kind.THUMP), removed_db=-20.0)
-        writer.add(repair(44_100 * 92, 20, method="left", confidence=0.25))
+        writer.add(repair(44_100 * 92, 20, method="left", confidence=0.25, why="a note begins"))
         writer.chain = {"ring_hz": np.float64(4000.12345678), "taps": np.array([1.0, np.nan])}
         writer.rotation_s = 1.8
         writer.notices.append("MP3 smears clicks")
@@ -74,6 +75,8 @@ def test_a_report_holds_what_it_promises(tmp_path: Path) -> None:
     }  # fmt: skip
     assert values["clicks"][2]["time"] == "1:32.000"
     assert values["clicks"][2]["gain_db"] is None
+    assert values["clicks"][2]["why"] == "a note begins"
+    assert [entry.why for entry in read_report(path).entries] == ["", "", "a note begins"]
     assert values["totals"] == {
         "clicks": 3, "repaired": 2, "left": 1,
         "frames_changed": 441, "seconds_changed": 0.01,

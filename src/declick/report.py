@@ -70,6 +70,8 @@ class Entry:
         The other copies of the record that were used.
     found_tail : int, optional
         Where the tail ends that was found before the repair, if that is not `click.tail`.
+    why : str
+        Why the sound was left alone, where it was and that is known.
     """
 
     number: int
@@ -80,6 +82,7 @@ class Entry:
     removed_db: float | None = None
     copies: tuple[int, ...] = ()
     found_tail: int | None = None
+    why: str = ""
 
     @property
     def found(self) -> Click:
@@ -184,7 +187,7 @@ def _report_of(values: dict[str, Any]) -> Report:
         entries=tuple(entries),
         totals=_totals_of(table(values["totals"], "totals")),
         notices=tuple(text(item, "a notice") for item in rows(values["notices"], "notices")),
-        copies=tuple(table(item, "a copy") for item in rows(values.get("copies", []), "copies")),
+        copies=tuple(_copy_of(item) for item in rows(values.get("copies", []), "copies")),
         command=optional(text, values.get("command"), "command"),
     )
 
@@ -209,6 +212,11 @@ def _source_of(values: dict[str, Any]) -> Source:
         format=text(values["format"], "format"),
         subtype=text(values["subtype"], "subtype"),
     )
+
+
+def _copy_of(value: Any) -> dict[str, Any]:
+    facts = table(value, "a copy")
+    return {**facts, "number": whole(facts["number"], "number")}
 
 
 def _totals_of(values: dict[str, Any]) -> Totals:
@@ -245,4 +253,5 @@ def _entry_of(value: dict[str, Any]) -> Entry:
         removed_db=None if removed_db is None else number(removed_db, "removed_db", *ENERGIES_DB),
         copies=tuple(whole(item, "a copy") for item in rows(value.get("copies", []), "copies")),
         found_tail=found_tail,
+        why=text(value.get("why", ""), "why"),
     )

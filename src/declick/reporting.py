@@ -165,6 +165,7 @@ class ReportWriter:
             removed_db=_rounded(removed_db, 2),
             copies=repair.copies,
             found_tail=int(given.tail) if given.tail < tail else None,
+            why=repair.why,
         )
         comma = ",\n" if self._tally.clicks > 1 else ""
         line = _one_line(_entry_values(entry, self.source.sample_rate))
@@ -241,6 +242,8 @@ def _entry_values(entry: Entry, sample_rate: int) -> dict[str, Any]:
         values["copies"] = list(entry.copies)
     if entry.found_tail is not None:
         values["found_tail"] = entry.found_tail
+    if entry.why:
+        values["why"] = entry.why
     return values
 
 

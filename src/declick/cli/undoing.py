@@ -15,6 +15,7 @@ from declick.cli.names import choose_output, find_report, free_report
 from declick.cli.opening import open_target
 from declick.cli.results import show_files
 from declick.clicks import FloatArray, Repair
+from declick.copies.facts import count_used
 from declick.errors import LabelError, ReadError, SettingsError
 from declick.outcome import check_outputs
 from declick.read import Recording
@@ -175,11 +176,15 @@ def _write_report(
         writer.chain = dict(report.chain)
         writer.rotation_s = report.rotation_s
         writer.notices = list(report.notices)
+        left = [entry for entry in report.entries if entry.made and entry.number not in undone]
+        used = count_used(entry.copies for entry in left)
+        writer.copies = [{**facts, "repairs": used[facts["number"]]} for facts in report.copies]
         writer.frames_changed = written.frames_removed
         for entry in report.entries:
             made = entry.made and entry.number not in undone
             samples: FloatArray = np.zeros(entry.click.tail - entry.click.start if made else 0)
             method = UNDONE if entry.number in undone else entry.method
             gain_db = nan if entry.gain_db is None else entry.gain_db
-            repair = Repair(entry.found, samples, method, gain_db)
+            copies = entry.copies if made else ()
+            repair = Repair(entry.found, samples, method, gain_db, copies, entry.why)
             writer.add(repair, removed_db=entry.removed_db if made else None)
