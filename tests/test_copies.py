@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
 
 from declick.beside import repair_beside
 from declick.clicks import Click, FloatArray
-from declick.copies.guide import Matching, reach
+from declick.copies.compare import _without_neighbours
+from declick.copies.guide import Guide, Matching, reach
+from declick.copies.judge import View
 from declick.copies.lay import Copy
 from declick.read import Recording
+from declick.repair.choose import _contradicted
+from declick.repair.decide import IN_THE_COPY
+from declick.repair.passage import Passage
+from declick.repair.transfer import Transfer
 from declick.settings import RepairSettings
 
 RATE = 44100
@@ -105,6 +113,7 @@ def test_what_another_copy_plays_just_so_is_music_unless_it_is_beyond_doubt(
     click = Click(80000, 80040, 80040, 0, confidence)
     (repair,) = repair_beside(recording, [click], [copy], RepairSettings(keep_weak=True))
     assert (repair.method == "left") is left
+    assert repair.why == (IN_THE_COPY if left else "")
 
 
 def test_the_same_digitization_bears_nothing_out() -> None:
@@ -117,3 +126,45 @@ def test_the_same_digitization_bears_nothing_out() -> None:
     click = Click(80000, 80040, 80040, 0, 0.9)
     (repair,) = repair_beside(recording, [click], [copy], RepairSettings(keep_weak=True))
     assert repair.made
+
+
+def test_a_copy_that_has_the_same_behind_a_click_contradicts_its_slow_tail() -> None:
+    rng = np.random.default_rng(8)
+    beat = music(2.0)
+    wave = 0.2 * np.exp(-np.arange(400) / 140.0)
+    beat[40040:40440] += wave  # of the music itself
+    first, second = (beat + 1e-4 * rng.standard_normal(beat.size) for _ in range(2))
+    zeros, ones = np.zeros((beat.size, 1)), np.ones((beat.size, 1))
+    transfer = Transfer(samples=second[:, None], residual=zeros + 1e-3, sound=ones > 0.0, number=1)
+    click = Click(40000, 40040, 40040, 0)
+    passage = Passage(
+        start=0, sample_rate=RATE, samples=first[:, None], valid=(0, beat.size),
+        clicks=(click,), own=(click,), transfers=(transfer,),
+    )  # fmt: skip
+    assert _contradicted(passage, 0, (40000, 40040), wave)
+    free = replace(passage, samples=(first + np.pad(wave, (40040, beat.size - 40440)))[:, None])
+    assert not _contradicted(free, 0, (40000, 40040), wave)
+    deaf = replace(passage, transfers=(replace(transfer, sound=ones < 0.0),))
+    assert not _contradicted(deaf, 0, (40000, 40040), wave)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "kept"),
+    [
+        ((120, 140), (160, 180), (100, 160)),
+        ((160, 180), (110, 130), (130, 200)),
+        ((110, 190), (130, 150), (100, 200)),
+        (None, (110, 130), (100, 200)),
+    ],
+)
+def test_clicks_of_the_copy_beside_those_of_the_recording_are_no_part_of_it(
+    own: tuple[int, int] | None, other: tuple[int, int], kept: tuple[int, int]
+) -> None:
+    known = np.zeros((2, 300), dtype=bool)
+    for row, run in zip(known, (own, other), strict=True):
+        if run is not None:
+            row[slice(*run)] = True
+    quiet = np.zeros(300)
+    guide = Guide(samples=quiet, residual=quiet, held=quiet == 0.0)
+    view = View(0, quiet, guide, quiet, [(100, 200)], (known[0], known[1]))
+    assert _without_neighbours(view, (100, 200)) == kept

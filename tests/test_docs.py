@@ -22,6 +22,7 @@ from declick.cli.parser import build_parser
 from declick.damage.apply import wear
 from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.detect.spans import threshold
+from declick.repair import decide
 from declick.settings import METHODS, DetectSettings, RepairSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -245,3 +246,9 @@ def test_the_changelog_knows_this_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     entry = text.partition(f"## [{__version__}]")[2].partition("\n## ")[0]
     assert "### Sound" in entry
+
+
+def test_every_reason_to_leave_a_click_alone_is_told() -> None:
+    names = ("LITTLE_TO_GAIN", "AS_EXPECTED", "A_NOTE", "A_BEAT", "IN_THE_COPY")
+    for name in names:
+        assert f"`{getattr(decide, name)}`" in page("report.md")

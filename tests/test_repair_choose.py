@@ -11,6 +11,7 @@ from scipy.signal import lfilter
 
 from declick.clicks import Click, Estimate, Kind, Repair
 from declick.repair.choose import repair_passage
+from declick.repair.decide import A_BEAT, A_NOTE, AS_EXPECTED, LITTLE_TO_GAIN
 from declick.repair.passage import Passage, plan_passages
 from declick.settings import METHODS, RepairSettings
 
@@ -98,6 +99,7 @@ def test_music_that_was_never_hurt_is_left_alone() -> None:
     repairs = repair(sound, clicks)
     assert sum(one.made for one in repairs) <= 0.05 * len(clicks)
     assert {one.method for one in repairs if not one.made} == {"left"}
+    assert {one.why for one in repairs if not one.made} <= {LITTLE_TO_GAIN, AS_EXPECTED}
     assert all(one.made for one in repair(sound, clicks[:9], keep_weak=False))
 
 
@@ -273,6 +275,7 @@ def test_an_attack_that_is_taken_for_known_damage_is_spared(rings_on: bool) -> N
     click = Click(start, start + length, start + length, 0, estimate=known)
     (repair_made,) = repair(worn, [click])
     assert repair_made.made is not rings_on
+    assert repair_made.why == (A_NOTE if rings_on else "")
 
 
 def test_no_note_begins_where_the_same_push_is_mended_in_the_other_channel() -> None:
@@ -313,4 +316,6 @@ def test_a_beat_amid_crackle_is_left_alone(
     specks = [tick(RATE + k * 600, RATE + k * 600 + 6) for k in range(-8, 9) if k] * crackle
     beat = Click(RATE, RATE + 400, RATE + 400, 0, confidence)
     repairs = repair(sound, [*specks, beat], keep_weak=True)
-    assert next(r for r in repairs if r.click == beat).made is made
+    mended = next(r for r in repairs if r.click == beat)
+    assert mended.made is made
+    assert mended.why == ("" if made else A_BEAT)

@@ -68,6 +68,21 @@ def test_what_a_long_core_is_filled_with_tells_nothing() -> None:
     np.testing.assert_array_equal(find_slow_tails(worn, cores, sample_rate=RATE)[CORE], wave)
 
 
+def test_a_slow_tail_that_something_speaks_against_is_left() -> None:
+    error_filter = prediction_error_filter([music(seed=1)], 32)
+    worn = with_tail(1.0)[1]
+    cores = [Core(CORE, 1.0, error_filter, worn.size, worn.size)]
+    asked: dict[tuple[int, int], int] = {}
+
+    def contradicted(run: tuple[int, int], wave: FloatArray) -> bool:
+        asked[run] = wave.size
+        return True
+
+    wave = find_slow_tails(worn, cores, sample_rate=RATE)[CORE]
+    assert find_slow_tails(worn, cores, sample_rate=RATE, contradicted=contradicted) == {}
+    assert asked == {CORE: wave.size}
+
+
 def test_the_music_alone_has_none() -> None:
     assert tails(music(), 0.5) is None
 

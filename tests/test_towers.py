@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from declick.clicks import FloatArray
-from declick.detect.neural import NeuralDetector, shipped_weights
+from declick.detect.findings import cover_flat_tops, silence
 from declick.detect.survey import IntArray
 from declick.detect.towers import is_struck, is_train, plain_towers
 from declick.detect.views import (
@@ -72,15 +72,26 @@ def test_a_scratch_is_no_train(turn_s: float) -> None:
     assert not is_train(seen(sound)[0], 0, at).any()
 
 
-def test_a_clipped_click_is_cut_out_whole() -> None:
-    detector = NeuralDetector(RATE, shipped_weights())
-    geometry = detector.geometry
-    frames = geometry.tile + 2 * geometry.context
-    time = np.arange(frames) / RATE
-    sound = hiss(frames, 1e-3) + 0.1 * np.sin(2 * np.pi * 220.0 * time)[:, None]
-    start = geometry.context + 50000
-    click = [-0.15, -0.5, -0.8, *[-1.0] * 30, 0.02, *[-1.0] * 3, *-0.8 * np.exp(-np.arange(20) / 6)]
-    sound[start : start + len(click), 0] = click
-    lost = detector.hear(sound).probability[:, 0] > 0.5
-    first = start - geometry.context
-    assert lost[first + 1 : first + 37].all()
+@pytest.mark.parametrize(("top", "whole"), [(60, True), (2, False), (400, False)])
+def test_a_core_takes_in_a_clipped_top_with_its_slopes(top: int, whole: bool) -> None:
+    sound = np.zeros((2000, 1))
+    sound[500:503, 0] = [0.2, 0.5, 0.8]
+    sound[503 : 503 + top] = 1.0
+    sound[503 + top : 506 + top, 0] = [0.7, 0.4, 0.1]
+    heard = silence(sound.shape)
+    end = 503 + top
+    heard.probability[end - 1 : end + 1] = 0.9
+    cover_flat_tops(heard, sound, RATE)
+    found = np.flatnonzero(heard.probability[:, 0])
+    expected = (500, end + 2) if whole else (end - 1, end)
+    assert (found[0], found[-1]) == expected
+    assert np.unique(heard.probability).size == 2
+
+
+def test_a_clipped_top_that_no_core_touches_stays() -> None:
+    sound = np.zeros((2000, 2))
+    sound[500:540] = 1.0
+    heard = silence(sound.shape)
+    heard.probability[600:610, 0] = 0.9
+    cover_flat_tops(heard, sound, RATE)
+    assert np.flatnonzero(heard.probability.any(axis=1)).tolist() == list(range(600, 610))

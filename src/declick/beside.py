@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -129,7 +130,9 @@ def _mend_parts(
     def whole(click: Click) -> Repair:
         made = [repairs[part] for part in parts[click] if repairs[part].made]
         if not made:
-            return Repair(click, np.zeros(0), "left")
+            first = max((repairs[part] for part in parts[click]), key=_length, default=None)
+            why, gain_db = ("", math.nan) if first is None else (first.why, first.gain_db)
+            return Repair(click, np.zeros(0), "left", gain_db, why=why)
         here = slice(click.start - passage.start, click.tail - passage.start)
         samples = passage.samples[here, click.channel].copy()
         for part in made:
@@ -138,6 +141,10 @@ def _mend_parts(
         return replace(longest, click=click, samples=samples)
 
     return [whole(click) if click in parts else repairs[click] for click in passage.own]
+
+
+def _length(repair: Repair) -> int:
+    return repair.click.stop - repair.click.start
 
 
 def _transfer(task: _Beside, part: Part) -> Transfer:

@@ -16,7 +16,6 @@ from declick.formats import as_path, output_format, removed_format
 from declick.labels import write_labels
 from declick.merging import Examination
 from declick.read import Recording
-from declick.repair.transfer import OTHER_WALL
 from declick.report import Source
 from declick.reporting import ReportWriter, utc_now
 from declick.settings import Settings
@@ -187,15 +186,14 @@ def _facts_of(
     recording: Recording, known: Examination, repairs: Sequence[Repair]
 ) -> list[dict[str, Any]]:
     """Return what the report says of the copies."""
-    used = count_used(item.copies for item in repairs)
-    walls = sum(item.method == OTHER_WALL for item in repairs)
+    used = count_used((item.method, item.copies) for item in repairs)
     return [
         describe_copy(
             copy,
             residual_db,
             known.hop,
             sample_rate=recording.sample_rate,
-            used=used[copy.number] if copy.number else walls,
+            used=used[copy.number],
         )
         for copy, residual_db in zip(known.copies, known.residual_db, strict=True)
     ]

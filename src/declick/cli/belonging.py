@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from declick.cli.names import FOLDER_MARK
+from declick.cli.names import FOLDER_MARK, is_ours
 from declick.errors import DeclickError, LabelError, ReadError
 from declick.read import Recording
 from declick.report import Report
@@ -52,7 +52,7 @@ def source_of(report: Report, report_path: Path, restored: Path, *, exact: bool)
     name, own = report.source.name, restored.resolve()
     usual = (report_path.with_name(name), report_path.parent.parent / name)
     near = [path for path in usual if path.is_file() and path.resolve() != own]
-    near = [path for path in near if _fits(path, report)]
+    near = [path for path in near if _fits(path, report) and not is_ours(path)]
     for path in (*near, *_around(name, report_path, own)):
         if _fits(path, report) and is_source(path, report):
             return path

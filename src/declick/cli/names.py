@@ -243,7 +243,7 @@ def _told_apart(pairs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     return [(source, apart[source]) for source, _ in pairs]
 
 
-def _is_ours(file: Path) -> bool:
+def is_ours(file: Path) -> bool:
     """Return whether this program has written a file."""
     if file.stem.endswith((MARK, ".undone", ".removed")):
         return True
@@ -275,6 +275,6 @@ def _sounds_in(folder: Path, target: Path) -> tuple[list[Path], list[Path]]:
                 continue
             if file.suffix.lower() in _FOREIGN:
                 foreign.append(file)
-            elif file.suffix.lower() in SOUND and not _is_ours(file):
+            elif file.suffix.lower() in SOUND and not is_ours(file):
                 found.append(file)
     return found, foreign

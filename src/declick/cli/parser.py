@@ -41,6 +41,13 @@ _Commands = argparse._SubParsersAction
 _WORDS = {"help": "--help", "version": "--version"}
 
 
+def _is_there(word: str) -> bool:
+    try:
+        return Path(word).exists()
+    except OSError:  # no file can have such a name
+        return False
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
@@ -62,7 +69,7 @@ class Parser(argparse.ArgumentParser):
         """Say of a command that there is none, and which one may be meant."""
         if isinstance(action, _Commands) and value not in action.choices:
             near = difflib.get_close_matches(value, (*action.choices, *_WORDS), n=1)
-            if not near and Path(value).exists():
+            if not near and _is_there(value):
                 near = [f"declick restore {value}"]
             if not near:
                 self.error(f"there is no command {value}; there are {', '.join(action.choices)}")
@@ -74,7 +81,7 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong, and leave with status 2."""
         given, Parser._given = Parser._given, ()
         for word in given:
-            if word.startswith("-") and len(word) > 1 and Path(word).exists():
+            if word.startswith("-") and len(word) > 1 and _is_there(word):
                 message = f"{word} looks like an option; write ./{word} for the file of this name"
         self.exit(2, one_line(f"{self.prog}: {message}; see '{self.prog} --help'") + "\n")
 

@@ -177,7 +177,7 @@ def _write_report(
         writer.rotation_s = report.rotation_s
         writer.notices = list(report.notices)
         left = [entry for entry in report.entries if entry.made and entry.number not in undone]
-        used = count_used(entry.copies for entry in left)
+        used = count_used((entry.method, entry.copies) for entry in left)
         writer.copies = [{**facts, "repairs": used[facts["number"]]} for facts in report.copies]
         writer.frames_changed = written.frames_removed
         for entry in report.entries:

@@ -18,7 +18,7 @@ from declick.clicks import FloatArray
 from declick.errors import SettingsError
 from declick.inspect import draw_around, draw_disc_map, draw_overview
 from declick.read import Recording
-from declick.report import PERIODS_S, Entry, Report, read_report
+from declick.report import PERIODS_S, UNDONE, Entry, Report, read_report
 from declick.rotation import Rotation
 from declick.select import select
 from declick.targets import check_targets
@@ -63,7 +63,7 @@ def run_inspect(options: argparse.Namespace) -> int:
                 report.clicks,
                 sample_rate=before.sample_rate,
                 frames=before.frames,
-                left=report.totals.left,
+                left=sum(not e.made and e.method != UNDONE for e in report.entries),
                 title=report.source.name,
             )
         if disc in whole:

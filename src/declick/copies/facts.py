@@ -14,9 +14,10 @@ from declick.clicks import FloatArray
 from declick.copies.guide import Run, runs_of
 from declick.copies.lay import Copy
 from declick.errors import NotSameRecordingError
+from declick.repair.transfer import OTHER_WALL, SAME_TRANSFER
 
 # Two digitizations have noise of their own: what leaves less than this is one and the same, in dB.
-SAME_DB: Final = -60.0
+SAME_DB: Final = 10.0 * math.log10(SAME_TRANSFER)
 # A copy that leaves more than this of the music does not tell what the music is, in dB.
 FITS_DB: Final = -15.0
 # One that fits less of the music than this is refused as a whole.
@@ -114,9 +115,12 @@ def notices_of(copies: Iterable[dict[str, Any]], duration_s: float) -> list[str]
     return notices
 
 
-def count_used(copies: Iterable[tuple[int, ...]]) -> Counter[int]:
-    """Count the repairs that each copy had a part in."""
-    return Counter(number for numbers in copies for number in numbers)
+def count_used(repairs: Iterable[tuple[str, tuple[int, ...]]]) -> Counter[int]:
+    """Count the repairs that each copy had a part in, by their methods and copies; 0 is a wall."""
+    used: Counter[int] = Counter()
+    for method, copies in repairs:
+        used.update((0,) if method == OTHER_WALL else copies)
+    return used
 
 
 def _unfit(residual_db: FloatArray, hop: int, sample_rate: int) -> list[Run]:

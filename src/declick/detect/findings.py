@@ -33,6 +33,8 @@ QUIET_BETWEEN: Final = 0.2
 _LULL: Final = 45
 # Equal samples above this level, three or more, are a flat top.
 FLAT_LEVEL: Final = 0.25
+# A longer one is no clipped click, but clipped music, or a sample that is stuck.
+LONGEST_TOP_MS: Final = 5.0
 # What falls from it by this share of its height with each sample is its slope.
 STEEP: Final = 0.04
 _LONGEST_SLOPE = 32
@@ -186,18 +188,19 @@ def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard
     return painted
 
 
-def cover_flat_tops(heard: Heard, samples: FloatArray) -> None:
+def cover_flat_tops(heard: Heard, samples: FloatArray, sample_rate: float) -> None:
     """Let a core that reaches into a flat top, in place, take it in whole, with its slopes.
 
     Where a click was clipped, no sample says more than another.
     """
+    longest = LONGEST_TOP_MS * 1e-3 * sample_rate
     for side in range(samples.shape[1]):
         sound, row = samples[:, side], heard.probability[:, side]
         flat = (sound[1:] == sound[:-1]) & (np.abs(sound[1:]) > FLAT_LEVEL)
         edges = np.flatnonzero(np.diff(flat, prepend=False, append=False)).tolist()
         for first, last in zip(edges[::2], edges[1::2], strict=True):
             top = slice(first, last + 1)
-            if last - first >= 2 and row[top].min() < row[top].max():
+            if 2 <= last - first < longest and row[top].min() < row[top].max():
                 whole = slice(first - _slope(sound[first::-1]), last + 1 + _slope(sound[last:]))
                 row[whole] = np.maximum(row[whole], row[top].max())
 

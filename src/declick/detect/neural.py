@@ -251,7 +251,7 @@ class NeuralDetector:
             findings = in_order([findings, as_both(of_both, mean, sight)])
         heard = paint(pair, findings, self.geometry)
         self._paint_towers(heard, pair, sight, frames, facts)
-        cover_flat_tops(heard, pair)
+        cover_flat_tops(heard, pair, self.geometry.sample_rate)
         if self.factor == 1:
             self._paint_spikes(heard, pair, find_spikes(sight, frames, facts))
         return heard

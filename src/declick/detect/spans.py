@@ -296,7 +296,7 @@ def _length(click: Click) -> int:
     length = int(loud[-1] - loud[0]) + 1
     # What towers nobody estimates, and what is said beside it is too high.
     towers = np.flatnonzero(~np.isfinite(click.estimate.deviation))
-    return min(length, int(towers[-1] - towers[0]) + 1) if towers.size else length
+    return int(towers[-1] - towers[0]) + 1 if towers.size else length
 
 
 def name_scratches(clicks: Sequence[Click], *, sample_rate: float, period_s: float) -> list[Click]:

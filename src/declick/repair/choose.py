@@ -192,10 +192,12 @@ def _slow_tails(
         for run in spans
         if run in filled and (music := filled[run].model) is not None
     ]
-    found = find_slow_tails(sound, cores, sample_rate=passage.sample_rate)
-    return {
-        run: wave for run, wave in found.items() if not _contradicted(passage, channel, run, wave)
-    }
+    return find_slow_tails(
+        sound,
+        cores,
+        sample_rate=passage.sample_rate,
+        contradicted=lambda run, wave: _contradicted(passage, channel, run, wave),
+    )
 
 
 def _contradicted(passage: Passage, channel: int, run: Run, wave: FloatArray) -> bool:

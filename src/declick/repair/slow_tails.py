@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,7 +50,11 @@ class Core(NamedTuple):
 
 
 def find_slow_tails(
-    sound: FloatArray, cores: Sequence[Core], *, sample_rate: float
+    sound: FloatArray,
+    cores: Sequence[Core],
+    *,
+    sample_rate: float,
+    contradicted: Callable[[Run, FloatArray], bool] | None = None,
 ) -> dict[Run, FloatArray]:
     """Return the slow tails behind cores, each fitted to what those before it leave.
 
@@ -62,6 +66,8 @@ def find_slow_tails(
         Ascending.
     sample_rate : float
         In Hz.
+    contradicted : callable, optional
+        Whether something else speaks against the slow tail behind a core.
 
     Returns
     -------
@@ -86,6 +92,8 @@ def find_slow_tails(
         wave = _audible(push * heights, behind.size, sample_rate)
         rest = behind[: wave.size] - wave
         if wave.size < _SHORTEST or float(wave @ wave) < LEAST_SHARE * float(rest @ rest):
+            continue
+        if contradicted is not None and contradicted(run, wave):
             continue
         found[run] = wave
         behind[: wave.size] = rest
