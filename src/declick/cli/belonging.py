@@ -52,12 +52,14 @@ def source_of(report: Report, report_path: Path, restored: Path, *, exact: bool)
     name, own = report.source.name, restored.resolve()
     usual = (report_path.with_name(name), report_path.parent.parent / name)
     near = [path for path in usual if path.is_file() and path.resolve() != own]
-    near = [path for path in near if _fits(path, report) and not is_ours(path)]
+    near = [path for path in near if _fits(path, report)]
     for path in (*near, *_around(name, report_path, own)):
         if _fits(path, report) and is_source(path, report):
             return path
-    if near and not exact:
-        return near[0]
+    # What this program has written is no source, unless the very one.
+    alike = [path for path in near if not is_ours(path)]
+    if alike and not exact:
+        return alike[0]
     what = f"{name}: the source is not beside the report"
     if near:
         what = f"{near[0]}: is not the source, or was changed since (its SHA-256 is another one)"
