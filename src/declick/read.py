@@ -24,7 +24,6 @@ from declick.soundness import (
     check_finite,
     check_header,
     check_length,
-    clock,
     decoding,
     opening,
     scale,
@@ -32,6 +31,7 @@ from declick.soundness import (
 )
 from declick.source import SequentialDecoder, Source
 from declick.spool import spool
+from declick.wording import format_time
 
 _PIECE = 1 << 16
 # What libsndfile decodes so that writing it back gives the same samples. ALAC_32 is not among
@@ -202,7 +202,7 @@ class Recording:
         rate, frames, channels, format, subtype = source.properties()
         self._describe(name, rate, frames, channels, format, subtype)
         if source.container is not None and source.container.truncated:
-            raise ReadError(source.cut_short(f" ({clock(self.duration_s)})"))
+            raise ReadError(source.cut_short(f" ({format_time(self.duration_s)})"))
 
     def _describe(
         self, name: str, rate: int, frames: int, channels: int, format: str, subtype: str

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from declick.clicks import FloatArray
 from declick.errors import ReadError
+from declick.wording import format_time
 
 MAX_CHANNELS = 8
 LOWEST_RATE, HIGHEST_RATE = 4_000, 768_000
@@ -69,7 +70,7 @@ def decoding(header: Header, position: int) -> Iterator[None]:
     except soundfile.SoundFileError as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
         raise ReadError(
-            f"{header.name}: damaged near {clock(position / header.sample_rate)} ({reason}); "
+            f"{header.name}: damaged near {format_time(position / header.sample_rate)} ({reason}); "
             f"copy the file again"
         ) from None
 
@@ -81,7 +82,7 @@ def check_length(header: Header, position: int, count: int, wanted: int) -> None
         raise ReadError(
             f"{header.name}: the file is cut short or damaged: its header promises "
             f"{header.frames} frames, {there} could be decoded "
-            f"({clock(there / header.sample_rate)}); copy it again"
+            f"({format_time(there / header.sample_rate)}); copy it again"
         )
 
 
@@ -96,8 +97,9 @@ def check_finite(header: Header, samples: FloatArray, position: int) -> None:
     what = "NaN (not a number)" if math.isnan(value) else "infinity"
     if math.isfinite(value):
         what = f"{value:.0e} (no sound)"
+    time = format_time((position + frame) / header.sample_rate)
     raise ReadError(
-        f"{header.name}: a sample is {what} at {clock((position + frame) / header.sample_rate)}, "
+        f"{header.name}: a sample is {what} at {time}, "
         f"channel {channel + 1}; write the file again without it, or as integers"
     )
 
@@ -128,9 +130,3 @@ def scale(array: NDArray[np.generic]) -> FloatArray:
         return samples
     half = 2.0 ** (8 * array.dtype.itemsize - 1)
     return samples / half - (1.0 if array.dtype.kind == "u" else 0.0)
-
-
-def clock(seconds: float) -> str:
-    """Return a time as minutes:seconds."""
-    minutes, rest = divmod(round(seconds * 1000), 60_000)
-    return f"{minutes}:{rest / 1000:06.3f}"
