@@ -18,7 +18,7 @@ RATE = 44100
 
 @pytest.mark.parametrize("offset", [0.01, -0.2])
 def test_an_offset_changes_no_repair(offset: float) -> None:
-    sound = worn_piece()[1]
+    sound = worn_piece(5.0)[1]
     plain = restore(Recording.from_array(sound, RATE))
     moved = restore(Recording.from_array(sound + offset, RATE))
     assert plain.samples is not None

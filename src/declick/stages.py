@@ -253,7 +253,9 @@ def _spans(
             settings.sensitivity,
             plain_hz=sum(plain) * recording.sample_rate / max(heard, 1),
             likely_hz=sum(c.likely for c in counts) * recording.sample_rate / max(heard, 1),
-            any_hz=sum(c.all for c in counts) * recording.sample_rate / max(heard, 1),
+            any_hz=sum(max(c.all, c.likely) for c in counts)
+            * recording.sample_rate
+            / max(heard, 1),
             prior=prior,
         )
         for prior, plain in (

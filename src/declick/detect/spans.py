@@ -66,7 +66,8 @@ class Prior:
     clean_likely_hz : float
         ... and one with so many likely ones (`LIKELY`), if those tell anything.
     sparse_hz, more : float
-        Where all plain clicks are fewer than so many a second, a click needs more, up to this much.
+        Where all that is plain, or likely, is less than so many a second, a click needs more, up to
+        this much.
     """
 
     slope: float
@@ -103,7 +104,7 @@ def threshold(
     likely_hz : float
         The same of likely specks.
     any_hz : float
-        The same of all plain clicks, of which `plain_hz` may be some.
+        The same of all plain clicks, or of likely specks where there are more of those.
     prior : Prior
     """
     low, high = LOG_ODDS
