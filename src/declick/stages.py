@@ -247,20 +247,21 @@ def _spans(
         told.live * min(geometry.tile, recording.frames - start)
         for start, (_, told) in probed.items()
     )
-    alike = [c.longer if detector.finds_whole_cores else c.all for c in counts]
+    longer = [c.longer if detector.finds_whole_cores else c.all for c in counts]
+
+    def a_second(found: Iterable[int]) -> float:
+        return sum(found) * recording.sample_rate / max(heard, 1)
+
+    plain_hz = a_second(c.all for c in counts)
+    likely_hz = a_second(c.likely for c in counts)
+    any_hz = a_second(max(c.all, c.likely) for c in counts)
     least, least_of_specks = (
         threshold(
-            settings.sensitivity,
-            plain_hz=sum(plain) * recording.sample_rate / max(heard, 1),
-            likely_hz=sum(c.likely for c in counts) * recording.sample_rate / max(heard, 1),
-            any_hz=sum(max(c.all, c.likely) for c in counts)
-            * recording.sample_rate
-            / max(heard, 1),
-            prior=prior,
+            settings.sensitivity, plain_hz=own_hz, likely_hz=likely_hz, any_hz=any_hz, prior=prior
         )
-        for prior, plain in (
-            (detector.prior, alike),
-            (detector.prior_of_specks, [c.all for c in counts]),
+        for prior, own_hz in (
+            (detector.prior, a_second(longer)),
+            (detector.prior_of_specks, plain_hz),
         )
     )
 

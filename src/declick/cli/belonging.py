@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from declick.cli.names import FOLDER_MARK, is_ours
@@ -53,8 +54,9 @@ def source_of(report: Report, report_path: Path, restored: Path, *, exact: bool)
     usual = (report_path.with_name(name), report_path.parent.parent / name)
     near = [path for path in usual if path.is_file() and path.resolve() != own]
     near = [path for path in near if _fits(path, report)]
-    for path in (*near, *_around(name, report_path, own)):
-        if _fits(path, report) and is_source(path, report):
+    far = (path for path in _around(name, report_path, own) if _fits(path, report))
+    for path in chain(near, far):
+        if is_source(path, report):
             return path
     # What this program has written is no source, unless the very one.
     alike = [path for path in near if not is_ours(path)]
@@ -109,7 +111,7 @@ def _around(name: str, report_path: Path, restored: Path) -> Iterator[Path]:
     for root in [folder, *folder.parents][:_DEPTH]:
         beside: list[Path] = []
         with suppress(OSError):
-            beside = sorted(root.parent.iterdir())
+            beside = sorted(path for path in root.parent.iterdir() if path != root)
         plain = root.name.removesuffix(FOLDER_MARK)
         within = folder.relative_to(root) / name
         for other in sorted(beside, key=lambda path: path.name != plain):

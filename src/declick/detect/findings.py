@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
 from declick.clicks import FloatArray
-from declick.detect.places import digital_places
+from declick.detect.places import FLAT_LEVEL, digital_places
 from declick.detect.survey import IntArray
 from declick.detect.views import MIDDLE, Float32Array, ViewGeometry
 
@@ -31,9 +31,8 @@ QUIET: Final = 0.06
 # ... nor below this one between two clicks, if that lasts for so many frames.
 QUIET_BETWEEN: Final = 0.2
 _LULL: Final = 45
-# Equal samples above this level, three or more, are a flat top.
-FLAT_LEVEL: Final = 0.25
-# A longer one is no clipped click, but clipped music, or a sample that is stuck.
+# A flat top of three samples or more is a clipped click's, but a longer one is clipped music, or a
+# sample that is stuck.
 LONGEST_TOP_MS: Final = 5.0
 # What falls from it by this share of its height with each sample is its slope.
 STEEP: Final = 0.04

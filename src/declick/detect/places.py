@@ -19,6 +19,9 @@ EDGE_SHARE: Final = 0.05
 # A pulse in digital silence is damage from so many steps of the file on.
 FEW_STEPS: Final = 4.0
 
+# Equal samples above this level are a flat top.
+FLAT_LEVEL: Final = 0.25
+
 # Music that is clipped has, on both sides of a flat top, more than this share of cells ...
 LOUD_SHARE: Final = 0.01
 # ... whose peak is over this share of the flat top's height.
@@ -206,7 +209,7 @@ def digital_places(
     still = np.ones(samples.shape[::-1], dtype=bool)
     still[:, 1:] = (samples[1:] == samples[:-1]).T
     flat = still.copy()
-    flat[still] = np.abs(samples.T[still]) > 0.25
+    flat[still] = np.abs(samples.T[still]) > FLAT_LEVEL
     still &= ~flat
     run = 3 * geometry.cell
 

@@ -292,12 +292,13 @@ def _length(click: Click) -> int:
     """Return how many frames a click lasts: its core, or what is loud of it where that is known."""
     if click.estimate is None:
         return click.stop - click.start
-    height = np.abs(click.estimate.damage)
-    loud = np.flatnonzero(height >= LOUD * height.max(initial=0.0))
-    length = int(loud[-1] - loud[0]) + 1
     # What towers nobody estimates, and what is said beside it is too high.
     towers = np.flatnonzero(~np.isfinite(click.estimate.deviation))
-    return int(towers[-1] - towers[0]) + 1 if towers.size else length
+    if towers.size:
+        return int(towers[-1] - towers[0]) + 1
+    height = np.abs(click.estimate.damage)
+    loud = np.flatnonzero(height >= LOUD * height.max(initial=0.0))
+    return int(loud[-1] - loud[0]) + 1
 
 
 def name_scratches(clicks: Sequence[Click], *, sample_rate: float, period_s: float) -> list[Click]:

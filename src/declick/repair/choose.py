@@ -185,12 +185,12 @@ def _slow_tails(
         Core(
             run=run,
             push=float(np.abs(observed - sound)[slice(*run)].max()),
-            error_filter=music.coefficients,
+            error_filter=error_filter,
             heard=heard(run[1]),
             limit=limit(run[1]),
         )
         for run in spans
-        if run in filled and (music := filled[run].model) is not None
+        if run in filled and (error_filter := filled[run].error_filter) is not None
     ]
     return find_slow_tails(
         sound,

@@ -156,8 +156,8 @@ def decide(
             why = ""
         elif gain_db >= LEAST_GAIN_DB:
             surprise_db = fill.surprise_db((observed - samples)[:length])
-            why = A_NOTE if asked_db == ATTACK_SURPRISE_DB else AS_EXPECTED
-            why = "" if surprise_db >= asked_db else why
+            reason = A_NOTE if asked_db == ATTACK_SURPRISE_DB else AS_EXPECTED
+            why = "" if surprise_db >= asked_db else reason
     if offer is not None:
         return offer.beside(Repair(click, samples, fill.method, gain_db), error)
     if not why and _is_faint(passage, click, observed - samples):

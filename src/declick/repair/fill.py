@@ -50,7 +50,7 @@ SAGGING = 0.5
 class Fill:
     """What a missing run is filled with; `run` counts from the first existing frame.
 
-    `coefficients` whiten what the method predicts; `model` is that of the music, where it is known.
+    `coefficients` whiten what the method predicts, `error_filter` the music, where it is known.
     """
 
     run: Run
@@ -59,7 +59,7 @@ class Fill:
     method: str
     variance: float = np.nan
     coefficients: FloatArray = field(default_factory=lambda: np.ones(1))
-    model: Interpolation | None = None
+    error_filter: FloatArray | None = None
 
     def surprise_db(self, difference: FloatArray) -> float:
         """Return the power of the observed sound's prediction errors over the expected, in dB."""
@@ -89,7 +89,8 @@ def fill_cores(
     method : str
         "auto", or the name of the one to use.
     earlier : sequence of Fill
-        Of the same cores, before a little more of the sound was cleaned: their models still hold.
+        Of the same cores, before a little more of the sound was cleaned: what they learned is a
+        start.
 
     Returns
     -------
@@ -118,11 +119,11 @@ def fill_cores(
         told = evidence is not None and evidence.tells_of(run)
         sizes = () if told else model_sizes(run[1] - run[0], passage.sample_rate)
         groups.setdefault(sizes, []).append(run)
-    models = {fill.run: fill.model for fill in earlier}
+    known_filters = {fill.run: fill.error_filter for fill in earlier}
     fills: list[Fill] = []
     for sizes, group in groups.items():
-        known, model = None if sizes else evidence, models.get(group[0])
-        fills += _fill_group(passage, channel, runs, group, sizes, known, clean, method, model)
+        known, learned = None if sizes else evidence, known_filters.get(group[0])
+        fills += _fill_group(passage, channel, runs, group, sizes, known, clean, method, learned)
     return fills
 
 
@@ -135,7 +136,7 @@ def _fill_group(
     evidence: Evidence | None,
     clean: Callable[[int], FloatArray],
     method: str,
-    model: Interpolation | None,
+    earlier: FloatArray | None,
 ) -> list[Fill]:
     """Fill runs of one size, or of which something is known, by what promises to be best."""
     lo, hi = passage.sound
@@ -144,7 +145,7 @@ def _fill_group(
     if evidence is None:
         base = interpolate(sound, runs, group, sizes=sizes, sample_rate=rate)
     else:
-        base = interpolate_weighed(sound, runs, group, evidence, sample_rate=rate, model=model)
+        base = interpolate_weighed(sound, runs, group, evidence, sample_rate=rate, earlier=earlier)
     ar = {fill.run: fill for fill in _fills(base, group, "ar")}
     best = dict(ar)
     short = method == "auto" and max(b - a for a, b in group) <= SHORT_CORE_S * rate
@@ -200,7 +201,7 @@ def _fill_group(
         if method == "spectrum" or (method == "auto" and sags):
             drawn = fill_by_spectrum(sound, runs, run, base, plain.error_energy)
             best[run] = replace(plain, samples=drawn, method="spectrum")
-    return [replace(fill, model=base) for fill in best.values()]
+    return [replace(fill, error_filter=base.coefficients) for fill in best.values()]
 
 
 def _fills(result: Interpolation, runs: Sequence[Run], method: str) -> list[Fill]:

@@ -137,7 +137,7 @@ def interpolate_weighed(
     evidence: Evidence,
     *,
     sample_rate: int,
-    model: Interpolation | None = None,
+    earlier: FloatArray | None = None,
 ) -> Interpolation:
     """Fill missing runs of one channel by what is known of them and of the sound around.
 
@@ -151,8 +151,9 @@ def interpolate_weighed(
         As for `declick.repair.ar.interpolate`.
     evidence : Evidence
         For the frames of `samples`.
-    model : Interpolation, optional
-        An earlier one of the same runs in nearly the same sound: its model is learned from.
+    earlier : ndarray, shape (order + 1,), optional
+        The prediction error filter that the same runs in nearly the same sound have taught: the
+        model is learned from there.
 
     Returns
     -------
@@ -170,7 +171,6 @@ def interpolate_weighed(
     _guess(local, inside, evidence)
     reach = NEIGHBOUR_SAMPLES
     near = [run for run in inside if run[1] > first - lo - reach and run[0] < last - lo + reach]
-    earlier = None if model is None else model.coefficients
     coefficients, optimism, usual = _learn(local, inside, near, targets, size, sample_rate, earlier)
     variance = {
         run: optimism * nearby_variance(local, run, coefficients, otherwise=usual) for run in near
