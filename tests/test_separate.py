@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from declick.clicks import Click, Kind
 from declick.dsp.rings import Ring
+from declick.dsp.slow_tails import Emphasis
 from declick.dsp.thumps import FittedThump, Swing
 from declick.repair import separate
 from declick.repair.separate import Chain, estimate_chain, subtract_tails
@@ -272,7 +273,7 @@ def test_a_ring_under_weaker_clicks_is_one_ring() -> None:
 
 def test_chain_of_a_record_without_clicks() -> None:
     assert estimate_chain(lambda start, stop: np.zeros((0, 2)), [], sample_rate=44100) == Chain(
-        slow_tails=True
+        slow_tails=Emphasis()
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from declick.damage.apply import wear
 from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.piece import synthesize_piece
 from declick.dsp.chain import Chain, estimate_chain
-from declick.dsp.slow_tails import has_slow_tails, look_behind, tail_shapes
+from declick.dsp.slow_tails import EMPHASES, Behind, Emphasis, choose_emphasis, is_clipped
 from declick.dsp.whitening import prediction_error_filter
 from declick.pipeline import restore
 from declick.read import Recording
@@ -23,7 +24,7 @@ from declick.stages import repair
 
 RATE = 44100
 CORE = (22_050, 22_080)
-HEIGHTS = np.array([0.16, -0.2])
+PUSH = np.sin(np.linspace(0.0, 2.0 * np.pi, 30)) + 0.3
 
 
 def music(seconds: float = 1.0, seed: int = 0) -> FloatArray:
@@ -34,90 +35,140 @@ def music(seconds: float = 1.0, seed: int = 0) -> FloatArray:
     return np.asarray(0.1 * sound / sound.std())
 
 
-def with_tail(push: float) -> tuple[FloatArray, FloatArray]:
+def heard(push: FloatArray, emphasis: Emphasis | None = None) -> FloatArray:
+    """Return what a push sounds like behind a phono stage, 6000 frames long, its peak 1."""
+    emphasis = emphasis or Emphasis()
+    sound = np.convolve(push, emphasis.response(6000, RATE))[:6000]
+    return np.asarray(sound / np.abs(sound).max())
+
+
+def with_tail(peak: float, emphasis: Emphasis | None = None) -> tuple[FloatArray, FloatArray]:
     sound = music()
-    wave = push * HEIGHTS @ tail_shapes(6000, RATE)
     worn = sound.copy()
-    worn[CORE[1] : CORE[1] + 6000] += wave
+    worn[CORE[0] : CORE[0] + 6000] += peak * heard(PUSH, emphasis)
     return sound, worn
 
 
-def tails(sound: FloatArray, push: float) -> FloatArray | None:
+def core_of(worn: FloatArray, end: int | None = None) -> Core:
     error_filter = prediction_error_filter([music(seed=1)], 32)
-    cores = [Core(CORE, push, error_filter, sound.size, sound.size)]
-    return find_slow_tails(sound, cores, sample_rate=RATE).get(CORE)
+    end = worn.size if end is None else end
+    return Core(CORE, worn[slice(*CORE)].copy(), error_filter, end, end)
 
 
-@pytest.mark.parametrize("push", [1.0, 2.0, -2.0])
-def test_a_tail_of_known_heights_is_found(push: float) -> None:
-    clean, worn = with_tail(push)
-    wave = tails(worn, abs(push))
-    assert wave is not None
+def tails(
+    worn: FloatArray, clean: FloatArray | None = None, **more: Any
+) -> dict[tuple[int, int], FloatArray]:
+    """Return the slow tails of a sound whose core is filled, with the music itself by default."""
+    filled = worn.copy()
+    filled[slice(*CORE)] = (music() if clean is None else clean)[slice(*CORE)]
+    emphasis = more.pop("emphasis", Emphasis())
+    core = core_of(worn, more.pop("end", None))
+    return find_slow_tails(filled, [core], sample_rate=RATE, emphasis=emphasis, **more)
+
+
+def gain_db(clean: FloatArray, worn: FloatArray, wave: FloatArray) -> float:
     behind = slice(CORE[1], CORE[1] + wave.size)
     left = np.sum((worn[behind] - wave - clean[behind]) ** 2)
-    assert 10 * np.log10(np.sum((worn - clean)[behind] ** 2) / left) > 10.0
+    return float(10 * np.log10(np.sum((worn - clean)[behind] ** 2) / left))
+
+
+@pytest.mark.parametrize("peak", [0.5, 2.0, -2.0])
+@pytest.mark.parametrize("emphasis", EMPHASES[:3])
+def test_the_push_tells_of_its_tail(peak: float, emphasis: Emphasis) -> None:
+    clean, worn = with_tail(peak, emphasis)
+    assert gain_db(clean, worn, tails(worn, emphasis=emphasis)[CORE]) > 12.0
+
+
+def test_a_weak_tail_under_music_is_found_by_its_push() -> None:
+    clean, worn = with_tail(0.2)
+    assert gain_db(clean, worn, tails(worn)[CORE]) > 6.0
+
+
+def test_a_clipped_push_tells_less_but_its_tail_is_found() -> None:
+    clean, worn = with_tail(2.0)
+    worn[slice(*CORE)] = np.clip(worn[slice(*CORE)], -0.8, 0.8)
+    assert is_clipped(worn[slice(*CORE)])
+    assert not is_clipped(with_tail(2.0)[1][slice(*CORE)])
+    assert gain_db(clean, worn, tails(worn)[CORE]) > 6.0
 
 
 def test_what_a_long_core_is_filled_with_tells_nothing() -> None:
-    error_filter = prediction_error_filter([music(seed=1)], 32)
-    heard = CORE[1] + 700
-    cores = [Core(CORE, 1.0, error_filter, heard, heard)]
+    end = CORE[1] + 700
     worn = with_tail(1.0)[1]
-    wave = find_slow_tails(worn, cores, sample_rate=RATE)[CORE]
-    worn[heard:] = 0.0
-    np.testing.assert_array_equal(find_slow_tails(worn, cores, sample_rate=RATE)[CORE], wave)
+    wave = tails(worn, end=end)[CORE]
+    worn[end:] = 0.0
+    np.testing.assert_array_equal(tails(worn, end=end)[CORE], wave)
 
 
 def test_a_slow_tail_that_something_speaks_against_is_left() -> None:
-    error_filter = prediction_error_filter([music(seed=1)], 32)
     worn = with_tail(1.0)[1]
-    cores = [Core(CORE, 1.0, error_filter, worn.size, worn.size)]
     asked: dict[tuple[int, int], int] = {}
 
     def contradicted(run: tuple[int, int], wave: FloatArray) -> bool:
         asked[run] = wave.size
         return True
 
-    wave = find_slow_tails(worn, cores, sample_rate=RATE)[CORE]
-    assert find_slow_tails(worn, cores, sample_rate=RATE, contradicted=contradicted) == {}
+    wave = tails(worn)[CORE]
+    assert tails(worn, contradicted=contradicted) == {}
     assert asked == {CORE: wave.size}
 
 
+def test_a_tail_goes_on_behind_the_next_core() -> None:
+    clean, worn = with_tail(1.0)
+    after = CORE[1] + 200, CORE[1] + 210
+    error_filter = prediction_error_filter([music(seed=1)], 32)
+    filled = worn.copy()
+    filled[slice(*CORE)] = clean[slice(*CORE)]
+    second = Core(after, filled[slice(*after)].copy(), error_filter, worn.size, worn.size)
+    cores = [core_of(worn)._replace(limit=after[0]), second]
+    found = find_slow_tails(filled, cores, sample_rate=RATE, emphasis=Emphasis())
+    assert 190 < found[CORE].size <= 200
+    behind = slice(after[1], after[1] + 300)
+    left = (worn[behind] - found[after][:300] - clean[behind]) ** 2
+    assert 10 * np.log10(np.sum((worn - clean)[behind] ** 2) / np.sum(left)) > 10.0
+
+
 def test_the_music_alone_has_none() -> None:
-    assert tails(music(), 0.5) is None
+    assert tails(music(), music(seed=3)) == {}
 
 
 def test_a_tail_that_nobody_hears_is_left() -> None:
-    assert tails(with_tail(0.02)[1], 0.02) is None
+    assert tails(with_tail(0.002)[1]) == {}
 
 
 def test_a_louder_sound_has_a_louder_tail() -> None:
-    wave, louder = tails(with_tail(1.0)[1], 1.0), tails(-8.0 * with_tail(1.0)[1], 8.0)
-    assert wave is not None
-    assert louder is not None
-    np.testing.assert_allclose(louder, -8.0 * wave, rtol=1e-9)
+    clean, worn = with_tail(1.0)
+    wave, louder = tails(worn)[CORE], tails(-8.0 * worn, -8.0 * clean)[CORE]
+    np.testing.assert_allclose(louder, -8.0 * wave, rtol=1e-6)
 
 
 def test_it_does_not_matter_what_comes_later() -> None:
-    sound = with_tail(1.0)[1]
-    wave = tails(sound, 1.0)
-    later = sound.copy()
+    worn = with_tail(1.0)[1]
+    later = worn.copy()
     later[CORE[1] + 1200 :] = 0.3
-    assert np.array_equal(np.asarray(tails(later, 1.0)), np.asarray(wave))
+    assert np.array_equal(tails(later)[CORE], tails(worn)[CORE])
 
 
 def test_a_beat_behind_a_click_is_no_tail() -> None:
-    sound = music()
-    sound[CORE[1] :] += 3.0 * music(seed=2)[CORE[1] :]
-    assert look_behind(sound, CORE, 1.0, prediction_error_filter([music(seed=1)], 32), RATE) is None
+    worn = music()
+    worn[CORE[1] :] += 3.0 * music(seed=2)[CORE[1] :]
+    worn[slice(*CORE)] += 1.0
+    core, error_filter = worn[slice(*CORE)], prediction_error_filter([music(seed=1)], 32)
+    filled = worn.copy()
+    filled[slice(*CORE)] -= 1.0
+    assert Behind(filled, core, CORE, error_filter, RATE).tail(Emphasis()) is None
 
 
 @pytest.mark.parametrize("core", [(44_000, 44_090), (44_070, 44_100)])
 def test_at_the_end_of_a_file_nothing_is_fitted(core: tuple[int, int]) -> None:
     error_filter = prediction_error_filter([music(seed=1)], 32)
-    assert look_behind(music(), core, 1.0, error_filter, RATE) is None
-    assert look_behind(np.zeros(RATE), CORE, 1.0, error_filter, RATE) is None
-    assert look_behind(music(), CORE, 0.0, error_filter, RATE) is None
+
+    def behind(sound: FloatArray, push: float, core: tuple[int, int]) -> Behind:
+        return Behind(sound, sound[slice(*core)] + push, core, error_filter, RATE)
+
+    assert behind(music(), 1.0, core).tail(Emphasis()) is None
+    assert behind(np.zeros(RATE), 1.0, CORE).tail(Emphasis()) is None
+    assert behind(music(), 0.0, CORE).tail(Emphasis()) is None
 
 
 def worn_record(equalisation: str) -> tuple[FloatArray, FloatArray]:
@@ -130,7 +181,9 @@ def worn_record(equalisation: str) -> tuple[FloatArray, FloatArray]:
 
 
 def test_so_long_as_no_click_tells_there_may_be_tails() -> None:
-    assert has_slow_tails([])
+    assert choose_emphasis([]) == Emphasis()
+    assert choose_emphasis([[0.0] * len(EMPHASES)]) == Emphasis()
+    assert choose_emphasis([[-1.0] * len(EMPHASES)]) is None
 
 
 def test_a_record_tells_whether_its_clicks_leave_tails() -> None:
@@ -142,21 +195,21 @@ def test_a_record_tells_whether_its_clicks_leave_tails() -> None:
         channel = 0
 
         def __init__(self, start: int) -> None:
-            self.start, self.stop, self.tail = start, start + 4, start + 4
+            self.start, self.stop, self.tail = start, start + 30, start + 30
 
-    for slow in (True, False):
+    for slow in (*EMPHASES[::2], None):
         sound = music(3.0)
         for start in starts:
-            sound[start : start + 4] += 1.5
-            if slow:
-                heights = np.array([0.15, -0.2]) * rng.uniform(0.5, 1.5)
-                sound[start + 4 : start + 6004] += 1.5 * heights @ tail_shapes(6000, RATE)
+            if slow is None:
+                sound[start : start + 30] += rng.uniform(1.0, 4.0) * np.hanning(30) * PUSH
+            else:
+                sound[start : start + 6000] += 4.0 * heard(PUSH + rng.uniform(-0.2, 0.5), slow)
 
         def read(low: int, high: int, sound: FloatArray = sound) -> FloatArray:
             return Recording.from_array(sound[:, None], RATE).read(low, high)
 
         chain = estimate_chain(read, [Place(int(start)) for start in starts], sample_rate=RATE)
-        assert chain.slow_tails is slow
+        assert (chain.slow_tails is None) == (slow is None)
 
 
 def test_a_worn_record_gains_behind_its_cores(tmp_path: Path) -> None:
@@ -204,11 +257,10 @@ def test_a_slow_tail_makes_no_click_of_its_own_before_the_next_one() -> None:
     for gap in (30, 70, 200):
         worn = clean.copy()
         first, second = (CORE[0], CORE[0] + 4), (CORE[0] + 4 + gap, CORE[0] + 8 + gap)
-        for start, stop in (first, second):
-            worn[start:stop] += 1.5
-            worn[stop : stop + 6000] += 1.5 * HEIGHTS @ tail_shapes(6000, RATE)
+        for start, _ in (first, second):
+            worn[start : start + 6000] += 1.5 * heard(np.array([0.3, 1.0, 0.4, -1.0]))
         clicks = [Click(start, stop, stop, 0) for start, stop in (first, second)]
-        chain = Chain(slow_tails=True)
+        chain = Chain(slow_tails=Emphasis())
         mended = worn.copy()
         for done in repair(Recording.from_array(worn[:, None], RATE), clicks, chain=chain):
             assert done.made

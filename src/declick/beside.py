@@ -123,7 +123,7 @@ def _mend_parts(
 
     passage_of_parts = replace(passage, clicks=narrowed(passage.clicks), own=narrowed(passage.own))
     # A slow tail would reach into the click that the next part belongs to.
-    chain = replace(chain, slow_tails=False)
+    chain = replace(chain, slow_tails=None)
     mended = repair_passage(passage_of_parts, settings=settings, chain=chain)
     repairs = {repair.click: repair for repair in mended}
 

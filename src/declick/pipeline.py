@@ -272,7 +272,7 @@ def mend(
             if chain is None:
                 chain = estimate_chain(heard.read, clicks, sample_rate=recording.sample_rate)
                 # Who marks the clicks wants nothing changed but what is marked.
-                chain = replace(chain, slow_tails=False)
+                chain = replace(chain, slow_tails=None)
             if settings.repair.method == "auto":
                 clicks = estimate_damage(heard, clicks, settings.detect, workers=workers)
             repairs = repair(

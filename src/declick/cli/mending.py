@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from declick.checked import flag, number, optional, rows, table
+from declick.checked import number, optional, rows, table
 from declick.cli.console import progress_bar
 from declick.cli.flags import MARKED, known_settings, settings_of
 from declick.cli.lines import say
@@ -19,6 +19,7 @@ from declick.cli.results import show_result
 from declick.clicks import Click, disjoint_clicks
 from declick.dsp.chain import Chain
 from declick.dsp.rings import Ring
+from declick.dsp.slow_tails import Emphasis
 from declick.dsp.thumps import Swing
 from declick.errors import LabelError, SettingsError
 from declick.labels import read_labels
@@ -33,6 +34,7 @@ from declick.wording import count_of
 # Fewer clicks are mended before other processes are up.
 _WORTH_WORKERS = 500
 _SWING = tuple(item.name for item in fields(Swing))
+_EMPHASIS = tuple(item.name for item in fields(Emphasis))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,13 +170,21 @@ def _chain_of(report: Report, name: str) -> Chain:
                 for ring_rows in rows(known.get("rings", []), "rings")
             ),
             swing=None if swing is None else Swing(**{n: _positive(swing, n) for n in _SWING}),
-            slow_tails=flag(known.get("slow_tails", False), "slow_tails"),
+            slow_tails=_emphasis(known.get("slow_tails")),
         )
     except KeyError as error:
         fault = f"it lacks {error.args[0]!r}"
     except ValueError as error:
         fault = str(error)
     raise LabelError(f"{name}: the report is damaged (its chain: {fault}); make it again")
+
+
+def _emphasis(value: object) -> Emphasis | None:
+    """Return the de-emphasis; earlier reports say no more than whether there is one."""
+    if value is None or isinstance(value, bool):
+        return Emphasis() if value else None
+    values = table(value, "slow_tails")
+    return Emphasis(**{name: _positive(values, name) for name in _EMPHASIS})
 
 
 def _ring(values: Mapping[str, Any], highest_hz: float) -> Ring:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from declick.dsp.rings import FittedRing, Ring
-from declick.dsp.slow_tails import TailFit, has_slow_tails, look_behind
+from declick.dsp.slow_tails import EMPHASES, Behind, Emphasis, choose_emphasis
 from declick.dsp.tailfit import BoolArray, bridge, clean_stretches, core_start, fit_tail_rings
 from declick.dsp.thumps import Swing
 from declick.dsp.whitening import FloatArray, WhitenedFit, prediction_error_filter
@@ -77,13 +77,13 @@ class Chain:
         For each channel, the most frequent first; empty where the chain does not ring.
     swing : Swing, optional
         How the tone arm swings after a thump, where several have told.
-    slow_tails : bool
-        Whether de-emphasis leaves them behind clicks; see `declick.dsp.slow_tails`.
+    slow_tails : Emphasis, optional
+        The de-emphasis that leaves them behind clicks, where one does.
     """
 
     rings: tuple[tuple[Ring, ...], ...] = ()
     swing: Swing | None = None
-    slow_tails: bool = False
+    slow_tails: Emphasis | None = None
 
     def channel_rings(self, channel: int) -> tuple[Ring, ...]:
         """Return the rings of one channel; none where the channel is unknown."""
@@ -126,7 +126,7 @@ def estimate_chain(
     """
     channels = 1 + max((click.channel for click in clicks), default=-1)
     rings: list[tuple[Ring, ...]] = []
-    slow: list[TailFit] = []
+    slow: list[Sequence[float]] = []
     for first in range(0, channels, 2):
         pair = range(first, min(first + 2, channels))
         found: list[_FoundRing] = []
@@ -141,7 +141,7 @@ def estimate_chain(
             slow += seen
             most = max(most, looked_at)
         rings += [_recurring(found, most)] * len(pair)
-    return Chain(rings=tuple(rings), slow_tails=has_slow_tails(slow))
+    return Chain(rings=tuple(rings), slow_tails=choose_emphasis(slow))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +179,7 @@ def _behind(
     channel: int,
     sample_rate: float,
     apply: Apply,
-) -> tuple[list[_FoundRing], list[TailFit], int]:
+) -> tuple[list[_FoundRing], list[Sequence[float]], int]:
     """Return the rings behind the chosen clicks, their slow tails, and how many were looked at."""
     window = round(WINDOW_S * sample_rate)
     starts = np.array([click.start for click in clicks])
@@ -216,7 +216,7 @@ def _behind(
         for fitted in rings
         if fitted.ring.decay_s >= SHORTEST_DECAY_S
     ]
-    return found, [slow for _, slow in probed if slow is not None], len(chosen)
+    return found, [slow for _, slow in probed if slow], len(chosen)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -231,10 +231,10 @@ class _Probe:
 
 
 class _Probed(NamedTuple):
-    """What follows a click."""
+    """What follows a click: rings, and how likely slow tails are under each of `EMPHASES`."""
 
     rings: list[FittedRing]
-    slow: TailFit | None
+    slow: Sequence[float]
 
 
 def _fit_probe(probe: _Probe) -> _Probed:
@@ -253,8 +253,9 @@ def _fit_probe(probe: _Probe) -> _Probed:
     sound = sound[: probe.tail]
     fit = WhitenedFit(error_filter, sound[:start], sound[start:], missing[start : probe.tail])
     sound[start + fit.lost] = fit.interpolate()
-    push = float(np.abs(probe.sound[start:stop] - sound[start:stop]).max(initial=0.0))
-    return _Probed(rings, look_behind(sound, (start, stop), push, error_filter, rate))
+    behind = Behind(sound, probe.sound[start:stop], (start, stop), error_filter, rate)
+    slow = [behind.tail(emphasis) for emphasis in EMPHASES]
+    return _Probed(rings, [tail.likelihood if tail else 0.0 for tail in slow])
 
 
 def _recurring(found: list[_FoundRing], looked_at: int) -> tuple[Ring, ...]:

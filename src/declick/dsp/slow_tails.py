@@ -2,146 +2,274 @@
 
 A phono stage lifts the bass by 20 dB (RIAA: time constants of 3180, 318 and 75 us), so behind the
 push of a click the sound comes back to rest within milliseconds, not microseconds, and a low cut
-makes it swing over a little. Unlike a ring or a thump, this tail is known but for two heights.
+makes it swing over a little. All that the stylus did happened in the core: whatever push explains
+the damage there also foretells its slow tail, and the sound behind must agree with it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Final
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.linalg.lapack import dpotrf, dtrtrs
 
 from declick.dsp.whitening import MOST_LOST, FloatArray, WhitenedFit
 
-BASS_S = 3180e-6
-"""Time constant of the bass (IEC 98, and of most electrical records before it)."""
-
-LONGEST_S = 0.025
+LONGEST_S: Final = 0.025
 """Behind a core; little is left after that."""
 
-REST_S = 0.2e-3
-"""So long behind a core there may be more than its slow tail."""
+REST_S: Final = 0.2e-3
+"""So long behind a core there may be a little more of the push."""
 
-SPREAD = np.array([[0.0284, -0.0388], [-0.0388, 0.0564]])
-"""Covariance of the two heights over the square of the click's peak.
+PUSH_SPREAD: Final = 2.5
+"""Root mean square of the push in a core, as the groove has it, over the click's peak ..."""
+
+REST_SPREAD: Final = 1.0
+"""... and in the rest; what the chain makes of it is a tenth (`Emphasis.at_once`) as high."""
+
+SPREAD: Final = np.array([[0.0284, -0.0388], [-0.0388, 0.0564]])
+"""Covariance of the heights of a slow tail's two shapes over the square of the click's peak.
 
 Twice that of the ticks of synthetic records with low cuts of 20 to 80 Hz, since others differ.
 """
 
-SPREAD_SCALES = (0.03, 0.1, 0.3, 1.0, 3.0)
-"""Of the spread, one as likely as the other: a click may be balanced, or all push."""
+FREE_SHARE: Final = 0.2
+"""Of that is not foretold by the push: no chain is quite as it should be."""
 
-MOST_TOLD = 6.0
+LONGEST_PUSH: Final = 200
+"""Longer cores (in frames) foretell nothing, nor do clipped ones: their tails are free within the
+spread."""
+
+FLAT: Final = 3
+"""So many samples are as high as the highest where a click is clipped."""
+
+MOST_SHARE: Final = 0.5
+"""Of the click's peak a slow tail begins with at most."""
+
+MOST_TOLD: Final = 6.0
 """No single click tells more than this, in nepers of likelihood: what it was may be music."""
 
-MOST_UNREST = 4.0
+MOST_UNREST: Final = 4.0
 """Of the variance of the whitened music behind a click, over that before it."""
 
 
-@dataclass(frozen=True, eq=False)
-class TailFit:
-    """What the sound behind one core says of its slow tail.
+@dataclass(frozen=True, kw_only=True)
+class Emphasis:
+    """De-emphasis of a phono stage, as far as it is slow.
 
     Parameters
     ----------
-    gram : ndarray, shape (2, 2)
-    right : ndarray, shape (2,)
-        Normal equations of the heights for a click with a peak of 1, over the variance of the
-        whitened music.
+    bass_s, turnover_s : float
+        Time constants; RIAA: 3180 and 318 us (IEC 98).
+    low_cut_hz : float
+        Of the first order.
     """
 
-    gram: FloatArray
-    right: FloatArray
+    bass_s: float = 3180e-6
+    turnover_s: float = 318e-6
+    low_cut_hz: float = 50.0
 
-    def heights(self, scale: float = 1.0) -> tuple[FloatArray, float]:
-        """Return the likely heights, for a click with a peak of 1, and the evidence for them.
+    @property
+    def at_once(self) -> float:
+        """Share of a push that is heard while it lasts."""
+        return self.turnover_s / self.bass_s
 
-        Parameters
-        ----------
-        scale : float
-            Of the spread of the heights.
-
-        Returns
-        -------
-        heights : ndarray, shape (2,)
-        evidence : float
-            Energy that they explain, over the variance of the whitened music.
-        """
-        precision = self.gram + np.linalg.inv(scale * SPREAD)
-        heights: FloatArray = np.asarray(np.linalg.solve(precision, self.right), dtype=np.float64)
-        return heights, float(self.right @ heights)
-
-    def likelihood(self) -> float:
-        """Return the logarithm of the likelihood of a slow tail over that of none."""
-        told = [
-            0.5 * (self.heights(scale)[1] - _log_volume(np.eye(2) + scale * SPREAD @ self.gram))
-            for scale in SPREAD_SCALES
-        ]
-        return float(np.logaddexp.reduce(told)) - math.log(len(SPREAD_SCALES))
+    def response(self, frames: int, sample_rate: float) -> FloatArray:
+        """Return what a push of one frame sounds like, shape (frames,)."""
+        fall, rise = 1.0 / self.bass_s, 1.0 / self.turnover_s
+        cut = 2.0 * math.pi * self.low_cut_hz
+        if abs(cut - fall) < 1e-3 * fall:
+            # Two equal poles are one case more; these differ by less than any two amplifiers.
+            cut = 1.001 * fall
+        time_s = np.arange(frames) / sample_rate
+        shelf = fall * (fall - rise) / (cut - fall) * np.exp(-fall * time_s)
+        swing = cut * (cut - rise) / (fall - cut) * np.exp(-cut * time_s)
+        heard = (shelf + swing) / sample_rate
+        heard[0] = 1.0 + 0.5 * heard[0]
+        return np.asarray(self.at_once * heard)
 
 
-def _log_volume(matrix: FloatArray) -> float:
-    return float(np.linalg.slogdet(matrix)[1])
+EMPHASES: Final = tuple(
+    Emphasis(turnover_s=turnover_s, low_cut_hz=low_cut_hz)
+    for turnover_s, low_cut_hz in product((318e-6, 450e-6), (25.0, 50.0, 80.0))
+)
+"""What records are tried with: RIAA, and electrical records before it (IASA TC-04, 5.2)."""
 
 
-def tail_shapes(frames: int, sample_rate: float) -> FloatArray:
-    """Return the two shapes that a slow tail is made of, shape (2, frames)."""
-    time = np.arange(frames) / (BASS_S * sample_rate)
-    fall = np.exp(-time)
-    return np.stack([fall, time * fall])
+@dataclass(frozen=True, eq=False)
+class SlowTail:
+    """What a click leaves behind.
+
+    Parameters
+    ----------
+    wave : ndarray, shape (frames,)
+        From the end of the core on, as far as the sound was heard.
+    likelihood : float
+        Logarithm of the likelihood of such a tail over that of none.
+    """
+
+    wave: FloatArray
+    likelihood: float
 
 
-def look_behind(
-    sound: FloatArray,
-    core: tuple[int, int],
-    push: float,
-    error_filter: FloatArray,
-    sample_rate: float,
-) -> TailFit | None:
-    """Compare the sound behind a core with slow tails.
+class Behind:
+    """The core of a click and the sound behind it, whitened: what slow tails are compared with.
 
     Parameters
     ----------
     sound : ndarray, shape (frames,)
         With the cores filled or bridged.
+    observed : ndarray, shape (stop - start,)
+        The core as it was.
     core : (int, int)
         Half-open frames of `sound`.
-    push : float
-        Peak of the click over the music.
     error_filter : ndarray, shape (order + 1,)
         Whitens the music.
     sample_rate : float
         In Hz.
+    """
+
+    def __init__(
+        self,
+        sound: FloatArray,
+        observed: FloatArray,
+        core: tuple[int, int],
+        error_filter: FloatArray,
+        sample_rate: float,
+    ) -> None:
+        self.peak = float(np.abs(observed - sound[slice(*core)]).max(initial=0.0))
+        self._rate = sample_rate
+        # More lost samples than these are no unknowns of a fit; the filled core is history then.
+        rest = core[1] + round(REST_S * sample_rate)
+        start = max(core[0], rest - MOST_LOST)
+        end = min(core[1] + round(LONGEST_S * sample_rate), sound.size)
+        self._core, self._lost, self._frames = core[1] - start, rest - start, end - start
+        self._fit: WhitenedFit | None = None
+        if end - rest < 16 or not self.peak > 0.0:
+            return
+        self._free = self._lost > LONGEST_PUSH or is_clipped(observed)
+        heard = sound[start:end].copy()
+        heard[: self._core] = observed[start - core[0] :]
+        hidden = np.arange(self._frames) < self._lost
+        free = WhitenedFit(error_filter, sound[:start], heard, hidden)
+        self._variance = free.sound_energy / max(self._frames - self._lost - 2, 1)
+        self._calm = free.calm_variance
+        if self._variance > 0.0:
+            nothing = np.zeros(self._frames, dtype=bool)
+            plain = WhitenedFit(error_filter, sound[:start], heard, nothing)
+            self._fit = free if self._free else plain
+
+    def tail(self, emphasis: Emphasis) -> SlowTail | None:
+        """Return the likely slow tail under a de-emphasis.
+
+        Returns
+        -------
+        SlowTail or None
+            None where there is too little sound, no click, or where the music changes.
+        """
+        return None if self._fit is None else self._tail(self._fit, emphasis)
+
+    def _tail(self, fit: WhitenedFit, emphasis: Emphasis) -> SlowTail | None:
+        frames, core = self._frames, self._core
+        free = np.zeros((2, frames))
+        share = 1.0 if self._free else FREE_SHARE
+        spread = np.linalg.cholesky(share * SPREAD) * self.peak
+        free[:, core:] = spread.T @ tail_shapes(frames - core, self._rate, emphasis)
+        if self._free:
+            gram, right = fit.normal_equations(fit.whiten(free))
+            numbers, told, volume = _weigh(gram / self._variance, right / self._variance)
+            wave, likelihood = numbers @ free, 0.5 * (told - volume)
+            left = fit.sound_energy - told * self._variance
+        else:
+            heard = emphasis.response(frames, self._rate)
+            impulse = np.zeros((1, frames))
+            impulse[0, 0] = 1.0
+            white = fit.whiten(np.concatenate((heard[None, :], impulse, free)))
+            scale = self._scale()
+            pushes = _shifts(white[0], self._lost) * scale[:, None]
+            pushes = np.concatenate((pushes, white[2:]))
+            numbers, told, volume = self._weigh(fit, pushes)
+            # The same pushes, silent from the end of the core on.
+            within = _shifts(heard[: self._lost], self._lost) * scale[:, None]
+            _, told_without, volume_without = self._weigh(
+                fit, within @ _shifts(white[1], self._lost)
+            )
+            push = numbers[: self._lost] * scale
+            wave = np.convolve(heard, push)[:frames] + numbers[self._lost :] @ free
+            likelihood = 0.5 * (told - told_without - volume + volume_without)
+            left = fit.sound_energy - told * self._variance
+        wave = wave[core:]
+        # Where the music has changed meanwhile, it may do what a slow tail does.
+        if left > MOST_UNREST * self._calm * max(frames - self._lost, 1):
+            return None
+        return SlowTail(wave, likelihood) if abs(wave[0]) <= MOST_SHARE * self.peak else None
+
+    def _scale(self) -> FloatArray:
+        """Return the expected height of the push, frame by frame."""
+        scale = np.full(self._lost, PUSH_SPREAD * self.peak)
+        scale[self._core :] = REST_SPREAD * self.peak
+        return scale
+
+    def _weigh(self, fit: WhitenedFit, rows: FloatArray) -> tuple[FloatArray, float, float]:
+        """Weigh whitened rows, shape (count, frames)."""
+        return _weigh(rows @ rows.T / self._variance, rows @ fit.error / self._variance)
+
+
+def _shifts(sound: FloatArray, count: int) -> FloatArray:
+    """Return a sound that begins 0 to ``count - 1`` frames later, shape (count, frames)."""
+    padded = np.concatenate((np.zeros(count - 1), sound))
+    return sliding_window_view(padded, sound.size)[::-1]
+
+
+def is_clipped(core: FloatArray) -> bool:
+    """Return whether a core ran into the end of the scale, so that its push is not known."""
+    height = np.abs(core)
+    return bool(np.count_nonzero(height == height.max(initial=0.0)) >= FLAT)
+
+
+def _weigh(gram: FloatArray, right: FloatArray) -> tuple[FloatArray, float, float]:
+    """Solve normal equations of numbers that are about 1, or less.
 
     Returns
     -------
-    TailFit or None
-        None where there is too little sound, no click, or where the music changes.
+    numbers : ndarray
+    told : float
+        By how much they and what they explain are better than zeros.
+    volume : float
+        Logarithm of how much narrower the numbers are known now, squared.
     """
-    start, stop = core
-    end = min(stop + round(LONGEST_S * sample_rate), sound.size)
-    rest = stop + round(REST_S * sample_rate)
-    if end - rest < 16 or not push > 0.0:
-        return None
-    # More lost samples than these are no unknowns of a fit; the filled core is history then.
-    start = max(start, rest - MOST_LOST)
-    hidden = np.arange(start, end) < rest
-    fit = WhitenedFit(error_filter, sound[:start], sound[start:end], hidden)
-    degrees = max(end - start - fit.lost.size - 2, 1)
-    variance = fit.sound_energy / degrees
-    if not variance > 0.0:
-        return None
-    shapes = np.zeros((2, end - start))
-    shapes[:, stop - start :] = push * tail_shapes(end - stop, sample_rate)
-    gram, right = fit.normal_equations(fit.whiten(shapes))
-    found = TailFit(gram / variance, right / variance)
-    left = variance * (1.0 - found.heights()[1] / degrees)
-    # Where the music has changed meanwhile, it may do what a slow tail does.
-    return found if left <= MOST_UNREST * fit.calm_variance else None
+    gram[np.diag_indices_from(gram)] += 1.0
+    factor, _ = dpotrf(gram, lower=1, clean=0)
+    half = dtrtrs(factor, right, lower=1)[0]
+    numbers = dtrtrs(factor, half, lower=1, trans=1)[0]
+    return numbers, float(half @ half), 2.0 * float(np.log(np.diag(factor)).sum())
 
 
-def has_slow_tails(fits: Sequence[TailFit]) -> bool:
-    """Return whether the clicks of a record leave slow tails; so long as none tells, they do."""
-    return sum(min(fit.likelihood(), MOST_TOLD) for fit in fits) >= 0.0
+def tail_shapes(frames: int, sample_rate: float, emphasis: Emphasis | None = None) -> FloatArray:
+    """Return the two shapes that a slow tail is made of, shape (2, frames)."""
+    bass_s = (emphasis or Emphasis()).bass_s
+    time = np.arange(frames) / (bass_s * sample_rate)
+    fall = np.exp(-time)
+    return np.stack([fall, time * fall])
+
+
+def choose_emphasis(told: Iterable[Sequence[float]]) -> Emphasis | None:
+    """Return the de-emphasis by which a record's clicks leave their tails; None: they leave none.
+
+    Parameters
+    ----------
+    told : iterable of sequence of float
+        Of each click, the likelihoods under each of `EMPHASES`. So long as none tells, it is RIAA.
+    """
+    sums = np.zeros(len(EMPHASES))
+    for likelihoods in told:
+        sums += np.clip(likelihoods, -MOST_TOLD, MOST_TOLD)
+    best = int(np.argmax(sums))
+    if not sums.any():
+        return Emphasis()
+    return EMPHASES[best] if sums[best] > 0.0 else None

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import Click, Repair
+from declick.dsp.slow_tails import Emphasis
 from declick.dsp.tailfit import bridge
 from declick.repair.decide import decide
 from declick.repair.fill import Fill, fill_cores
@@ -29,13 +30,12 @@ TAILS_BESIDE_S = 0.025
 """Neighbours' tails are subtracted too where they come this close to the own clicks."""
 
 CLEARANCE_S = 1.4e-3
-"""A slow tail is taken out up to so long before the next click, unless that is nearer: so each
-repair stays its own."""
+"""A slow tail is taken out up to so long before the next click: so each repair stays its own."""
 
 LONG_S = 2e-3
 """What fills a core longer than this says nothing about a slow tail under it."""
 
-MOST_CLICKS = 4
+MOST_CLICKS = 8
 """Of a channel in a passage (46 ms), if its slow tails are to be looked for: in denser crackle each
 ends before it has told much, and all that looking takes as long again.
 """
@@ -82,9 +82,11 @@ def repair_passage(
         for channel, own in channels.items()
     }
     slow: dict[int, dict[Run, FloatArray]] = {}
-    if settings.method == "auto" and chain is not None and chain.slow_tails:
+    if settings.method == "auto" and chain is not None and chain.slow_tails is not None:
         slow = {
-            channel: _slow_tails(passage, channel, clean(channel), fills[channel], repairs)
+            channel: _slow_tails(
+                passage, channel, clean(channel), fills[channel], repairs, chain.slow_tails
+            )
             for channel, own in channels.items()
             if len(own) <= MOST_CLICKS
         }
@@ -149,6 +151,7 @@ def _slow_tails(
     sound: FloatArray,
     fills: Sequence[Fill],
     repairs: Mapping[Click, Repair],
+    emphasis: Emphasis,
 ) -> dict[Run, FloatArray]:
     """Return the slow tails behind the runs that were filled, as far as they are taken out.
 
@@ -173,9 +176,7 @@ def _slow_tails(
 
     def limit(stop: int) -> int:
         after = min((start for start in starts if start >= stop), default=None)
-        if after is None:
-            return hi - lo
-        return after if after - stop <= clearance else after - clearance
+        return hi - lo if after is None else after - clearance
 
     def heard(stop: int) -> int:
         long = (a for a, b in spans if a >= stop and b - a > LONG_S * passage.sample_rate)
@@ -184,7 +185,7 @@ def _slow_tails(
     cores = [
         Core(
             run=run,
-            push=float(np.abs(observed - sound)[slice(*run)].max()),
+            observed=observed[slice(*run)],
             error_filter=error_filter,
             heard=heard(run[1]),
             limit=limit(run[1]),
@@ -196,6 +197,7 @@ def _slow_tails(
         sound,
         cores,
         sample_rate=passage.sample_rate,
+        emphasis=emphasis,
         contradicted=lambda run, wave: _contradicted(passage, channel, run, wave),
     )
 

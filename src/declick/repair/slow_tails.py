@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from declick.dsp.slow_tails import BASS_S, LONGEST_S, look_behind, tail_shapes
+from declick.dsp.slow_tails import Behind, Emphasis
 from declick.dsp.whitening import FloatArray
 from declick.repair.separate import fade_out
 from declick.repair.solve import Run
 
-LEAST_EVIDENCE = 6.0
-"""From this on a slow tail is taken out; chosen on tuning music."""
+LEAST_LIKELIHOOD = -1.5
+"""Of a slow tail over none, in nepers, if it is to be taken out; chosen on tuning music.
 
-LEAST_SHARE = 0.001
+Where a record's clicks leave them, nearly all do.
+"""
+
+LEAST_SHARE = 1e-4
 """Of the energy of the music over it; what is weaker nobody hears."""
 
-END_SHARE = 0.02
+END_SHARE = 0.005
 """A tail ends where this share of its energy is left."""
 
 _SHORTEST = 8
@@ -32,8 +34,8 @@ class Core(NamedTuple):
     ----------
     run : (int, int)
         Half-open frames.
-    push : float
-        Peak of the click over what it was filled with.
+    observed : ndarray
+        The sound that was there.
     error_filter : ndarray, shape (order + 1,)
         Whitens the music around it.
     heard : int
@@ -43,7 +45,7 @@ class Core(NamedTuple):
     """
 
     run: Run
-    push: float
+    observed: FloatArray
     error_filter: FloatArray
     heard: int
     limit: int
@@ -54,9 +56,12 @@ def find_slow_tails(
     cores: Sequence[Core],
     *,
     sample_rate: float,
+    emphasis: Emphasis,
     contradicted: Callable[[Run, FloatArray], bool] | None = None,
 ) -> dict[Run, FloatArray]:
     """Return the slow tails behind cores, each fitted to what those before it leave.
+
+    A tail that outlasts the next core goes on behind that one.
 
     Parameters
     ----------
@@ -66,6 +71,8 @@ def find_slow_tails(
         Ascending.
     sample_rate : float
         In Hz.
+    emphasis : Emphasis
+        That the record was played with.
     contradicted : callable, optional
         Whether something else speaks against the slow tail behind a core.
 
@@ -75,34 +82,31 @@ def find_slow_tails(
         Of those that have one, from the end of the core on.
     """
     found: dict[Run, FloatArray] = {}
-    left = sound.copy()
-    carried, latest = 0.0, 0
-    for run, push, error_filter, heard, limit in cores:
-        # What an earlier tail has left behind this core as well may be higher than its own.
-        carried *= math.exp((latest - run[1]) / (BASS_S * sample_rate))
-        carried, latest = max(push, carried), run[1]
-        push = carried
-        fit = look_behind(left[:heard], run, push, error_filter, sample_rate)
-        if fit is None:
-            continue
-        heights, evidence = fit.heights()
-        if evidence < LEAST_EVIDENCE:
-            continue
-        behind = left[run[1] : limit]
-        wave = _audible(push * heights, behind.size, sample_rate)
-        rest = behind[: wave.size] - wave
+    tails = np.zeros(sound.size)
+    for run, observed, error_filter, heard, limit in cores:
+        start, stop = run
+        left = (sound - tails)[:heard]
+        tail = None
+        if stop < left.size:
+            core = observed - tails[start:stop]
+            tail = Behind(left, core, run, error_filter, sample_rate).tail(emphasis)
+        if tail is not None and tail.likelihood >= LEAST_LIKELIHOOD:
+            tails[stop : stop + tail.wave.size] += tail.wave
+        wave = _audible(tails[stop : max(stop, limit)])
+        rest = sound[stop : stop + wave.size] - wave
         if wave.size < _SHORTEST or float(wave @ wave) < LEAST_SHARE * float(rest @ rest):
             continue
         if contradicted is not None and contradicted(run, wave):
+            tails[stop:] = 0.0
             continue
         found[run] = wave
-        behind[: wave.size] = rest
     return found
 
 
-def _audible(heights: FloatArray, longest: int, sample_rate: float) -> FloatArray:
-    """Return a slow tail until there is little left of it, or it has to end; it fades out."""
-    wave = heights @ tail_shapes(round(LONGEST_S * sample_rate), sample_rate)
+def _audible(wave: FloatArray) -> FloatArray:
+    """Return a slow tail until there is little left of it; it fades out."""
+    if not wave.any():
+        return wave[:0]
     after = np.cumsum(wave[::-1] ** 2)[::-1]
-    wave = wave[: min(longest, int(np.argmax(np.append(after, 0.0) <= END_SHARE * after[0])))]
+    wave = wave[: int(np.argmax(np.append(after, 0.0) <= END_SHARE * after[0]))]
     return np.asarray(wave * fade_out(wave.size, wave.size))
