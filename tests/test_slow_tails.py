@@ -128,8 +128,15 @@ def test_a_tail_goes_on_behind_the_next_core() -> None:
     assert 10 * np.log10(np.sum((worn - clean)[behind] ** 2) / np.sum(left)) > 10.0
 
 
-def test_the_music_alone_has_none() -> None:
-    assert tails(music(), music(seed=3)) == {}
+def test_a_push_that_leaves_no_tail_is_likelier_without_one() -> None:
+    sound, error_filter = music(), prediction_error_filter([music(seed=1)], 32)
+    for shape in ([0.3, 1.0, 0.4, -1.0], [1.0, 1.0, 1.0, 1.0]):
+        core = CORE[0], CORE[0] + 4
+        behind = Behind(
+            sound, sound[slice(*core)] + 3.0 * np.array(shape), core, error_filter, RATE
+        )
+        found = [behind.tail(emphasis) for emphasis in EMPHASES]
+        assert sum(tail.likelihood for tail in found if tail) < -6.0
 
 
 def test_a_tail_that_nobody_hears_is_left() -> None:

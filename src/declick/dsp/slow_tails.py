@@ -15,7 +15,6 @@ from itertools import product
 from typing import Final
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from scipy.linalg.lapack import dpotrf, dtrtrs
 
 from declick.dsp.whitening import MOST_LOST, FloatArray, WhitenedFit
@@ -79,19 +78,32 @@ class Emphasis:
         """Share of a push that is heard while it lasts."""
         return self.turnover_s / self.bass_s
 
-    def response(self, frames: int, sample_rate: float) -> FloatArray:
-        """Return what a push of one frame sounds like, shape (frames,)."""
+    def modes(self, sample_rate: float) -> tuple[FloatArray, FloatArray]:
+        """Return what a push of one frame leaves behind it, as two exponentials.
+
+        Returns
+        -------
+        heights : ndarray, shape (2,)
+            In the frame of the push itself.
+        falls : ndarray, shape (2,)
+            Natural logarithms of how they fall, a frame.
+        """
         fall, rise = 1.0 / self.bass_s, 1.0 / self.turnover_s
         cut = 2.0 * math.pi * self.low_cut_hz
         if abs(cut - fall) < 1e-3 * fall:
             # Two equal poles are one case more; these differ by less than any two amplifiers.
             cut = 1.001 * fall
-        time_s = np.arange(frames) / sample_rate
-        shelf = fall * (fall - rise) / (cut - fall) * np.exp(-fall * time_s)
-        swing = cut * (cut - rise) / (fall - cut) * np.exp(-cut * time_s)
-        heard = (shelf + swing) / sample_rate
-        heard[0] = 1.0 + 0.5 * heard[0]
-        return np.asarray(self.at_once * heard)
+        shelf = fall * (fall - rise) / (cut - fall)
+        swing = cut * (cut - rise) / (fall - cut)
+        heights = np.array([shelf, swing]) * self.at_once / sample_rate
+        return heights, np.array([-fall, -cut]) / sample_rate
+
+    def response(self, frames: int, sample_rate: float) -> FloatArray:
+        """Return what a push of one frame sounds like, shape (frames,)."""
+        heights, falls = self.modes(sample_rate)
+        heard = heights @ np.exp(falls[:, None] * np.arange(frames))
+        heard[0] = self.at_once + 0.5 * heard[0]
+        return np.asarray(heard)
 
 
 EMPHASES: Final = tuple(
@@ -153,16 +165,20 @@ class Behind:
         if end - rest < 16 or not self.peak > 0.0:
             return
         self._free = self._lost > LONGEST_PUSH or is_clipped(observed)
-        heard = sound[start:end].copy()
-        heard[: self._core] = observed[start - core[0] :]
         hidden = np.arange(self._frames) < self._lost
-        free = WhitenedFit(error_filter, sound[:start], heard, hidden)
-        self._variance = free.sound_energy / max(self._frames - self._lost - 2, 1)
-        self._calm = free.calm_variance
-        if self._variance > 0.0:
-            nothing = np.zeros(self._frames, dtype=bool)
-            plain = WhitenedFit(error_filter, sound[:start], heard, nothing)
-            self._fit = free if self._free else plain
+        fit = WhitenedFit(error_filter, sound[:start], sound[start:end], hidden)
+        self._variance = fit.sound_energy / max(self._frames - self._lost - 2, 1)
+        if not self._variance > 0.0:
+            return
+        self._fit = fit
+        self._energy = fit.sound_energy
+        if not self._free:
+            self._factor, self._touch = fit.lost_equations()
+            known = np.concatenate((observed[start - core[0] :], sound[core[1] : rest]))
+            self._known = self._factor.T @ known
+            known = np.concatenate((known, np.zeros(self._frames - self._lost)))
+            error = fit.error + fit.whiten(known[None, :])[0]
+            self._energy = float(error @ error)
 
     def tail(self, emphasis: Emphasis) -> SlowTail | None:
         """Return the likely slow tail under a de-emphasis.
@@ -172,58 +188,61 @@ class Behind:
         SlowTail or None
             None where there is too little sound, no click, or where the music changes.
         """
-        return None if self._fit is None else self._tail(self._fit, emphasis)
-
-    def _tail(self, fit: WhitenedFit, emphasis: Emphasis) -> SlowTail | None:
-        frames, core = self._frames, self._core
-        free = np.zeros((2, frames))
-        share = 1.0 if self._free else FREE_SHARE
-        spread = np.linalg.cholesky(share * SPREAD) * self.peak
-        free[:, core:] = spread.T @ tail_shapes(frames - core, self._rate, emphasis)
+        if self._fit is None:
+            return None
+        fit, core, frames = self._fit, self._core, self._frames
+        spread = np.linalg.cholesky((1.0 if self._free else FREE_SHARE) * SPREAD) * self.peak
+        shapes = np.zeros((2, frames))
+        shapes[:, core:] = spread.T @ tail_shapes(frames - core, self._rate, emphasis)
         if self._free:
-            gram, right = fit.normal_equations(fit.whiten(free))
+            gram, right = fit.normal_equations(fit.whiten(shapes))
             numbers, told, volume = _weigh(gram / self._variance, right / self._variance)
-            wave, likelihood = numbers @ free, 0.5 * (told - volume)
-            left = fit.sound_energy - told * self._variance
+            wave, likelihood = (numbers @ shapes)[core:], 0.5 * (told - volume)
         else:
-            heard = emphasis.response(frames, self._rate)
-            impulse = np.zeros((1, frames))
-            impulse[0, 0] = 1.0
-            white = fit.whiten(np.concatenate((heard[None, :], impulse, free)))
-            scale = self._scale()
-            pushes = _shifts(white[0], self._lost) * scale[:, None]
-            pushes = np.concatenate((pushes, white[2:]))
-            numbers, told, volume = self._weigh(fit, pushes)
-            # The same pushes, silent from the end of the core on.
-            within = _shifts(heard[: self._lost], self._lost) * scale[:, None]
-            _, told_without, volume_without = self._weigh(
-                fit, within @ _shifts(white[1], self._lost)
-            )
-            push = numbers[: self._lost] * scale
-            wave = np.convolve(heard, push)[:frames] + numbers[self._lost :] @ free
-            likelihood = 0.5 * (told - told_without - volume + volume_without)
-            left = fit.sound_energy - told * self._variance
-        wave = wave[core:]
+            wave, told, likelihood = self._foretell(fit, emphasis, shapes)
         # Where the music has changed meanwhile, it may do what a slow tail does.
-        if left > MOST_UNREST * self._calm * max(frames - self._lost, 1):
+        left = self._energy - told * self._variance
+        if left > MOST_UNREST * fit.calm_variance * max(frames - self._lost, 1):
             return None
         return SlowTail(wave, likelihood) if abs(wave[0]) <= MOST_SHARE * self.peak else None
 
-    def _scale(self) -> FloatArray:
-        """Return the expected height of the push, frame by frame."""
-        scale = np.full(self._lost, PUSH_SPREAD * self.peak)
-        scale[self._core :] = REST_SPREAD * self.peak
-        return scale
+    def _foretell(
+        self, fit: WhitenedFit, emphasis: Emphasis, shapes: FloatArray
+    ) -> tuple[FloatArray, float, float]:
+        """Return the tail of the likely push, what it explains, and its likelihood.
 
-    def _weigh(self, fit: WhitenedFit, rows: FloatArray) -> tuple[FloatArray, float, float]:
-        """Weigh whitened rows, shape (count, frames)."""
-        return _weigh(rows @ rows.T / self._variance, rows @ fit.error / self._variance)
-
-
-def _shifts(sound: FloatArray, count: int) -> FloatArray:
-    """Return a sound that begins 0 to ``count - 1`` frames later, shape (count, frames)."""
-    padded = np.concatenate((np.zeros(count - 1), sound))
-    return sliding_window_view(padded, sound.size)[::-1]
+        A push sounds like something within the lost samples and like two exponentials behind them,
+        so all that depends on it is small: the equations are those of the lost samples.
+        """
+        lost, core = self._lost, self._core
+        scale = np.full(lost, PUSH_SPREAD * self.peak)
+        scale[core:] = REST_SPREAD * self.peak
+        heights, falls = emphasis.modes(self._rate)
+        heard = emphasis.response(lost, self._rate)
+        ages = np.arange(lost)[:, None] - np.arange(lost)
+        within = np.where(ages >= 0, heard[ages], 0.0) * scale
+        carried = heights[:, None] * np.exp(falls[:, None] * np.arange(lost, 0, -1)) * scale
+        behind = np.zeros((4, self._frames))
+        behind[:2, lost:] = np.exp(falls[:, None] * np.arange(self._frames - lost))
+        behind[2:] = shapes
+        white = fit.whiten(behind)
+        seen = fit.see(white)
+        # In the coordinates of the lost samples' own equations, and those of what is behind.
+        pushes, known = self._factor.T @ within, self._touch + self._known
+        mixed = np.eye(lost + 2)[lost:]
+        mixed = np.concatenate((np.pad(carried, ((0, 0), (0, 2))), mixed))
+        inside = np.pad(pushes, ((0, 0), (0, 2)))
+        cross = inside.T @ seen.T @ mixed
+        gram = inside.T @ inside + cross + cross.T + mixed.T @ (white @ white.T) @ mixed
+        right = inside.T @ known + mixed.T @ (white @ fit.error + seen @ self._known)
+        numbers, told, volume = _weigh(gram / self._variance, right / self._variance)
+        # The same pushes, silent behind the core.
+        _, without, volume_without = _weigh(
+            pushes.T @ pushes / self._variance, pushes.T @ known / self._variance
+        )
+        wave = (mixed @ numbers) @ behind
+        wave[:lost] += within @ numbers[:lost]
+        return wave[core:], told, 0.5 * (told - without - volume + volume_without)
 
 
 def is_clipped(core: FloatArray) -> bool:

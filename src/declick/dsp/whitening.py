@@ -120,7 +120,7 @@ class WhitenedFit:
         if weight is not None:
             self.error = self.error * weight
         self._factor = self._factorize() if self.lost.size else None
-        self._touch = self._see(self.error[None, :])[0]
+        self._touch = self.see(self.error[None, :])[0]
         self.sound_energy = float(self.error @ self.error) - float(self._touch @ self._touch)
 
     def _factorize(self) -> FloatArray:
@@ -220,7 +220,7 @@ class WhitenedFit:
         gram = white @ white.T
         right = white @ self.error
         if self._factor is not None:
-            seen = self._see(white)
+            seen = self.see(white)
             gram -= seen @ seen.T
             right -= seen @ self._touch
         return gram, right
@@ -249,7 +249,7 @@ class WhitenedFit:
             factor = _lower_factor(self._lost_gram())
         return _solve_lower(factor, seen.T).T
 
-    def _see(self, white: FloatArray) -> FloatArray:
+    def see(self, white: FloatArray) -> FloatArray:
         """Return how much of whitened rows the lost samples explain, as `hide` does."""
         if self._factor is None:
             return np.zeros((len(white), 0))
@@ -258,6 +258,19 @@ class WhitenedFit:
         else:
             seen = white[:, self._answers_from : self._answers_to] @ self._answers
         return _solve_lower(self._factor, seen.T).T
+
+    def lost_equations(self) -> tuple[FloatArray, FloatArray]:
+        """Return Cholesky's lower factor of the lost samples' normal equations, and their answer.
+
+        Returns
+        -------
+        factor : ndarray, shape (lost samples, lost samples)
+        touch : ndarray, shape (lost samples,)
+            Times the factor: the products of the whitened lost samples with the whitened sound.
+        """
+        if self._factor is None:
+            return np.zeros((0, 0)), np.zeros(0)
+        return np.tril(self._factor), self._touch
 
     def matched(self) -> FloatArray:
         """Return the product of the projected sound with a whitened impulse at every sample."""
