@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +16,13 @@ from declick.damage.piece import synthesize_piece
 from declick.detect.taught import BANDS, REACH
 from declick.train.lesson_draws import draw_excerpts, draw_strokes
 from declick.train.lessons import Lesson
-from declick.train.oddity import estrange, vary_bank
+from declick.train.machines import gates, grains, pulses, switch, taps
+from declick.train.oddity import burst, estrange, vary_bank
 from declick.train.strokes import draw_stroke, strike
 from declick.train.worn import ExampleSettings, WornExcerpt, draw_worn
 
 RATE = 44100
+Play = Callable[[np.random.Generator, int, float], FloatArray]
 PLAIN = ExampleSettings(
     seconds=2.0, modes={"tick": 1.0}, top=0.0, mono=0.0, hiss=0.0, narrow=0.0, level_db=(3.0, 3.0)
 )
@@ -60,6 +63,51 @@ def test_strokes_lie_over_the_sound_and_repeat_with_their_seed() -> None:
     assert strike(np.random.default_rng(1), silence, RATE) is silence
 
 
+@pytest.mark.parametrize("play", [pulses, gates, grains, taps])
+def test_a_machine_plays_for_as_long_as_it_is_asked_to(play: Play) -> None:
+    for seed in range(10):
+        sound = play(np.random.default_rng(seed), 2 * RATE, RATE)
+        assert sound.shape == (2 * RATE,)
+        assert np.isfinite(sound).all()
+        assert np.array_equal(sound, play(np.random.default_rng(seed), 2 * RATE, RATE))
+    assert any(play(np.random.default_rng(seed), 2 * RATE, RATE).any() for seed in range(3))
+
+
+def test_pulses_come_again_at_even_distances() -> None:
+    even = 0
+    for seed in range(10):
+        sound = pulses(np.random.default_rng(seed), RATE, RATE)[: RATE // 5]
+        likeness = np.correlate(sound, sound, "full")[len(sound) :] / np.sum(sound**2)
+        even += float(likeness[RATE // 400 :].max()) > 0.3
+    assert even >= 7
+
+
+def test_machines_lie_over_the_sound_or_cut_it_up_and_never_change_what_they_are_given() -> None:
+    sound = synthesize_piece(2.0)
+    before = sound.copy()
+    for seed in range(20):
+        switched = switch(np.random.default_rng(seed), sound, RATE)
+        assert switched.shape == sound.shape
+        assert np.isfinite(switched).all()
+        assert np.array_equal(switched, switch(np.random.default_rng(seed), sound, RATE))
+    assert np.array_equal(sound, before)
+    silence = np.zeros((RATE, 1))
+    assert switch(np.random.default_rng(1), silence, RATE) is silence
+
+
+def test_bursts_take_the_place_of_some_ticks_and_pops_alone() -> None:
+    rates = {Family.TICK: 30.0, Family.GOUGE: 2.0}
+    drawn = draw_wear(np.random.default_rng(1), 4.0, WearSettings(rates_hz=rates))
+    changed = burst(np.random.default_rng(2), drawn)
+    pairs = list(zip(drawn.damages, changed.damages, strict=True))
+    others = [new for old, new in pairs if new != old]
+    assert 0.1 * len(pairs) < len(others) < 0.7 * len(pairs)
+    assert all(old == new for old, new in pairs if old.family is Family.GOUGE)
+    assert all(new.family is Family.POP and 1e-3 <= new.width_s <= 9e-3 for new in others)
+    assert max(len(new.shape) for new in others) > 30
+    assert min(len(new.shape) for new in others) <= 2
+
+
 def test_lateral_clicks_are_exactly_alike_on_both_channels() -> None:
     worn = draw(3, replace(PLAIN, lateral=1.0))
     left, right = np.abs(worn.damage).T
@@ -89,7 +137,9 @@ def test_a_clipped_recording_has_a_level_that_nothing_exceeds() -> None:
 
 
 def test_without_shares_nothing_is_different() -> None:
-    zeros = replace(PLAIN, strokes=0.0, lateral=0.0, loud=0.0, short=0.0, clipped=0.0)
+    zeros = replace(
+        PLAIN, machines=0.0, bursts=0.0, strokes=0.0, lateral=0.0, loud=0.0, short=0.0, clipped=0.0
+    )
     assert np.array_equal(draw(5, PLAIN).sound, draw(5, zeros).sound)
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import scipy.signal
 
+from declick.clicks import Kind
 from declick.damage.bank import Bank, BankedClick
 from declick.damage.draw import Damage, Family, Ring, Thump, Wear, log_uniform
 from declick.damage.model import Chain
@@ -27,6 +28,11 @@ _HALVES: Final = 14
 _STRETCH: Final = 0.6
 _LONGEST_S: Final = 0.01
 _LEVEL_DB: Final = 3.0
+# A discharge of static: noise, for some milliseconds; a hump: one dull push.
+_BURST_SHARE: Final = (0.1, 0.6)
+_STATIC_S: Final = (1.2e-3, 9e-3)
+_STATIC_HALF_S: Final = (4e-5, 4e-4)
+_HUMP_S: Final = (1e-3, 6e-3)
 _KEPT_WHOLE: Final = (Family.REAL, Family.DROPOUT, Family.GOUGE, Family.SCRATCH)
 
 
@@ -92,6 +98,39 @@ def _estranged(rng: np.random.Generator, damage: Damage, chain: Chain) -> Damage
         thump=thump,
         width_s=min(_about(rng, damage.width_s, _STRETCH), _LONGEST_S),
         level_db=damage.level_db + float(rng.normal(0.0, _LEVEL_DB)),
+    )
+
+
+def burst(rng: np.random.Generator, wear: Wear) -> Wear:
+    """Return wear some of whose ticks and pops are bursts of static, or dull humps, instead."""
+    share = rng.uniform(*_BURST_SHARE)
+    damages = tuple(
+        _burst(rng, d) if d.family in (Family.TICK, Family.POP) and rng.uniform() < share else d
+        for d in wear.damages
+    )
+    return replace(wear, damages=damages)
+
+
+def _burst(rng: np.random.Generator, damage: Damage) -> Damage:
+    if rng.uniform() < 0.35:
+        count = int(rng.integers(1, 3))
+        heights = rng.uniform(0.4, 1.0, count) * (-1.0) ** np.arange(count)
+        width_s = log_uniform(rng, _HUMP_S)
+    else:
+        width_s = log_uniform(rng, _STATIC_S)
+        count = max(4, round(width_s / log_uniform(rng, _STATIC_HALF_S)))
+        swell = np.sin(np.pi * (np.arange(count) + 0.5) / count) ** rng.uniform(0.0, 1.5)
+        heights = rng.standard_normal(count) * swell
+    lengths = rng.dirichlet(np.full(count, 4.0))
+    heights /= np.max(np.abs(heights))
+    return replace(
+        damage,
+        family=Family.POP,
+        kind=Kind.POP,
+        shape=tuple(map(float, heights)),
+        lengths=tuple(map(float, lengths)),
+        width_s=width_s,
+        rings=(),
     )
 
 

@@ -22,8 +22,9 @@ from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.model import Damage, Wear
 from declick.detect.views import ViewGeometry
 from declick.errors import SettingsError
+from declick.train.machines import switch
 from declick.train.music import Music
-from declick.train.oddity import estrange
+from declick.train.oddity import burst, estrange
 from declick.train.strokes import strike
 from declick.train.variation import equalized, vary
 
@@ -83,6 +84,8 @@ class ExampleSettings:
         Shares of excerpts that are varied so; see `declick.train.variation.vary`.
     strokes : float
         ... that have strokes over them; see `declick.train.strokes`.
+    machines : float
+        ... that have sounds of machines over them; see `declick.train.machines`.
     lateral, loud, short : float
         ... whose clicks are exactly alike on both channels; tower above the music; are as short as
         faults of a digital chain.
@@ -90,6 +93,8 @@ class ExampleSettings:
         ... that were recorded too loud: what is added is clipped, and sometimes the music.
     odd : float
         ... whose clicks lie outside what is known of their families; see `declick.train.oddity`.
+    bursts : float
+        ... some of whose ticks and pops are static, or humps.
     varied : int
         How many other clicks are made of each real one.
     held_out_records : tuple of str
@@ -120,11 +125,13 @@ class ExampleSettings:
     tone: float = 0.0
     dryness: float = 0.0
     strokes: float = 0.0
+    machines: float = 0.0
     lateral: float = 0.0
     loud: float = 0.0
     short: float = 0.0
     clipped: float = 0.0
     odd: float = 0.0
+    bursts: float = 0.0
     varied: int = 0
     held_out_records: tuple[str, ...] = ()
 
@@ -185,6 +192,8 @@ def draw_worn(
         clean = vary(rng, clean, rate, *shares)
     if settings.strokes and rng.uniform() < settings.strokes:
         clean = strike(rng, clean, rate)
+    if settings.machines and rng.uniform() < settings.machines:
+        clean = switch(rng, clean, rate)
     geometry = ViewGeometry(rate)
     clean = clean[: len(clean) // geometry.hop * geometry.hop]
     mono = clean.shape[1] == 1 or bool(rng.uniform() < settings.mono)
@@ -276,6 +285,8 @@ def _altered(rng: np.random.Generator, drawn: Wear, settings: ExampleSettings) -
     """Return wear made rarer than the synthesizer draws it."""
     if settings.odd and rng.uniform() < settings.odd:
         drawn = estrange(rng, drawn)
+    if settings.bursts and rng.uniform() < settings.bursts:
+        drawn = burst(rng, drawn)
     damages, chain = drawn.damages, drawn.chain
     if settings.lateral and rng.uniform() < settings.lateral:
         sign = float(rng.choice((-1.0, 1.0, 1.0)))
