@@ -145,7 +145,12 @@ def test_the_recipe_of_the_shipped_weights_is_understood() -> None:
     from declick.train.settings import read_settings
 
     recipes = Path(__file__).parent.parent / "recipes"
-    for name in ("surface-5/settings.toml", "surface-6/first.toml", "surface-7/settings.toml"):
+    for name in (
+        "surface-5/settings.toml",
+        "surface-6/first.toml",
+        "surface-7/settings.toml",
+        "surface-8/settings.toml",
+    ):
         assert not {"scratch", "gouge"} & set(read_settings(recipes / name).examples.modes)
 
 
