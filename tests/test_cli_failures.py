@@ -226,6 +226,7 @@ def test_bad_labels_and_reports(rip: Path, tmp_path: Path) -> None:
     assert "nothing is marked" in run("repair", rip).fault
     values = json.loads(report.read_text())
     ring = {"frequency_hz": 5000.0, "decay_s": 0.001}
+    emphasis = {"bass_s": 0.00318, "turnover_s": 0.000318, "low_cut_hz": 20.0}
     for part, value, fault in [
         ("chain", {"rings": [[{"pitch": 3}]]}, "its chain: it lacks 'frequency_hz'"),
         ("chain", {"rings": [[ring | {"frequency_hz": -1}]]}, "its chain: frequency_hz is -1"),
@@ -233,6 +234,8 @@ def test_bad_labels_and_reports(rip: Path, tmp_path: Path) -> None:
         ("chain", {"rings": "many"}, "its chain: rings is 'many'"),
         ("chain", {"swing": [1, 2]}, "its chain: swing is [1, 2]"),
         ("chain", {"slow_tails": "no"}, "its chain: slow_tails is 'no'"),
+        ("chain", {"slow_tails": {}}, "its chain: it lacks 'bass_s'"),
+        ("chain", {"slow_tails": emphasis | {"turnover_s": -1}}, "its chain: turnover_s is -1"),
         ("settings", {"repair": {"method": 5}}, "its settings: method is 5"),
         ("settings", {"repair": 5}, "its settings: repair is 5"),
         ("clicks", 2 * values["clicks"][:1], "click 2 is missing"),

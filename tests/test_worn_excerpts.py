@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from declick.damage.bank import Bank, BankedClick
 from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.piece import synthesize_piece
 from declick.detect.taught import BANDS, REACH
+from declick.train import evaluate
+from declick.train.evaluate import classical
 from declick.train.lesson_draws import draw_excerpts, draw_strokes
 from declick.train.lessons import Lesson
 from declick.train.machines import gates, grains, pulses, switch, taps
@@ -93,6 +96,19 @@ def test_machines_lie_over_the_sound_or_cut_it_up_and_never_change_what_they_are
     assert np.array_equal(sound, before)
     silence = np.zeros((RATE, 1))
     assert switch(np.random.default_rng(1), silence, RATE) is silence
+
+
+def test_machines_do_not_set_the_threshold_of_new_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[ExampleSettings] = []
+
+    def compare(*given: Any, **_: Any) -> dict[str, dict[str, evaluate.Tally]]:
+        heard.append(given[3])
+        return {"new": {"clean": evaluate.Tally(false=[-2.0], seconds=[60.0])}}
+
+    monkeypatch.setattr(evaluate, "compare", compare)
+    offset = evaluate.calibrate(classical, OnePiece(), replace(PLAIN, machines=1.0, strokes=0.5))
+    assert offset == pytest.approx(evaluate.default_log_odds() + 2.0)
+    assert heard == [replace(PLAIN, machines=0.0, strokes=0.5)]
 
 
 def test_bursts_take_the_place_of_some_ticks_and_pops_alone() -> None:

@@ -1,6 +1,6 @@
 """Join a new judge and the writer of weights that exist into one file.
 
-    python recipes/surface-8/join.py judge-8.onnx surface-7.onnx --offset -2.2 -o surface-8.onnx
+    python recipes/surface-8/join.py judge-8.onnx surface-7.onnx --offset -1.7 -o surface-8.onnx
 
 Beside each lies its card (.json).
 """

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from declick.dsp.rings import FittedRing, Ring
-from declick.dsp.slow_tails import EMPHASES, Behind, Emphasis, choose_emphasis
+from declick.dsp.slow_tails import EMPHASES, Behind, Emphasis, SlowTail, choose_emphasis, is_clipped
 from declick.dsp.tailfit import BoolArray, bridge, clean_stretches, core_start, fit_tail_rings
 from declick.dsp.thumps import Swing
 from declick.dsp.whitening import FloatArray, WhitenedFit, prediction_error_filter
@@ -126,7 +126,7 @@ def estimate_chain(
     """
     channels = 1 + max((click.channel for click in clicks), default=-1)
     rings: list[tuple[Ring, ...]] = []
-    slow: list[Sequence[float]] = []
+    slow: list[Sequence[SlowTail]] = []
     for first in range(0, channels, 2):
         pair = range(first, min(first + 2, channels))
         found: list[_FoundRing] = []
@@ -179,7 +179,7 @@ def _behind(
     channel: int,
     sample_rate: float,
     apply: Apply,
-) -> tuple[list[_FoundRing], list[Sequence[float]], int]:
+) -> tuple[list[_FoundRing], list[Sequence[SlowTail]], int]:
     """Return the rings behind the chosen clicks, their slow tails, and how many were looked at."""
     window = round(WINDOW_S * sample_rate)
     starts = np.array([click.start for click in clicks])
@@ -231,10 +231,10 @@ class _Probe:
 
 
 class _Probed(NamedTuple):
-    """What follows a click: rings, and how likely slow tails are under each of `EMPHASES`."""
+    """What follows a click: rings, and a slow tail under each of `EMPHASES` if the click tells."""
 
     rings: list[FittedRing]
-    slow: Sequence[float]
+    slow: Sequence[SlowTail]
 
 
 def _fit_probe(probe: _Probe) -> _Probed:
@@ -253,9 +253,11 @@ def _fit_probe(probe: _Probe) -> _Probed:
     sound = sound[: probe.tail]
     fit = WhitenedFit(error_filter, sound[:start], sound[start:], missing[start : probe.tail])
     sound[start + fit.lost] = fit.interpolate()
-    behind = Behind(sound, probe.sound[start:stop], (start, stop), error_filter, rate)
-    slow = [behind.tail(emphasis) for emphasis in EMPHASES]
-    return _Probed(rings, [tail.likelihood if tail else 0.0 for tail in slow])
+    core = probe.sound[start:stop]
+    clipped = is_clipped(core)
+    behind = Behind(sound, core, (start, stop), error_filter, rate, clipped=clipped)
+    slow = [tail for emphasis in EMPHASES if (tail := behind.tail(emphasis)) is not None]
+    return _Probed(rings, slow if len(slow) == len(EMPHASES) else [])
 
 
 def _recurring(found: list[_FoundRing], looked_at: int) -> tuple[Ring, ...]:

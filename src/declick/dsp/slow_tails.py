@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dtrtrs
@@ -25,11 +25,11 @@ LONGEST_S: Final = 0.025
 REST_S: Final = 0.2e-3
 """So long behind a core there may be a little more of the push."""
 
-PUSH_SPREAD: Final = 2.5
-"""Root mean square of the push in a core, as the groove has it, over the click's peak ..."""
+PUSH_SPREAD: Final = 0.25
+"""Root mean square of what is heard at once of the push in a core, over the click's peak."""
 
-REST_SPREAD: Final = 1.0
-"""... and in the rest; what the chain makes of it is a tenth (`Emphasis.at_once`) as high."""
+REST_SPREAD: Final = 0.1
+"""Likewise, in the rest behind the core."""
 
 SPREAD: Final = np.array([[0.0284, -0.0388], [-0.0388, 0.0564]])
 """Covariance of the heights of a slow tail's two shapes over the square of the click's peak.
@@ -38,20 +38,17 @@ Twice that of the ticks of synthetic records with low cuts of 20 to 80 Hz, since
 """
 
 FREE_SHARE: Final = 0.2
-"""Of that is not foretold by the push: no chain is quite as it should be."""
+"""This share of that covariance is left to what no push foretells: no chain is as it should be."""
 
 LONGEST_PUSH: Final = 200
-"""Longer cores (in frames) foretell nothing, nor do clipped ones: their tails are free within the
-spread."""
-
-FLAT: Final = 3
-"""So many samples are as high as the highest where a click is clipped."""
-
-MOST_SHARE: Final = 0.5
-"""Of the click's peak a slow tail begins with at most."""
+"""Frames of core and rest up to which a push foretells its tail; the time that it takes grows with
+their third power. Behind longer cores, and clipped ones, the tail is free within the spread."""
 
 MOST_TOLD: Final = 6.0
 """No single click tells more than this, in nepers of likelihood: what it was may be music."""
+
+_LEAST_VARIANCE: Final = 1e-14
+"""Of whitened music over the square of a click's peak; below that it is rounding errors."""
 
 MOST_UNREST: Final = 4.0
 """Of the variance of the whitened music behind a click, over that before it."""
@@ -123,10 +120,14 @@ class SlowTail:
         From the end of the core on, as far as the sound was heard.
     likelihood : float
         Logarithm of the likelihood of such a tail over that of none.
+    evidence : float
+        Logarithm of the likelihood of all that was heard, but for a constant: to compare
+        de-emphases by.
     """
 
     wave: FloatArray
     likelihood: float
+    evidence: float
 
 
 class Behind:
@@ -144,6 +145,8 @@ class Behind:
         Whitens the music.
     sample_rate : float
         In Hz.
+    clipped : bool
+        Whether the click was, so that its push is not known.
     """
 
     def __init__(
@@ -153,8 +156,10 @@ class Behind:
         core: tuple[int, int],
         error_filter: FloatArray,
         sample_rate: float,
+        *,
+        clipped: bool = False,
     ) -> None:
-        self.peak = float(np.abs(observed - sound[slice(*core)]).max(initial=0.0))
+        self._peak = float(np.abs(observed - sound[slice(*core)]).max(initial=0.0))
         self._rate = sample_rate
         # More lost samples than these are no unknowns of a fit; the filled core is history then.
         rest = core[1] + round(REST_S * sample_rate)
@@ -162,19 +167,19 @@ class Behind:
         end = min(core[1] + round(LONGEST_S * sample_rate), sound.size)
         self._core, self._lost, self._frames = core[1] - start, rest - start, end - start
         self._fit: WhitenedFit | None = None
-        if end - rest < 16 or not self.peak > 0.0:
+        if end - rest < 16 or not self._peak > 0.0:
             return
-        self._free = self._lost > LONGEST_PUSH or is_clipped(observed)
+        self._free = clipped or self._lost > LONGEST_PUSH
         hidden = np.arange(self._frames) < self._lost
         fit = WhitenedFit(error_filter, sound[:start], sound[start:end], hidden)
         self._variance = fit.sound_energy / max(self._frames - self._lost - 2, 1)
-        if not self._variance > 0.0:
+        if not self._variance > _LEAST_VARIANCE * self._peak**2:
             return
         self._fit = fit
         self._energy = fit.sound_energy
         if not self._free:
             self._factor, self._touch = fit.lost_equations()
-            known = np.concatenate((observed[start - core[0] :], sound[core[1] : rest]))
+            known = np.concatenate((observed, sound[core[1] : rest]))
             self._known = self._factor.T @ known
             known = np.concatenate((known, np.zeros(self._frames - self._lost)))
             error = fit.error + fit.whiten(known[None, :])[0]
@@ -182,6 +187,10 @@ class Behind:
 
     def tail(self, emphasis: Emphasis) -> SlowTail | None:
         """Return the likely slow tail under a de-emphasis.
+
+        Parameters
+        ----------
+        emphasis : Emphasis
 
         Returns
         -------
@@ -191,32 +200,32 @@ class Behind:
         if self._fit is None:
             return None
         fit, core, frames = self._fit, self._core, self._frames
-        spread = np.linalg.cholesky((1.0 if self._free else FREE_SHARE) * SPREAD) * self.peak
+        spread = np.linalg.cholesky((1.0 if self._free else FREE_SHARE) * SPREAD) * self._peak
         shapes = np.zeros((2, frames))
         shapes[:, core:] = spread.T @ tail_shapes(frames - core, self._rate, emphasis)
         if self._free:
             gram, right = fit.normal_equations(fit.whiten(shapes))
-            numbers, told, volume = _weigh(gram / self._variance, right / self._variance)
-            wave, likelihood = (numbers @ shapes)[core:], 0.5 * (told - volume)
+            weighed = _weigh(gram / self._variance, right / self._variance)
+            wave, none = weighed.numbers @ shapes, 0.0
         else:
-            wave, told, likelihood = self._foretell(fit, emphasis, shapes)
+            weighed, wave, none = self._foretell(fit, emphasis, shapes)
         # Where the music has changed meanwhile, it may do what a slow tail does.
-        left = self._energy - told * self._variance
-        if left > MOST_UNREST * fit.calm_variance * max(frames - self._lost, 1):
+        left = self._energy - weighed.told * self._variance
+        if not left <= MOST_UNREST * fit.calm_variance * max(frames - self._lost, 1):
             return None
-        return SlowTail(wave, likelihood) if abs(wave[0]) <= MOST_SHARE * self.peak else None
+        return SlowTail(wave[core:], weighed.evidence - none, weighed.evidence)
 
     def _foretell(
         self, fit: WhitenedFit, emphasis: Emphasis, shapes: FloatArray
-    ) -> tuple[FloatArray, float, float]:
-        """Return the tail of the likely push, what it explains, and its likelihood.
+    ) -> tuple[_Weighed, FloatArray, float]:
+        """Weigh the push and its tail; return them as they sound, and the evidence of no tail.
 
         A push sounds like something within the lost samples and like two exponentials behind them,
         so all that depends on it is small: the equations are those of the lost samples.
         """
         lost, core = self._lost, self._core
-        scale = np.full(lost, PUSH_SPREAD * self.peak)
-        scale[core:] = REST_SPREAD * self.peak
+        scale = np.full(lost, PUSH_SPREAD * self._peak / emphasis.at_once)
+        scale[core:] *= REST_SPREAD / PUSH_SPREAD
         heights, falls = emphasis.modes(self._rate)
         heard = emphasis.response(lost, self._rate)
         ages = np.arange(lost)[:, None] - np.arange(lost)
@@ -235,60 +244,76 @@ class Behind:
         cross = inside.T @ seen.T @ mixed
         gram = inside.T @ inside + cross + cross.T + mixed.T @ (white @ white.T) @ mixed
         right = inside.T @ known + mixed.T @ (white @ fit.error + seen @ self._known)
-        numbers, told, volume = _weigh(gram / self._variance, right / self._variance)
+        weighed = _weigh(gram / self._variance, right / self._variance)
         # The same pushes, silent behind the core.
-        _, without, volume_without = _weigh(
-            pushes.T @ pushes / self._variance, pushes.T @ known / self._variance
-        )
-        wave = (mixed @ numbers) @ behind
-        wave[:lost] += within @ numbers[:lost]
-        return wave[core:], told, 0.5 * (told - without - volume + volume_without)
+        none = _weigh(pushes.T @ pushes / self._variance, pushes.T @ known / self._variance)
+        # What is heard at once of a push in the rest is too uncertain to be taken out.
+        slow = within - np.diag(emphasis.at_once * scale)
+        wave = (mixed @ weighed.numbers) @ behind
+        wave[:lost] += slow @ weighed.numbers[:lost]
+        return weighed, wave, none.evidence
 
 
 def is_clipped(core: FloatArray) -> bool:
-    """Return whether a core ran into the end of the scale, so that its push is not known."""
-    height = np.abs(core)
-    return bool(np.count_nonzero(height == height.max(initial=0.0)) >= FLAT)
+    """Return whether a core ran into the end of the scale.
 
-
-def _weigh(gram: FloatArray, right: FloatArray) -> tuple[FloatArray, float, float]:
-    """Solve normal equations of numbers that are about 1, or less.
-
-    Returns
-    -------
-    numbers : ndarray
-    told : float
-        By how much they and what they explain are better than zeros.
-    volume : float
-        Logarithm of how much narrower the numbers are known now, squared.
+    Parameters
+    ----------
+    core : ndarray, shape (frames,)
+        As it was recorded.
     """
+    highest = np.abs(core) == np.abs(core).max(initial=0.0)
+    flat = (core[1:] == core[:-1]) & highest[1:] & (core[1:] != 0.0)
+    return bool(np.any(flat[1:] & flat[:-1]))
+
+
+class _Weighed(NamedTuple):
+    """The solution of normal equations, what it explains, and the evidence for the model."""
+
+    numbers: FloatArray
+    told: float
+    evidence: float
+
+
+def _weigh(gram: FloatArray, right: FloatArray) -> _Weighed:
+    """Solve the normal equations of numbers that are about 1, or less."""
     gram[np.diag_indices_from(gram)] += 1.0
-    factor, _ = dpotrf(gram, lower=1, clean=0)
+    factor, failed = dpotrf(gram, lower=1, clean=0)
+    if failed:
+        return _Weighed(np.zeros_like(right), 0.0, -math.inf)
     half = dtrtrs(factor, right, lower=1)[0]
     numbers = dtrtrs(factor, half, lower=1, trans=1)[0]
-    return numbers, float(half @ half), 2.0 * float(np.log(np.diag(factor)).sum())
+    told = float(half @ half)
+    return _Weighed(numbers, told, 0.5 * told - float(np.log(np.diag(factor)).sum()))
 
 
-def tail_shapes(frames: int, sample_rate: float, emphasis: Emphasis | None = None) -> FloatArray:
+def tail_shapes(frames: int, sample_rate: float, emphasis: Emphasis) -> FloatArray:
     """Return the two shapes that a slow tail is made of, shape (2, frames)."""
-    bass_s = (emphasis or Emphasis()).bass_s
-    time = np.arange(frames) / (bass_s * sample_rate)
+    time = np.arange(frames) / (emphasis.bass_s * sample_rate)
     fall = np.exp(-time)
     return np.stack([fall, time * fall])
 
 
-def choose_emphasis(told: Iterable[Sequence[float]]) -> Emphasis | None:
-    """Return the de-emphasis by which a record's clicks leave their tails; None: they leave none.
+def choose_emphasis(told: Iterable[Sequence[SlowTail]]) -> Emphasis | None:
+    """Return the de-emphasis by which a record's clicks leave their tails.
 
     Parameters
     ----------
-    told : iterable of sequence of float
-        Of each click, the likelihoods under each of `EMPHASES`. So long as none tells, it is RIAA.
+    told : iterable of sequence of SlowTail
+        Of each click that tells, the tails under each of `EMPHASES`.
+
+    Returns
+    -------
+    Emphasis or None
+        None where they leave none; RIAA so long as no click tells.
     """
-    sums = np.zeros(len(EMPHASES))
-    for likelihoods in told:
-        sums += np.clip(likelihoods, -MOST_TOLD, MOST_TOLD)
-    best = int(np.argmax(sums))
-    if not sums.any():
+    clicks = list(told)
+    if not clicks:
         return Emphasis()
-    return EMPHASES[best] if sums[best] > 0.0 else None
+    evidence = np.array([[tail.evidence for tail in tails] for tails in clicks])
+    # A loud click tells nothing more of the others than a plain one does.
+    behind = np.maximum(evidence - evidence.max(axis=1, keepdims=True), -MOST_TOLD)
+    best = int(np.argmax(np.nan_to_num(behind, nan=-MOST_TOLD).sum(axis=0)))
+    likelihood = np.nan_to_num([tails[best].likelihood for tails in clicks])
+    in_all = float(np.clip(likelihood, -MOST_TOLD, MOST_TOLD).sum())
+    return EMPHASES[best] if in_all > 0.0 else None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import Click, Repair
-from declick.dsp.slow_tails import Emphasis
+from declick.dsp.slow_tails import Emphasis, is_clipped
 from declick.dsp.tailfit import bridge
 from declick.repair.decide import decide
 from declick.repair.fill import Fill, fill_cores
@@ -31,6 +31,9 @@ TAILS_BESIDE_S = 0.025
 
 CLEARANCE_S = 1.4e-3
 """A slow tail is taken out up to so long before the next click: so each repair stays its own."""
+
+SWING_S = 1e-3
+"""Beside a core, over which the swing of a thump is averaged."""
 
 LONG_S = 2e-3
 """What fills a core longer than this says nothing about a slow tail under it."""
@@ -164,6 +167,7 @@ def _slow_tails(
     for start, stop in spans:
         missing[start:stop] = (start, stop) not in filled
     observed = passage.samples[lo:hi, channel]
+    taken = observed - sound[lo:hi]
     sound = _laid(sound, fills, passage)
     for click, repair in repairs.items():
         if click.channel == channel and repair.made:
@@ -172,7 +176,7 @@ def _slow_tails(
             missing[first - lo : first - lo + repair.samples.size] = False
     sound = bridge(sound[lo:hi], missing)
     starts = [c.start - passage.start - lo for c in passage.clicks if c.channel == channel]
-    clearance = round(CLEARANCE_S * passage.sample_rate)
+    clearance, beside = (round(s * passage.sample_rate) for s in (CLEARANCE_S, SWING_S))
 
     def limit(stop: int) -> int:
         after = min((start for start in starts if start >= stop), default=None)
@@ -182,10 +186,18 @@ def _slow_tails(
         long = (a for a, b in spans if a >= stop and b - a > LONG_S * passage.sample_rate)
         return min(long, default=hi - lo)
 
+    def swing(run: Run) -> FloatArray:
+        """Return how a thump that was taken out beside a core goes on in it; rings even out."""
+        start, stop = run
+        before, behind = taken[max(0, start - beside) : start], taken[stop : stop + beside]
+        first, last = (float(part.mean()) if part.size else 0.0 for part in (before, behind))
+        return np.linspace(first, last, stop - start)
+
     cores = [
         Core(
             run=run,
-            observed=observed[slice(*run)],
+            observed=observed[slice(*run)] - swing(run),
+            clipped=is_clipped(observed[slice(*run)]),
             error_filter=error_filter,
             heard=heard(run[1]),
             limit=limit(run[1]),

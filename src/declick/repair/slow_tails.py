@@ -21,6 +21,12 @@ Where a record's clicks leave them, nearly all do.
 LEAST_SHARE = 1e-4
 """Of the energy of the music over it; what is weaker nobody hears."""
 
+MOST_SHARE = 0.5
+"""Of the click's peak a slow tail begins with at most."""
+
+RISE_S = 1.4e-3
+"""What goes on behind the next core is taken out there by and by: before that core it was left."""
+
 END_SHARE = 0.005
 """A tail ends where this share of its energy is left."""
 
@@ -35,17 +41,20 @@ class Core(NamedTuple):
     run : (int, int)
         Half-open frames.
     observed : ndarray
-        The sound that was there.
+        The sound that was there, without rings and thumps.
+    clipped : bool
+        Whether the click was recorded too loud.
     error_filter : ndarray, shape (order + 1,)
         Whitens the music around it.
     heard : int
         Frame up to which the sound behind it tells of its slow tail.
     limit : int
-        Frame at which its slow tail ends at the latest.
+        Frame up to which the slow tail is taken out behind this core; none if it lies before that.
     """
 
     run: Run
     observed: FloatArray
+    clipped: bool
     error_filter: FloatArray
     heard: int
     limit: int
@@ -83,24 +92,47 @@ def find_slow_tails(
     """
     found: dict[Run, FloatArray] = {}
     tails = np.zeros(sound.size)
-    for run, observed, error_filter, heard, limit in cores:
-        start, stop = run
-        left = (sound - tails)[:heard]
-        tail = None
-        if stop < left.size:
-            core = observed - tails[start:stop]
-            tail = Behind(left, core, run, error_filter, sample_rate).tail(emphasis)
-        if tail is not None and tail.likelihood >= LEAST_LIKELIHOOD:
-            tails[stop : stop + tail.wave.size] += tail.wave
-        wave = _audible(tails[stop : max(stop, limit)])
-        rest = sound[stop : stop + wave.size] - wave
+    for core in cores:
+        run, limit = core.run, core.limit
+        stop = run[1]
+        own = _own_tail(sound, tails, core, sample_rate, emphasis)
+        rise = np.minimum(np.arange(sound.size - stop) / (RISE_S * sample_rate), 1.0)
+        wave = tails[stop:] * rise
+        tails[stop : stop + own.size] += own
+        wave[: own.size] += own
+        wave = _audible(wave[: max(0, limit - stop)])
+        behind = sound[stop : stop + wave.size]
+        rest = behind - wave
         if wave.size < _SHORTEST or float(wave @ wave) < LEAST_SHARE * float(rest @ rest):
+            continue
+        if 2 * np.count_nonzero(behind) < wave.size:
+            # Over digital silence a tail would be heard that nobody recorded.
             continue
         if contradicted is not None and contradicted(run, wave):
             tails[stop:] = 0.0
             continue
         found[run] = wave
     return found
+
+
+def _own_tail(
+    sound: FloatArray, tails: FloatArray, core: Core, sample_rate: float, emphasis: Emphasis
+) -> FloatArray:
+    """Return the slow tail of one click, as far as it is heard; empty where it has none.
+
+    `tails` are those of the clicks before it.
+    """
+    start, stop = core.run
+    left = (sound - tails)[: core.heard]
+    if stop >= left.size:
+        return left[:0]
+    pushed = core.observed - tails[start:stop]
+    behind = Behind(left, pushed, core.run, core.error_filter, sample_rate, clipped=core.clipped)
+    tail = behind.tail(emphasis)
+    if tail is None or tail.likelihood < LEAST_LIKELIHOOD:
+        return left[:0]
+    high = abs(tail.wave[0]) > MOST_SHARE * np.abs(pushed - left[start:stop]).max()
+    return left[:0] if high else tail.wave
 
 
 def _audible(wave: FloatArray) -> FloatArray:
