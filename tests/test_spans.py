@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,9 +20,11 @@ from declick.detect.spans import (
     find_spans,
     find_specks,
     fuse_spans,
+    is_within_thump,
     lowered,
     name_kinds,
     name_scratches,
+    swings_among,
     threshold,
 )
 
@@ -174,3 +178,26 @@ def test_nothing_returns_in_dense_crackle() -> None:
     weaker = [Span(400_500, 400_504, 1, 0.5)]
     assert find_returning(weaker, crackle, sample_rate=RATE, period_s=1.8) == []
     assert find_returning(weaker, [], sample_rate=RATE, period_s=1.8) == []
+
+
+def test_the_swing_of_the_arm_behind_a_click_is_no_click() -> None:
+    def click(start_ms: float, length_ms: float, confidence: float, channel: int = 0) -> Click:
+        start, stop = round(start_ms * 44.1), round((start_ms + length_ms) * 44.1)
+        return Click(start, stop, stop, channel, confidence)
+
+    push, swing = click(100, 0.5, 1.0), click(120, 8.0, 0.95)
+    kept = [
+        click(10, 8.0, 0.95),  # before any push
+        push,
+        click(110, 0.5, 0.95),  # short
+        click(121, 8.0, 0.95, channel=1),  # nothing was pushed there
+        click(130, 8.0, 1.0),  # plain
+        click(200, 8.0, 0.95),  # later
+    ]
+    clicks = sorted([*kept, swing])
+    assert swings_among(clicks, sample_rate=44100) == {swing}
+    assert swings_among([], sample_rate=44100) == set()
+    thump = replace(push, kind=Kind.THUMP, tail=push.stop + 4410)
+    assert is_within_thump(swing, [thump])
+    assert not is_within_thump(swing, [replace(thump, tail=push.stop + 100)])
+    assert not is_within_thump(swing, [push])

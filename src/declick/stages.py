@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from declick.centre import centred
-from declick.clicks import Click, Repair, disjoint_clicks
+from declick.clicks import Click, Kind, Repair, disjoint_clicks
 from declick.detect.spans import (
     LARGEST_SHARE,
     RETURNING,
@@ -20,9 +20,11 @@ from declick.detect.spans import (
     find_spans,
     find_specks,
     fuse_spans,
+    is_within_thump,
     lowered,
     name_kinds,
     name_scratches,
+    swings_among,
     threshold,
 )
 from declick.dsp.chain import Chain, estimate_chain
@@ -106,11 +108,15 @@ def detect(
         clicks = disjoint_clicks(settled(recording, clicks, workers, progress))
     chain = Chain()
     if settings.find_tails and clicks:
+        swings = swings_among(clicks, sample_rate=rate)
+        clicks = [click for click in clicks if click not in swings]
         chain = estimate_chain(recording.read, clicks, sample_rate=rate, apply=workers.map)
         clicks, chain = with_tails(
             recording, clicks, chain, workers, lambda done: progress("measure", 0.5 + 0.5 * done)
         )
-        clicks = disjoint_clicks(clicks)
+        thumps = [click for click in clicks if click.kind is Kind.THUMP]
+        others = [click for click in swings if not is_within_thump(click, thumps)]
+        clicks = disjoint_clicks(sorted([*clicks, *others]))
     clicks = name_kinds(clicks, sample_rate=rate)
     times = np.array([click.start for click in clicks], dtype=np.float64) / rate
     rotation = find_rotation(times)

@@ -30,6 +30,10 @@ RETURNING: Final = 3.0
 # What is no surer than this is followed by no tail: only a strong push sets anything swinging, and
 # a drum with a doubtful speck on it sounds like one.
 SURE_OF_TAIL: Final = 0.9
+# What is longer than this, not plain, and follows a plain push within so long, is no click where a
+# thump is found.
+SWING_MS: Final = 2.5
+SWINGS_MS: Final = 60.0
 # Cores closer than this are one burst.
 FUSION_MS: Final = 0.25
 # A core longer than this is cut off: what is longer is no click.
@@ -214,6 +218,34 @@ def find_specks(
         for span in _runs(probability, least, start)
         if span.stop - span.start <= longest and span.confidence < below
     ]
+
+
+def swings_among(clicks: Iterable[Click], *, sample_rate: float) -> set[Click]:
+    """Return the clicks that may be the swing of the arm behind another.
+
+    Parameters
+    ----------
+    clicks : iterable of Click
+        Ascending.
+    sample_rate : float
+        In Hz.
+    """
+    long, within = (round(ms * 1e-3 * sample_rate) for ms in (SWING_MS, SWINGS_MS))
+    pushed: dict[int, int] = {}
+    swings: set[Click] = set()
+    for click in clicks:
+        plain, length = click.confidence >= PLAIN_TO_NETWORK, click.stop - click.start
+        since = click.start - pushed.get(click.channel, -within - 1)
+        if plain and length <= long:
+            pushed[click.channel] = click.stop
+        elif length > long and not plain and since <= within:
+            swings.add(click)
+    return swings
+
+
+def is_within_thump(click: Click, clicks: Iterable[Click]) -> bool:
+    """Return whether a click lies in a thump behind one of others, on whichever channel."""
+    return any(c.kind is Kind.THUMP and c.stop <= click.start < c.tail for c in clicks)
 
 
 def fuse_spans(spans: Iterable[Span], *, sample_rate: float, frames: int) -> Iterator[Span]:

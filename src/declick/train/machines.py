@@ -1,7 +1,7 @@
 """Sounds of machines: hard negatives that begin and end as suddenly as damage does.
 
 Electronic music switches: pulses of a low pitch, tones and noise behind a gate, grains, a voice
-that stutters. What tells them from clicks is that they come again alike, at even distances, or go
+that stutters. What tells them from clicks is that most come again alike, at even distances, or go
 on. No corpus of played music has them.
 """
 
@@ -64,7 +64,7 @@ def switch(rng: np.random.Generator, sound: FloatArray, sample_rate: float) -> F
 
 
 def _sides(rng: np.random.Generator, channels: int) -> FloatArray:
-    """Return how loud it is in each channel: mostly in the middle."""
+    """Return how loud it is in each channel: half of the time in the middle."""
     if rng.uniform() < 0.5:
         return np.ones(channels)
     return rng.uniform(0.0, 1.0, channels)
