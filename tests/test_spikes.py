@@ -94,13 +94,17 @@ def test_a_click_of_a_nearly_mono_record_is_found() -> None:
     clean = np.stack([mono, 0.93 * mono], axis=1)
     clean += 3e-5 * np.random.default_rng(1).standard_normal(clean.shape)
     worn = clean.copy()
-    shape = np.diff(np.hanning(22), prepend=0.0) * np.exp(-np.arange(22) / 6.0)
+    rng = np.random.default_rng(3)
+    base = np.diff(np.hanning(22), prepend=0.0) * np.exp(-np.arange(22) / 6.0)
     for place in range(20_000, 160_000, 20_001):
-        worn[place : place + 22] += shape[:, None] * np.array([1.0, 0.93])
+        # No two alike, nor at even distances: what comes again is a machine's.
+        shape = 1.5 * base * rng.uniform(0.7, 1.4) * (1.0 + 0.45 * rng.standard_normal(22))
+        start = place + int(rng.integers(-7000, 7000))
+        worn[start : start + 22] += shape[:, None] * np.array([1.0, 0.93])
     out = restore(Recording.from_array(worn, RATE)).samples
     assert out is not None
-    # Clicks of one shape, in the middle: as stereo, the network finds none.
-    assert np.sum((out - clean) ** 2) < 0.5 * np.sum((worn - clean) ** 2)
+    # As stereo, the network finds fewer: 13 dB.
+    assert np.sum((out - clean) ** 2) < 0.01 * np.sum((worn - clean) ** 2)
 
 
 def test_pulses_of_a_pitch_are_doubted() -> None:
