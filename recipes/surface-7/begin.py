@@ -11,8 +11,7 @@ import argparse
 from pathlib import Path
 
 from declick.train.export import export
-from declick.train.folding import fold, read_network
-from declick.train.network import SurfaceNetwork
+from declick.train.folding import read_network, writer_of
 
 
 def main() -> None:
@@ -21,10 +20,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()
-    both = read_network(given.weights)
-    alone = fold(SurfaceNetwork(both.settings.writer))
-    alone.load_state_dict({**both.state_dict(), **both.writer.state_dict()}, strict=False)
-    export(alone, given.output)
+    export(writer_of(read_network(given.weights)), given.output)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from declick.train.card import LIMITS, UNTRAINED
 from declick.train.export import export
-from declick.train.folding import fold, join, read_network
-from declick.train.network import SurfaceNetwork
+from declick.train.folding import join, read_network, writer_of
 
 
 def main() -> None:
@@ -29,9 +28,7 @@ def main() -> None:
         json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         for path in (given.judge, given.weights)
     )
-    both = read_network(given.weights)
-    writer = fold(SurfaceNetwork(both.settings.writer))
-    writer.load_state_dict(both.writer.state_dict(), strict=False)
+    writer = writer_of(read_network(given.weights))
     card = {
         "name": given.output.stem,
         "judge": {key: judge[key] for key in ("name", "sha256", "run")},

@@ -243,9 +243,9 @@ def swings_among(clicks: Iterable[Click], *, sample_rate: float) -> set[Click]:
     return swings
 
 
-def is_within_thump(click: Click, clicks: Iterable[Click]) -> bool:
-    """Return whether a click lies in a thump behind one of others, on whichever channel."""
-    return any(c.kind is Kind.THUMP and c.stop <= click.start < c.tail for c in clicks)
+def is_within_thump(click: Click, thumps: Iterable[Click]) -> bool:
+    """Return whether a click lies in one of the thumps, on whichever channel."""
+    return any(thump.stop <= click.start < thump.tail for thump in thumps)
 
 
 def fuse_spans(spans: Iterable[Span], *, sample_rate: float, frames: int) -> Iterator[Span]:

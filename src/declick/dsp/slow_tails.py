@@ -15,9 +15,9 @@ from itertools import product
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dtrtrs
+from scipy.linalg.lapack import dpotrf
 
-from declick.dsp.whitening import MOST_LOST, FloatArray, WhitenedFit
+from declick.dsp.whitening import MOST_LOST, FloatArray, WhitenedFit, solve_lower
 
 LONGEST_S: Final = 0.025
 """Behind a core; little is left after that."""
@@ -147,6 +147,11 @@ class Behind:
         In Hz.
     clipped : bool
         Whether the click was, so that its push is not known.
+
+    Attributes
+    ----------
+    peak : float
+        Of the click over what its core is filled with.
     """
 
     def __init__(
@@ -159,7 +164,7 @@ class Behind:
         *,
         clipped: bool = False,
     ) -> None:
-        self._peak = float(np.abs(observed - sound[slice(*core)]).max(initial=0.0))
+        self.peak = float(np.abs(observed - sound[slice(*core)]).max(initial=0.0))
         self._rate = sample_rate
         # More lost samples than these are no unknowns of a fit; the filled core is history then.
         rest = core[1] + round(REST_S * sample_rate)
@@ -167,13 +172,15 @@ class Behind:
         end = min(core[1] + round(LONGEST_S * sample_rate), sound.size)
         self._core, self._lost, self._frames = core[1] - start, rest - start, end - start
         self._fit: WhitenedFit | None = None
-        if end - rest < 16 or not self._peak > 0.0:
+        if end - rest < 16 or not self.peak > 0.0:
             return
         self._free = clipped or self._lost > LONGEST_PUSH
+        share = 1.0 if self._free else FREE_SHARE
+        self._spread = np.linalg.cholesky(share * SPREAD) * self.peak
         hidden = np.arange(self._frames) < self._lost
         fit = WhitenedFit(error_filter, sound[:start], sound[start:end], hidden)
         self._variance = fit.sound_energy / max(self._frames - self._lost - 2, 1)
-        if not self._variance > _LEAST_VARIANCE * self._peak**2:
+        if not self._variance > _LEAST_VARIANCE * self.peak**2:
             return
         self._fit = fit
         self._energy = fit.sound_energy
@@ -200,9 +207,8 @@ class Behind:
         if self._fit is None:
             return None
         fit, core, frames = self._fit, self._core, self._frames
-        spread = np.linalg.cholesky((1.0 if self._free else FREE_SHARE) * SPREAD) * self._peak
         shapes = np.zeros((2, frames))
-        shapes[:, core:] = spread.T @ tail_shapes(frames - core, self._rate, emphasis)
+        shapes[:, core:] = self._spread.T @ tail_shapes(frames - core, self._rate, emphasis)
         if self._free:
             gram, right = fit.normal_equations(fit.whiten(shapes))
             weighed = _weigh(gram / self._variance, right / self._variance)
@@ -224,7 +230,7 @@ class Behind:
         so all that depends on it is small: the equations are those of the lost samples.
         """
         lost, core = self._lost, self._core
-        scale = np.full(lost, PUSH_SPREAD * self._peak / emphasis.at_once)
+        scale = np.full(lost, PUSH_SPREAD * self.peak / emphasis.at_once)
         scale[core:] *= REST_SPREAD / PUSH_SPREAD
         heights, falls = emphasis.modes(self._rate)
         heard = emphasis.response(lost, self._rate)
@@ -281,8 +287,8 @@ def _weigh(gram: FloatArray, right: FloatArray) -> _Weighed:
     factor, failed = dpotrf(gram, lower=1, clean=0)
     if failed:
         return _Weighed(np.zeros_like(right), 0.0, -math.inf)
-    half = dtrtrs(factor, right, lower=1)[0]
-    numbers = dtrtrs(factor, half, lower=1, trans=1)[0]
+    half = solve_lower(factor, right)
+    numbers = solve_lower(factor, half, transposed=True)
     told = float(half @ half)
     return _Weighed(numbers, told, 0.5 * told - float(np.log(np.diag(factor)).sum()))
 

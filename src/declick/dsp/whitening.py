@@ -247,7 +247,7 @@ class WhitenedFit:
         factor = self._factor
         if self.lost[-1] + self.order >= self.frames:
             factor = _lower_factor(self._lost_gram())
-        return _solve_lower(factor, seen.T).T
+        return solve_lower(factor, seen.T).T
 
     def see(self, white: FloatArray) -> FloatArray:
         """Return how much of whitened rows the lost samples explain, as `hide` does."""
@@ -257,7 +257,7 @@ class WhitenedFit:
             seen = self._correlate(white)[:, self.lost]
         else:
             seen = white[:, self._answers_from : self._answers_to] @ self._answers
-        return _solve_lower(self._factor, seen.T).T
+        return solve_lower(self._factor, seen.T).T
 
     def lost_equations(self) -> tuple[FloatArray, FloatArray]:
         """Return Cholesky's lower factor of the lost samples' normal equations, and their answer.
@@ -277,7 +277,7 @@ class WhitenedFit:
         error = self.error
         if self._factor is not None:
             filled = np.zeros(self.frames)
-            filled[self.lost] = _solve_lower(self._factor, self._touch, transposed=True)
+            filled[self.lost] = solve_lower(self._factor, self._touch, transposed=True)
             error = error - self.whiten(filled)
         return self._correlate(error)
 
@@ -300,7 +300,7 @@ class WhitenedFit:
         """Return the least-squares values of the lost samples (`lost` in order)."""
         if self._factor is None:
             return np.zeros(0)
-        return -_solve_lower(self._factor, self._touch, transposed=True)
+        return -solve_lower(self._factor, self._touch, transposed=True)
 
     def filter_lags(self, size: int) -> FloatArray:
         """Return the autocorrelation of the error filter, lags 0 to ``size - 1``, zero-padded."""
@@ -319,7 +319,7 @@ def _lower_factor(gram: FloatArray) -> FloatArray:
     return np.asarray(factor)
 
 
-def _solve_lower(factor: FloatArray, right: FloatArray, *, transposed: bool = False) -> FloatArray:
+def solve_lower(factor: FloatArray, right: FloatArray, *, transposed: bool = False) -> FloatArray:
     """Solve a system whose matrix is a lower factor, or its transpose."""
     solved: FloatArray = dtrtrs(factor, right, lower=1, trans=int(transposed))[0]
     return solved

@@ -16,7 +16,7 @@ from declick.repair.decide import decide
 from declick.repair.fill import Fill, fill_cores
 from declick.repair.passage import Passage
 from declick.repair.separate import subtract_tails
-from declick.repair.slow_tails import Core, find_slow_tails
+from declick.repair.slow_tails import CLEARANCE_S, Core, find_slow_tails
 from declick.repair.solve import Run
 from declick.repair.transfer import fill_from_transfers
 from declick.settings import RepairSettings
@@ -28,9 +28,6 @@ FloatArray = NDArray[np.float64]
 
 TAILS_BESIDE_S = 0.025
 """Neighbours' tails are subtracted too where they come this close to the own clicks."""
-
-CLEARANCE_S = 1.4e-3
-"""A slow tail is taken out up to so long before the next click: so each repair stays its own."""
 
 SWING_S = 1e-3
 """Beside a core, over which the swing of a thump is averaged."""

@@ -24,8 +24,11 @@ LEAST_SHARE = 1e-4
 MOST_SHARE = 0.5
 """Of the click's peak a slow tail begins with at most."""
 
-RISE_S = 1.4e-3
-"""What goes on behind the next core is taken out there by and by: before that core it was left."""
+CLEARANCE_S = 1.4e-3
+"""A slow tail is taken out up to so long before the next click: so each repair stays its own.
+
+What goes on behind that core is taken out there by and by, in the same time.
+"""
 
 END_SHARE = 0.005
 """A tail ends where this share of its energy is left."""
@@ -96,7 +99,7 @@ def find_slow_tails(
         run, limit = core.run, core.limit
         stop = run[1]
         own = _own_tail(sound, tails, core, sample_rate, emphasis)
-        rise = np.minimum(np.arange(sound.size - stop) / (RISE_S * sample_rate), 1.0)
+        rise = np.minimum(np.arange(sound.size - stop) / (CLEARANCE_S * sample_rate), 1.0)
         wave = tails[stop:] * rise
         tails[stop : stop + own.size] += own
         wave[: own.size] += own
@@ -131,8 +134,7 @@ def _own_tail(
     tail = behind.tail(emphasis)
     if tail is None or tail.likelihood < LEAST_LIKELIHOOD:
         return left[:0]
-    high = abs(tail.wave[0]) > MOST_SHARE * np.abs(pushed - left[start:stop]).max()
-    return left[:0] if high else tail.wave
+    return left[:0] if abs(tail.wave[0]) > MOST_SHARE * behind.peak else tail.wave
 
 
 def _audible(wave: FloatArray) -> FloatArray:

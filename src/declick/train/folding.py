@@ -154,6 +154,21 @@ def join(judge: SurfaceNetwork, writer: SurfaceNetwork) -> SurfaceNetwork:
     return joined
 
 
+def writer_of(joined: SurfaceNetwork) -> SurfaceNetwork:
+    """Return the writer of a joined network alone; what it would judge is the judge's.
+
+    Raises
+    ------
+    SettingsError
+        If it has no writer apart.
+    """
+    if joined.settings.writer is None:
+        raise SettingsError("the network has no writer apart")
+    alone = fold(SurfaceNetwork(joined.settings.writer))
+    alone.load_state_dict({**joined.state_dict(), **joined.writer.state_dict()}, strict=False)
+    return alone
+
+
 def go_part_way(network: SurfaceNetwork, old: SurfaceNetwork, way: float) -> None:
     """Take a network, in place, part of the way from an old one to what it has learned.
 
