@@ -84,7 +84,19 @@ def _find_stretch_tails(stretch: Stretch) -> _Tails:
     }
     own: list[Click] = []
     unsure: list[Click] = []
+    ringing = {
+        click
+        for (clicks, _), tails in zip(finders, found, strict=True)
+        for click, tail in zip(clicks, tails, strict=True)
+        if tail.kind is not Kind.THUMP and tail.end > click.stop - stretch.start
+    }
     for (clicks, finder), tails in zip(finders, found, strict=True):
+        beside = {
+            index
+            for index, click in enumerate(clicks)
+            if any(_are_together(click, other, rate) for other in ringing)
+        }
+        tails = finder.find_rings_together(tails, beside)
         # One arm carries both channels of a pair.
         others: dict[int, Swing] = {}
         both: set[int] = set()
@@ -92,10 +104,7 @@ def _find_stretch_tails(stretch: Stretch) -> _Tails:
             for source, swing in swings.items():
                 if abs(swing.time_s - click.start / rate) <= TOGETHER_S:
                     others[index] = swing.swing
-                    if (
-                        source.channel != click.channel
-                        and source.channel // 2 == click.channel // 2
-                    ):
+                    if _are_together(source, click, rate):
                         both.add(index)
         told = _told(stretch, clicks, finder.find_hidden(tails, others, together=both))
         own += told
@@ -103,6 +112,15 @@ def _find_stretch_tails(stretch: Stretch) -> _Tails:
         unsure += [c for c in told if c.kind is not Kind.THUMP and rises[c.start] > _RISE_DB]
     own_swings = [swing for click, swing in swings.items() if click in stretch.own_set]
     return _Tails(sorted(own), own_swings, unsure)
+
+
+def _are_together(one: Click, other: Click, sample_rate: float) -> bool:
+    """Return whether both channels of a pair have a click at that moment."""
+    return (
+        one.channel != other.channel
+        and one.channel // 2 == other.channel // 2
+        and abs(one.start - other.start) <= TOGETHER_S * sample_rate
+    )
 
 
 def _find_hidden_thumps(stretch: Stretch) -> list[Click]:

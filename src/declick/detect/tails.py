@@ -14,16 +14,16 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.fft import rfft
 
 from declick.clicks import Kind
+from declick.detect.rises import levels_before, rises_behind
 from declick.detect.swings import APART_S, LONGEST_S, find_thump, hardest
 from declick.detect.tail_thresholds import TailThresholds
 from declick.dsp.chain import PLAIN_SPREAD, Chain
 from declick.dsp.rings import FittedRing, Ring
-from declick.dsp.tailfit import RIVAL_PUSH, bridge, core_start, fit_tail_rings
+from declick.dsp.tailfit import SHORTEST_RING_S, bridge, core_start, fit_tail_rings, is_rival
 from declick.dsp.thumps import FittedThump, Swing
 
 FloatArray = NDArray[np.float64]
@@ -32,12 +32,8 @@ BoolArray = NDArray[np.bool_]
 context_ms = 700.0
 """Sound before and after a core that `TailFinder` looks at; less is enough at a file's ends."""
 
-_RING_WINDOW_S = 0.011
-_THUMP_WINDOW_S = 0.07
 _LONGEST_RING_S = 0.08
-_CORES_AT_ONCE = 256
 _RING_RISE_S = 0.0015
-_SHORTEST_FIT_S = 0.003
 
 
 DEFAULT_THRESHOLDS: Final = TailThresholds()
@@ -110,12 +106,12 @@ class TailFinder:
             return
         # Between the cores the two do not differ, so that a core's peak is that up to the next.
         self._pushes = np.maximum.reduceat(np.abs(samples - sound), edges[:, 0])
-        strong = self._pushes >= thresholds.core_level * _levels(sound, edges, sample_rate)
+        strong = self._pushes >= thresholds.core_level * levels_before(sound, edges, sample_rate)
         if sure is not None:
             strong &= np.array(sure)
         if strong.any():
             hertz = [ring.frequency_hz for ring in self._guesses]
-            rises = _rises(sound, edges[strong], sample_rate, hertz)
+            rises = rises_behind(sound, edges[strong], sample_rate, hertz)
             self._ring_rise[strong], self._thump_rise[strong] = rises
         # Where a tail is likely, the sound is no yardstick for the music beside another core.
         self._thump_dirt = self._mark(
@@ -208,21 +204,47 @@ class TailFinder:
             result[index] = result[index]._replace(thump=thump)
             self._carry(result, index, end, Kind.THUMP)
 
+    def find_rings_together(
+        self, found: Sequence[FoundTail], together: Container[int]
+    ) -> list[FoundTail]:
+        """Look again for the record's rings, behind cores that ring in the other channel.
+
+        Parameters
+        ----------
+        found : sequence of FoundTail
+            What is known of each core.
+        together : container of int
+            The indices of those cores.
+        """
+        result = list(found)
+        if self._guesses:
+            silent = [
+                index
+                for index, (_, stop) in enumerate(self._cores)
+                if index in together and found[index].end <= stop
+            ]
+            self._fit_rings(result, silent)
+        return result
+
     def _look_for_rings(self, result: list[FoundTail]) -> None:
+        self._fit_rings(result, np.flatnonzero(self._ring_rise > -np.inf).tolist())
+
+    def _fit_rings(self, result: list[FoundTail], indices: Sequence[int]) -> None:
         frames = self._sound.size
         dirt = self._mark(self._ring_rise >= self._ring_least, _LONGEST_RING_S * self._rate)
         reached = 0
-        for index in np.flatnonzero(self._ring_rise > -np.inf).tolist():
+        for index in indices:
             # Where a ring comes into a click there is no sound before it to rise over.
-            if self._ring_rise[index] < self._ring_least and self._cores[index][0] > reached:
+            weak = -np.inf < self._ring_rise[index] < self._ring_least
+            if weak and self._cores[index][0] > reached:
                 continue
             if result[index].kind is Kind.THUMP:
                 continue
             stop = self._cores[index][1]
             longest = min(stop + round(_LONGEST_RING_S * self._rate), frames)
             # What rings on under a weaker core does not end there.
-            tail = _rival(index, self._edges, self._pushes, longest)
-            if tail - stop < _SHORTEST_FIT_S * self._rate:
+            tail = _rival(index, self._edges, self._pushes, longest, self._rate)
+            if tail - stop < SHORTEST_RING_S * self._rate:
                 continue
             rings = fit_tail_rings(
                 self._sound,
@@ -281,92 +303,18 @@ class TailFinder:
         return marked
 
 
-def _rival(index: int, edges: NDArray[np.int64], pushes: FloatArray, end: int) -> int:
+def _rival(
+    index: int, edges: NDArray[np.int64], pushes: FloatArray, end: int, sample_rate: float
+) -> int:
     """Return where the next core before `end` begins that was pushed hard enough, or `end`."""
+    first, stop = pushes[index], edges[index, 1]
     for other in range(index + 1, len(edges)):
-        if edges[other, 0] >= end:
+        start = int(edges[other, 0])
+        if start >= end:
             break
-        if pushes[other] >= RIVAL_PUSH * pushes[index]:
-            return int(edges[other, 0])
+        if is_rival(pushes[other], first, (start - stop) / sample_rate):
+            return start
     return end
-
-
-def _levels(sound: FloatArray, edges: NDArray[np.int64], sample_rate: float) -> FloatArray:
-    """Return the level of the sound before each core."""
-    reach = max(1, round(0.025 * sample_rate))
-    power = np.concatenate(([0.0], np.cumsum(sound**2)))
-    low = np.maximum(edges[:, 0] - reach, 0)
-    high = edges[:, 0]
-    level = np.sqrt(np.maximum(power[high] - power[low], 0.0) / np.maximum(high - low, 1))
-    return np.asarray(level + 1e-9)
-
-
-def _windows(sound: FloatArray, starts: NDArray[np.int64], window: FloatArray) -> FloatArray:
-    """Return the power spectra of windows; those beyond the ends see zeros."""
-    size = window.size
-    outside = (starts < 0) | (starts + size > sound.size)
-    cut = np.empty((starts.size, size))
-    if sound.size >= size:
-        cut[:] = sliding_window_view(sound, size)[np.where(outside, 0, starts)]
-    for index in np.flatnonzero(outside):
-        start = int(starts[index])
-        low, high = max(start, 0), min(start + size, sound.size)
-        cut[index] = 0.0
-        if low < high:
-            cut[index, low - start : high - start] = sound[low:high]
-    cut -= cut.mean(axis=1, keepdims=True)
-    cut *= window
-    spectrum = rfft(cut, axis=1, overwrite_x=True)
-    power: FloatArray = spectrum.real**2 + spectrum.imag**2
-    return power
-
-
-def _decaying(seconds: float, sample_rate: float) -> FloatArray:
-    """Return a window that rises within an eighth and then falls, like a tail."""
-    size = max(32, round(seconds * sample_rate))
-    rise = size // 8
-    up = 0.5 - 0.5 * np.cos(np.pi * (np.arange(rise) + 0.5) / rise)
-    down = 0.5 + 0.5 * np.cos(np.pi * (np.arange(size - rise) + 0.5) / (size - rise))
-    return np.concatenate((up, down))
-
-
-def _rises(
-    sound: FloatArray, edges: NDArray[np.int64], sample_rate: float, expected: Sequence[float]
-) -> tuple[FloatArray, FloatArray]:
-    """Return how many dB the most risen high band, and the bass, exceed before and later.
-
-    Where rings are expected, only bands near their frequencies count, and only what was before:
-    later the next click may ring.
-    """
-    short = _decaying(_RING_WINDOW_S, sample_rate)
-    long = _decaying(_THUMP_WINDOW_S, sample_rate)
-    hertz = np.arange(short.size // 2 + 1) * (sample_rate / short.size)
-    high = (hertz >= 1200.0) & (hertz <= 0.45 * sample_rate)
-    near = np.array([any(abs(f - ring) < 0.08 * ring for ring in expected) for f in hertz[high]])
-    near = near if near.any() else np.ones_like(near)
-    bass = slice(1, max(2, math.ceil(120.0 * long.size / sample_rate)))
-    rings, thumps = [], []
-    for begin in range(0, len(edges), _CORES_AT_ONCE):
-        start, stop = edges[begin : begin + _CORES_AT_ONCE].T
-        after = _windows(sound, stop, short)[:, high]
-        quiet = np.maximum(
-            _windows(sound, start - short.size, short)[:, high],
-            _windows(sound, start - 2 * short.size, short)[:, high],
-        )
-        if not expected:
-            later = _windows(sound, stop + round(0.055 * sample_rate), short)[:, high]
-            quiet = np.maximum(quiet, later)
-        floor = 1e-4 * quiet.mean(axis=1, keepdims=True) + 1e-30
-        rise = 10.0 * np.log10((after + floor) / (quiet + floor))
-        # An attack lifts all bands, a ring one.
-        rings.append(rise[:, near].max(axis=1) - np.maximum(np.median(rise, axis=1), 0.0))
-        loud = _windows(sound, stop, long)[:, bass].sum(axis=1)
-        still = np.maximum(
-            _windows(sound, start - long.size, long)[:, bass].sum(axis=1),
-            _windows(sound, stop + 2 * long.size, long)[:, bass].sum(axis=1),
-        )
-        thumps.append(10.0 * np.log10((loud + 1e-30) / (still + 1e-30)))
-    return np.concatenate(rings), np.concatenate(thumps)
 
 
 def _ring_end(

@@ -21,7 +21,8 @@ FOUL_RING_S = 0.08
 RING_ORDER_S = 512 / 44100
 THUMP_ORDER_S = 0.1
 LONGEST_CORE_S = 0.025
-RIVAL_PUSH = 0.5  # of the push that set a ring going: a weaker core may be the ring itself
+SHORTEST_RING_S = 0.003  # that can be fitted
+_RIVAL_PUSH = 0.5  # of the push that set a ring going
 RING_LEAST = 0.05  # of the level of the music
 
 RING_EVIDENCE = 40.0
@@ -65,6 +66,21 @@ def core_start(missing: BoolArray, stop: int, longest: int) -> int:
     while start > 0 and missing[start - 1] and stop - start < longest:
         start -= 1
     return start
+
+
+def is_rival(push: float, first: float, after_s: float) -> bool:
+    """Return whether a core so long after another may have set a ring of its own going.
+
+    A weaker one may be the ring itself; so may any that is no harder and leaves no room for a fit.
+
+    Parameters
+    ----------
+    push, first : float
+        Heights of the core, and of the one before it.
+    after_s : float
+        From the end of that one to the beginning of this.
+    """
+    return push >= (1.0 if after_s < SHORTEST_RING_S else _RIVAL_PUSH) * first
 
 
 def _expected_ring(

@@ -17,11 +17,11 @@ from declick.dsp.chain import Chain, estimate_chain
 from declick.dsp.rings import Ring
 from declick.dsp.tailfit import (
     LONGEST_CORE_S,
-    RIVAL_PUSH,
     bridge,
     core_start,
     fit_tail_rings,
     fit_tail_thump,
+    is_rival,
 )
 from declick.dsp.thumps import Swing
 
@@ -85,7 +85,8 @@ def subtract_tails(
         if min(tail, samples.size) - max(stop, 0) >= _SHORTEST
     ]
     work = _Separation(samples, missing, order, sample_rate)
-    for pieces in _spans(order, missing, [work.push(stop) for stop, _, _ in order]):
+    pushes = [work.push(stop) for stop, _, _ in order]
+    for pieces in _spans(order, missing, pushes, sample_rate):
         if pieces[0][2] is Kind.THUMP:
             whole = (pieces[0][0], pieces[-1][1])
             if not work.subtract_thump(*whole, arm) and len(pieces) > 1:
@@ -104,7 +105,10 @@ def subtract_tails(
 
 
 def _spans(
-    tails: Sequence[tuple[int, int, Kind]], missing: BoolArray, pushes: Sequence[float]
+    tails: Sequence[tuple[int, int, Kind]],
+    missing: BoolArray,
+    pushes: Sequence[float],
+    sample_rate: float,
 ) -> list[list[tuple[int, int, Kind]]]:
     """Put the pieces of tails that go on under later clicks together.
 
@@ -116,7 +120,8 @@ def _spans(
         if spans and (piece[2] is Kind.THUMP) == (spans[-1][-1][2] is Kind.THUMP):
             end = spans[-1][-1][1]
             joined = end <= piece[0] and missing[end : piece[0]].all()
-            if joined and (piece[2] is Kind.THUMP or push < RIVAL_PUSH * first_push):
+            after_s = (end - spans[-1][0][0]) / sample_rate
+            if joined and (piece[2] is Kind.THUMP or not is_rival(push, first_push, after_s)):
                 spans[-1].append(piece)
                 continue
         spans.append([piece])
