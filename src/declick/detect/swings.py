@@ -109,7 +109,7 @@ def find_thump(
     )
     if (
         fitted is None
-        or (expected is None and not _like_an_arm(fitted, thresholds))
+        or not (_like_an_arm if expected is None else _as_expected)(fitted, thresholds)
         or fitted.swing.last_hz > thresholds.thump_last_hz
         or _remaining_pitch(fitted, tail - stop, sample_rate) > thresholds.thump_fall
     ):
@@ -129,6 +129,15 @@ def _like_an_arm(fitted: FittedThump, thresholds: TailThresholds) -> bool:
         and swing.fall_s >= thresholds.thump_fall_s
         and swing.first_hz >= thresholds.thump_first_hz
     )
+
+
+def _as_expected(fitted: FittedThump, thresholds: TailThresholds) -> bool:
+    """Return whether a thump that others confirm is one: music beside it makes a weak one doubtful.
+
+    What the others tell is how it goes, not that it is there.
+    """
+    plain = fitted.evidence >= thresholds.restless_evidence
+    return plain or fitted.unrest <= thresholds.unrest
 
 
 def _end(

@@ -84,6 +84,15 @@ def _asked_surprise_db(
     return -math.inf if gain_db >= enough else LEAST_SURPRISE_DB
 
 
+def _set_swinging(passage: Passage, click: Click) -> bool:
+    """Return whether a ring or a thump of its own follows a click, as none follows a note."""
+    carried = any(
+        other.channel == click.channel and other.stop < other.tail == click.start
+        for other in passage.clicks
+    )
+    return click.stop < click.tail and not carried
+
+
 def _is_faint(passage: Passage, click: Click, damage: FloatArray) -> bool:
     """Return whether a long click amid crackle is no louder than a beat, and not beyond doubt."""
     length, rate = click.stop - click.start, passage.sample_rate
@@ -151,7 +160,8 @@ def decide(
         gain_db = 10 * math.log10(max(changed / error - 1.0, 1e-3))
         length = click.stop - click.start
         lost = slice(span.start, span.start + length)
-        asked_db = _asked_surprise_db(click, gain_db, mended, lost, passage.sample_rate, borne_out)
+        sure = borne_out or _set_swinging(passage, click)
+        asked_db = _asked_surprise_db(click, gain_db, mended, lost, passage.sample_rate, sure)
         if asked_db == -math.inf:
             why = ""
         elif gain_db >= LEAST_GAIN_DB:
