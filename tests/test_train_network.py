@@ -150,6 +150,7 @@ def test_the_recipe_of_the_shipped_weights_is_understood() -> None:
         "surface-6/first.toml",
         "surface-7/settings.toml",
         "surface-8/settings.toml",
+        "surface-9/judge.toml",
     ):
         assert not {"scratch", "gouge"} & set(read_settings(recipes / name).examples.modes)
 

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 SCHEMA: Final = "declick-weights/1"
 # Weights of a taught sound; see declick.detect.taught.
 TAUGHT: Final = "declick-taught/1"
-SHIPPED: Final = "surface-8.onnx"
+SHIPPED: Final = "surface-9.onnx"
 # What it answers: events, families, tails, cores, damage, doubt, spoken.
 ANSWERS: Final = 7
 # Instants that the network looks at together: always as many, so that an answer does not depend

@@ -155,13 +155,20 @@ def _end(
     before = sound[max(0, start - round(0.2 * sample_rate)) : start]
     level = float(np.sqrt(np.mean(before**2))) if before.size else 0.0
     envelope = _envelope(fitted, tail - stop, sample_rate)
-    loud = np.flatnonzero(envelope > level * 10.0 ** (thresholds.end_db / 20.0) + 1e-12)
-    if not loud.size or loud[-1] < thresholds.thump_shortest_ms * 1e-3 * sample_rate:
+
+    def lasts(below_db: float) -> int:
+        loud = np.flatnonzero(envelope > level * 10.0 ** (below_db / 20.0) + 1e-12)
+        return int(loud[-1]) if loud.size else 0
+
+    heard = lasts(thresholds.end_db)
+    if not heard or heard < thresholds.thump_shortest_ms * 1e-3 * sample_rate:
         return stop
-    loudest = float(np.abs(sound[stop : stop + loud[-1]]).max())
-    if push < thresholds.thump_push * loudest:
+    if push < thresholds.thump_push * float(np.abs(sound[stop : stop + heard]).max()):
         return stop
-    return stop + int(loud[-1]) + 1
+    end = stop + max(heard, lasts(thresholds.thump_end_db)) + 1
+    # What is hardly heard of it is not worth getting into the way of the next click.
+    beyond = missing[stop + heard + 1 : end + 1]
+    return stop + heard + max(1, int(np.argmax(beyond))) if beyond.any() else end
 
 
 def _remaining_pitch(fitted: FittedThump, frames: int, sample_rate: float) -> float:

@@ -24,8 +24,9 @@ class TailThresholds:
     unrest : float
         The most that the whitened sound under the fitted tail may exceed the sound before the
         click, as a ratio of variances: more is an attack of the music.
-    end_db : float
-        A tail ends where it is this far below the local music in its own band.
+    end_db, thump_end_db : float
+        A tail ends where it is this far below the local music in its own band. A thump, which is
+        subtracted and lies far below most of the music, is followed further, up to the next click.
     shortest_ms : float
         A tail that ends sooner is not worth a fit.
     core_level : float
@@ -71,6 +72,7 @@ class TailThresholds:
     lone_unrest: float = 4.0
     unrest: float = 30.0
     end_db: float = -20.0
+    thump_end_db: float = -32.0
     shortest_ms: float = 0.5
     core_level: float = 2.0
     thump_core_ms: float = 0.1

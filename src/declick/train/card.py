@@ -35,7 +35,7 @@ def describe_run(folder: Path, sources: Sources, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "run": describe_training(folder),
-        "music": _describe_music(sources.music),
+        "music": describe_music(sources.music),
         "untrained_families": list(UNTRAINED),
         "limits": list(LIMITS),
     }
@@ -47,7 +47,7 @@ def describe_training(folder: Path) -> dict[str, Any]:
     return {key: run[key] for key in ("settings", "step", "spent_s", "torch", "device")}
 
 
-def _describe_music(folder: Path) -> dict[str, Any]:
+def describe_music(folder: Path) -> dict[str, Any]:
     """Return how much music of what classes and licences a corpus holds."""
     path = folder / MANIFEST
     if not path.exists():
