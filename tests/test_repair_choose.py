@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -276,6 +277,12 @@ def test_an_attack_that_is_taken_for_known_damage_is_spared(rings_on: bool) -> N
     (repair_made,) = repair(worn, [click])
     assert repair_made.made is not rings_on
     assert repair_made.why == (A_NOTE if rings_on else "")
+    # Behind a note no ring and no thump was found; a tail may be that of the click before, though.
+    swinging = replace(click, tail=click.stop + 1000)
+    assert repair(worn, [swinging])[0].made
+    before = Click(start - 2000, start - 1990, start, 0)
+    _, after = repair(worn, [before, swinging])
+    assert after.made is not rings_on
 
 
 def test_no_note_begins_where_the_same_push_is_mended_in_the_other_channel() -> None:
