@@ -48,6 +48,38 @@ def test_a_click_beside_an_end_is_found(distance: int, detector: str) -> None:
         assert all(start - 100 < click.start and click.stop < stop + 100 for click in found)
 
 
+def test_clicks_of_all_forms_beside_an_end_are_found() -> None:
+    rng = np.random.default_rng(3)
+    missed = []
+    for number in range(24):
+        samples = music(start=int(rng.integers(50_000, 90_000)))
+        if number % 2:
+            samples = samples[:, :1]
+        length, distance = int(rng.integers(4, 26)), int(rng.integers(0, 44))
+        click = rng.standard_normal(length)
+        click *= rng.uniform(0.3, 0.9) / np.abs(click).max()
+        start = distance if number % 4 < 2 else LENGTH - distance - length
+        samples[start : start + length] += click[:, None] * [[0.6, -0.4], [1.0]][number % 2]
+        found = find(samples)
+        missed += [number] * (not any(c.start < start + length and c.stop > start for c in found))
+    assert len(missed) <= 1
+    single = music()
+    single[0] = 0.9
+    assert {click.channel for click in find(single)} == {0, 1}
+
+
+def test_a_click_beside_an_end_is_as_sure_where_two_tiles_meet() -> None:
+    tile = ViewGeometry(RATE).tile
+    sure = []
+    for frames in (tile + 3, tile + 100):
+        samples = np.tile(music(), (-(-frames // LENGTH), 1))[:frames]
+        samples[-12:-6] += 0.9 * CLICK[:, None]
+        last = [click for click in find(samples) if click.stop > frames - 12]
+        assert {click.channel for click in last} == {0, 1}
+        sure += [click.confidence for click in last]
+    assert min(sure) > 0.97
+
+
 @pytest.mark.parametrize("detector", ["auto", "ar"])
 def test_a_cut_in_the_music_is_no_click(detector: str) -> None:
     for start in range(50_000, 90_000, 4_321):

@@ -16,7 +16,7 @@ from declick.parallel import Workers
 from declick.read import Recording
 from declick.stretches import Stretch, stretches_of_clicks
 
-_RISE_DB: Final = DEFAULT_THRESHOLDS.expected_rise_db
+_RISE_DB: Final = DEFAULT_THRESHOLDS.hidden_rise_db
 
 
 def with_tails(
@@ -134,7 +134,7 @@ def _find_hidden_thumps(stretch: Stretch) -> list[Click]:
         ]
         arm = stretch.chain.swing
         assert arm is not None
-        swings = dict.fromkeys(finder.thump_candidates(_RISE_DB), arm)
+        swings = dict.fromkeys(finder.expected_thumps(), arm)
         told = _told(stretch, clicks, finder.find_hidden(known, swings))
         changed += [click for click in told if click not in stretch.own_set]
     return changed

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 # Floats may be anything: what is louder than this is heard in a unit near the music's level, and as
 # if no sample were louder; beside such a one single precision would lose the music.
 LOUDEST: Final = 1e5
-# What the network knows of damage it knows amid music; beyond an end there is only what was made up
-# (`continued`), and where music is cut off the first samples are a little unlike that.
-ENDS_DOUBT: Final = math.exp(3.5)
 
 
 def make_detector(settings: DetectSettings, sample_rate: float) -> ArDetector | NeuralDetector:
@@ -150,26 +147,11 @@ class Tile:
         inside = self.frames - self.start
         if isinstance(detector, ArDetector):
             return Told(Plateaus.of(detector(samples)[:inside]), (), live)
-        heard = detector.hear(samples).until(inside)
+        ends = geometry.context - self.start, geometry.context + inside
+        heard = detector.hear(samples, ends).until(inside)
         if unit > 1.0:
             heard = heard.louder(unit)
-        _doubt_ends(heard.probability, self.start, self.frames)
         return Told(Plateaus.of(heard.probability), _patches(heard, self.start), live)
-
-
-def _doubt_ends(probability: NDArray[np.float32], start: int, frames: int) -> None:
-    """Ask for more, in place, of what begins with the recording or ends with it.
-
-    `start` is that of the tile.
-    """
-    ends = [probability] if start == 0 else []
-    if start + len(probability) == frames:
-        ends.append(probability[::-1])
-    for inward in ends:
-        for row in inward.T:
-            beside = row[: int(np.argmin(np.append(row > 0.0, False)))]
-            odds = beside / (ENDS_DOUBT * np.maximum(1.0 - beside, 1e-9))
-            beside[:] = odds / (1.0 + odds)
 
 
 def _tamed(samples: FloatArray) -> tuple[FloatArray, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -26,6 +26,9 @@ LEAST_CORE_ALONE: Final = -2.5
 LONG_CORE: Final = 112
 DOUBT_SHARE: Final = 0.4
 LEAST_CORE_IN_DOUBT: Final = -1.5
+# What the network knows of damage it knows amid music; beyond an end there is only what was made up
+# (`declick.detect.ends`), and where music is cut off the first samples are a little unlike that.
+ENDS_DOUBT: Final = 5.0
 # Where the damage stays below this share of the level around (as arcsinh), nothing is lost ...
 QUIET: Final = 0.06
 # ... nor below this one between two clicks, if that lasts for so many frames.
@@ -146,6 +149,35 @@ def nothing() -> Findings:
     return Findings(
         np.zeros(0, dtype=np.intp), np.zeros((0, 2)), families, two, middle, middle, middle
     )
+
+
+def doubt_ends(found: Findings, ends: tuple[int, int], factor: int) -> Findings:
+    """Return findings that ask for more of what begins with the recording, or ends with it.
+
+    Of what is more doubt than damage, that is.
+
+    Parameters
+    ----------
+    found : Findings
+    ends : tuple of int
+        First frame and stop of the recording; `factor` of them are one of the findings'.
+    factor : int
+    """
+    log_odds = found.log_odds.copy()
+    first, last = ends[0] // factor, -(-ends[1] // factor)
+    near = np.minimum(np.abs(found.frames - first), np.abs(found.frames - last)) <= MIDDLE // 2
+    for number in np.flatnonzero(near).tolist():
+        begin = int(found.frames[number]) - MIDDLE // 2
+        for side in range(2):
+            for a, b in own_cores(found.cores[number, side], LEAST_CORE):
+                inside = slice(max(a, first - begin), min(b, last - begin))
+                damage = found.damage[number, side, inside]
+                doubt = found.deviation[number, side, inside]
+                at_end = begin + a <= first or begin + b >= last
+                if at_end and np.dot(doubt, doubt) > np.dot(damage, damage):
+                    log_odds[number, side] -= ENDS_DOUBT
+                    break
+    return replace(found, log_odds=log_odds)
 
 
 def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard:

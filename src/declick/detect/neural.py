@@ -24,6 +24,7 @@ from declick.detect.findings import (
     Findings,
     Heard,
     cover_flat_tops,
+    doubt_ends,
     in_file,
     in_order,
     is_loud,
@@ -204,13 +205,15 @@ class NeuralDetector:
         """Return the probability that each sample of a tile is lost to damage; see `hear`."""
         return self.hear(samples).probability
 
-    def hear(self, samples: FloatArray) -> Heard:
+    def hear(self, samples: FloatArray, ends: tuple[int, int] | None = None) -> Heard:
         """Listen to a tile.
 
         Parameters
         ----------
         samples : ndarray, shape (geometry.tile + 2 * geometry.context, channels)
             A tile on the grid of tiles, with its context.
+        ends : tuple of int, optional
+            First frame and stop of the recording, as frames of `samples` or beyond them.
 
         Returns
         -------
@@ -223,17 +226,17 @@ class NeuralDetector:
             pair = samples[:, first : first + 2]
             live = [k for k in range(pair.shape[1]) if np.any(pair[:, k])]
             if len(live) == 2 and not np.array_equal(pair[:, 0], pair[:, 1]):
-                told, into = self._hear(pair), [first, first + 1]
+                told, into = self._hear(pair, ends), [first, first + 1]
             elif live:
                 # What is not there, or there twice, is no second opinion.
-                told, into = self._hear(pair[:, live[:1]]), [first + k for k in live]
+                told, into = self._hear(pair[:, live[:1]], ends), [first + k for k in live]
             else:
                 continue
             for whole, part in zip(heard, told, strict=True):
                 whole[:, into] = part
         return Heard(*(part[context:-context] for part in heard))
 
-    def _hear(self, pair: FloatArray) -> Heard:
+    def _hear(self, pair: FloatArray, ends: tuple[int, int] | None) -> Heard:
         """Listen to one or two channels of a tile with its context."""
         context = self.geometry.context
         if not np.any(pair[context:-context] != pair[context]):
@@ -249,6 +252,8 @@ class NeuralDetector:
             mean = see(samples.mean(axis=1, keepdims=True), native)
             of_both = self.look(mean, frames[alike], describe_instants(mean, frames[alike]))
             findings = in_order([findings, as_both(of_both, mean, sight)])
+        if ends is not None:
+            findings = doubt_ends(findings, ends, self.factor)
         heard = paint(pair, findings, self.geometry)
         self._paint_towers(heard, pair, sight, frames, facts)
         cover_flat_tops(heard, pair, self.geometry.sample_rate)

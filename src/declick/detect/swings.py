@@ -86,7 +86,7 @@ def find_thump(
         In Hz.
     thresholds : TailThresholds
     expected : Swing, optional
-        How others go: one like it is looked for, whatever the music does there.
+        How others go: one like it is looked for; a weak one only where the music is calm.
 
     Returns
     -------

@@ -45,9 +45,12 @@ class TailThresholds:
     together_evidence, together_push : float
         The evidence, and the least peak of the core, of a thump that the other channel hears
         plainly at the same moment.
-    expected_rise_db, expected_evidence, restless_evidence : float
-        The least rise of the bass, and the evidence, of a thump that swings as the record's others
-        do; and the evidence from which on it counts whatever the music does there.
+    expected_rise_db, hidden_rise_db, expected_evidence : float
+        The least rise of the bass, the same where no core beside it has that, and the evidence, of
+        a thump that swings as the record's others do.
+    restless_evidence : float
+        From so much evidence on, such a thump counts whatever the music does there; with less, only
+        where it leaves no more than `unrest`.
     thump_hidden_ms, thump_hidden_evidence : float
         Behind a core longer than the first nobody has seen the swing begin: where no other confirms
         it, it takes so much evidence. A drum that is struck under such a core has less.
@@ -93,6 +96,7 @@ class TailThresholds:
     plain_unrest: float = 60.0
     together_evidence: float = 40.0
     together_push: float = 0.1
-    expected_rise_db: float = -6.0
+    expected_rise_db: float = 4.0
+    hidden_rise_db: float = -6.0
     expected_evidence: float = 60.0
     restless_evidence: float = 150.0

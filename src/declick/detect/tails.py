@@ -93,6 +93,7 @@ class TailFinder:
         thresholds: TailThresholds = DEFAULT_THRESHOLDS,
     ) -> None:
         self._cores, self._rate, self._thresholds = list(cores), sample_rate, thresholds
+        self._sure = np.ones(len(cores), dtype=bool) if sure is None else np.array(sure, dtype=bool)
         self._guesses = chain.channel_rings(channel) if chain is not None else ()
         self._lone = chain is not None and not self._guesses
         self._missing: BoolArray = np.zeros(samples.size, dtype=bool)
@@ -107,8 +108,7 @@ class TailFinder:
         # Between the cores the two do not differ, so that a core's peak is that up to the next.
         self._pushes = np.maximum.reduceat(np.abs(samples - sound), edges[:, 0])
         strong = self._pushes >= thresholds.core_level * levels_before(sound, edges, sample_rate)
-        if sure is not None:
-            strong &= np.array(sure)
+        strong &= self._sure
         if strong.any():
             hertz = [ring.frequency_hz for ring in self._guesses]
             rises = rises_behind(sound, edges[strong], sample_rate, hertz)
@@ -137,10 +137,8 @@ class TailFinder:
         plain = self.thump_candidates(known.thump_rise_db)
         for index in plain:
             self._look_for_thump(result, index, None, known)
-        for index in self.thump_candidates(known.quiet_rise_db):
-            apart = np.abs(self._edges[plain, 0] - self._edges[index, 0])
-            if (apart > APART_S * self._rate).all():
-                self._look_for_thump(result, index, None, quiet)
+        for index in self._apart(self.thump_candidates(known.quiet_rise_db), plain):
+            self._look_for_thump(result, index, None, quiet)
         self._look_for_rings(result)
         return result
 
@@ -171,6 +169,18 @@ class TailFinder:
                 both = index in together and self._thump_rise[index] > -np.inf
                 self._look_for_thump(result, index, swings[index], likely if both else known)
         return result
+
+    def expected_thumps(self) -> list[int]:
+        """Return the indices of the cores behind which a thump like the record's is looked for."""
+        known = self._thresholds
+        plain = self.thump_candidates(known.expected_rise_db)
+        return plain + self._apart(self.thump_candidates(known.hidden_rise_db), plain)
+
+    def _apart(self, indices: Sequence[int], others: Sequence[int]) -> list[int]:
+        """Return those of some cores that are far enough from all of some others."""
+        starts = self._edges[:, 0]
+        apart = [np.abs(starts[others] - starts[index]) > APART_S * self._rate for index in indices]
+        return [index for index, far in zip(indices, apart, strict=True) if far.all()]
 
     def thump_candidates(self, rise_db: float) -> list[int]:
         """Return the indices of the hardest pushes behind which the bass rises enough."""
@@ -221,22 +231,25 @@ class TailFinder:
             silent = [
                 index
                 for index, (_, stop) in enumerate(self._cores)
-                if index in together and found[index].end <= stop
+                if index in together and self._sure[index] and found[index].end <= stop
             ]
-            self._fit_rings(result, silent)
+            self._fit_rings(result, silent, asked=True)
         return result
 
     def _look_for_rings(self, result: list[FoundTail]) -> None:
         self._fit_rings(result, np.flatnonzero(self._ring_rise > -np.inf).tolist())
 
-    def _fit_rings(self, result: list[FoundTail], indices: Sequence[int]) -> None:
+    def _fit_rings(
+        self, result: list[FoundTail], indices: Sequence[int], *, asked: bool = False
+    ) -> None:
+        """Fit rings behind cores, in place; those `asked` for need not rise over anything."""
         frames = self._sound.size
         dirt = self._mark(self._ring_rise >= self._ring_least, _LONGEST_RING_S * self._rate)
         reached = 0
         for index in indices:
             # Where a ring comes into a click there is no sound before it to rise over.
-            weak = -np.inf < self._ring_rise[index] < self._ring_least
-            if weak and self._cores[index][0] > reached:
+            weak = self._ring_rise[index] < self._ring_least
+            if weak and not asked and self._cores[index][0] > reached:
                 continue
             if result[index].kind is Kind.THUMP:
                 continue

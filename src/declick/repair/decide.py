@@ -85,7 +85,10 @@ def _asked_surprise_db(
 
 
 def _set_swinging(passage: Passage, click: Click) -> bool:
-    """Return whether a ring or a thump of its own follows a click, as none follows a note."""
+    """Return whether a ring or a thump of its own follows a click, as none follows a note.
+
+    Where that of another reaches up to the click, nobody can tell whose it is.
+    """
     carried = any(
         other.channel == click.channel and other.stop < other.tail == click.start
         for other in passage.clicks
