@@ -1,11 +1,13 @@
 """Train the judge and the writer side by side on one GPU, from examples that all cores draw.
 
-    python recipes/surface-9/gpu.py feed --workers 15 --music music --bank bank --examples /dev/shm/e
-    python recipes/surface-9/gpu.py train --examples /dev/shm/e --minutes 12 -o run
+    python recipes/surface-9/gpu.py unpack --parcel parcels/m0 --music music
+    python recipes/surface-9/gpu.py feed --workers 14 --music music --bank bank --examples examples
+    python recipes/surface-9/gpu.py train --examples examples --minutes 10.7 -o run
 
-`feed` draws from whatever parcels (`parcels.py`) have come so far; `train` takes what is there, as
-it comes. Each network's settings are those of `judge.toml` and `writer.toml` beside this file, but
-that time ends it, not a number of steps.
+`unpack` decodes a parcel (`parcels.py`); `feed` draws from whatever parcels have come so far;
+`train` takes what is there, as it comes. Each network's settings are those of `judge.toml` and
+`writer.toml` beside this file; what examples there are, and how many at hand, the judge's say for
+both, and time ends it, not a number of steps.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import pickle
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -81,7 +82,8 @@ def unpack(folder: Path, target: Path) -> None:
     parts, table, at = [], [], 0
     with ProcessPoolExecutor(4) as pool:
         paths = [folder / piece[0] for piece in values["pieces"]]
-        for piece, samples in zip(values["pieces"], pool.map(_decode, paths, chunksize=8), strict=True):
+        decoded = pool.map(_decode, paths, chunksize=8)
+        for piece, samples in zip(values["pieces"], decoded, strict=True):
             table.append([*piece[1:], at, *samples.shape])
             parts.append(samples.reshape(-1))
             at += samples.size
@@ -90,6 +92,10 @@ def unpack(folder: Path, target: Path) -> None:
     pending = target.with_suffix(".part")
     pending.write_text(json.dumps(values | {"pieces": table}), encoding="utf-8")
     pending.replace(target.with_suffix(".json"))
+
+
+def _count(folder: Path) -> int:
+    return sum(1 for _ in folder.iterdir())
 
 
 def _decode(path: Path) -> np.ndarray[Any, Any]:
@@ -108,7 +114,7 @@ def feed(worker: int, given: argparse.Namespace) -> None:
     while True:
         if (number // given.workers) % 20 == 0:
             music.look()
-        if not music._pieces or len(os.listdir(given.examples)) > _WAITING:
+        if not music._pieces or _count(given.examples) > _WAITING:
             time.sleep(0.2)
             music.look()
             continue
@@ -133,8 +139,11 @@ class Learner:
         from declick.train.folding import begin_from
         from declick.train.settings import read_settings
 
-        self.name, self.settings = name, read_settings(HERE / f"{name}.toml")
-        loop = self.settings.loop
+        fed = read_settings(HERE / "judge.toml")
+        own = read_settings(HERE / f"{name}.toml")
+        loop = replace(own.loop, pool=fed.loop.pool)
+        examples = replace(fed.examples, seed=own.examples.seed)
+        self.name, self.settings = name, replace(own, examples=examples, loop=loop)
         start = HERE / loop.start
         self.network = begin_from(start, self.settings.network).to(device)
         self.average = begin_from(start, self.settings.network).to(device)
@@ -244,11 +253,15 @@ def train(given: argparse.Namespace) -> None:
         if time.monotonic() - said > given.every:
             said = time.monotonic()
             for learner in (judge, writer):
-                own = {k.partition(".")[2]: round(v, 4) for k, v in sums.items() if k.startswith(learner.name)}
+                own = {
+                    key.partition(".")[2]: round(value, 4)
+                    for key, value in sums.items()
+                    if key.startswith(learner.name)
+                }
                 learner.log.append({"step": learner.step, **own})
                 learner.save(given.output, said - begun, number)
             print(f"{said - begun:.0f} s, step {judge.step}, excerpts {number}:",
-                  len(os.listdir(given.examples)), "waiting",
+                  _count(given.examples), "waiting",
                   {k: round(v, 3) for k, v in sums.items()}, flush=True)  # fmt: skip
     for learner in (judge, writer):
         learner.save(given.output, time.monotonic() - begun, number)

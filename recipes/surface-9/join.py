@@ -1,9 +1,9 @@
 """Take judge and writer of a run part of the way, and join them into one file.
 
-    python recipes/surface-9/join.py run judge-8.onnx surface-8.onnx -o surface-9.onnx
+    python recipes/surface-9/join.py run judge-8.onnx surface-8.onnx --music packed -o 9.onnx
 
 `run` is the folder that `gpu.py` wrote; `judge-8.onnx` the judge that `surface-8` was joined from.
-Beside each file lies its card (.json).
+Beside `surface-8.onnx` lies its card (.json).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
     go_part_way(judge, begin_from(given.judge, judge.settings), JUDGE_WAY)
     go_part_way(writer, writer_of(read_network(given.weights)), WRITER_WAY)
     card = {
-        "name": given.output.stem,
+        "name": "surface-9",
         "judge": told(given.run, "judge", JUDGE_WAY),
         "writer": told(given.run, "writer", WRITER_WAY),
         "begun_from": json.loads(given.weights.with_suffix(".json").read_text())["sha256"],

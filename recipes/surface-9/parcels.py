@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +38,7 @@ def cut(corpus: Corpus) -> list[tuple[int, int, int]]:
         for start, stop in entry.stretches():
             parts = max(1, round((stop - start) / longest))
             edges = np.linspace(start, stop, parts + 1).astype(int)
-            pieces += [
-                (place, int(a), int(b - a))
-                for a, b in zip(edges[:-1], edges[1:], strict=True)
-                if b - a >= least
-            ]
+            pieces += [(place, int(a), int(b - a)) for a, b in pairwise(edges) if b - a >= least]
     return pieces
 
 
@@ -87,7 +85,14 @@ def main() -> None:
         )
         for turn, index in enumerate(order)
     )
-    number, size, listed = 0, 0, []
+    number, size = 0, 0
+    listed: list[list[object]] = []
+
+    def close() -> None:
+        values = {"sample_rate": rate, "weights": corpus.manifest.weights, "pieces": listed}
+        path = given.output / f"m{number}" / "list.json"
+        path.write_text(json.dumps(values), encoding="utf-8")
+
     with Workers(2) as pool:
         for index, path in zip(order, pool.map(write, items), strict=False):
             entry = entries[pieces[index][0]]
@@ -99,11 +104,13 @@ def main() -> None:
             label = f"{entry.sound_class}: {entry.source}"
             listed.append([path.name, entry.sound_class, label, weight])
             if size > 1e6 * (given.megabytes if number else given.first):
-                values = {"sample_rate": rate, "weights": corpus.manifest.weights, "pieces": listed}
-                (folder / "list.json").write_text(json.dumps(values), encoding="utf-8")
+                close()
                 number, size, listed = number + 1, 0, []
                 if number == given.most:
                     break
+    if listed:
+        close()
+    shutil.rmtree(pending)
 
 
 if __name__ == "__main__":
