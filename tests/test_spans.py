@@ -81,7 +81,7 @@ def test_the_network_asks_for_more_where_there_is_hardly_a_click() -> None:
             threshold(0.5, plain_hz=hz, any_hz=hz, prior=prior) for hz in (0.0, 0.01, 0.25, 0.33)
         ]
         assert sorted(told, reverse=True) == told
-        assert told[0] == pytest.approx(lowered(usual, -0.7))
+        assert told[0] == pytest.approx(lowered(usual, -1.5))
         assert told[-1] == pytest.approx(usual)
     # Ticks bear out no clap, but neither do they speak against it.
     ticks = threshold(0.5, plain_hz=0.0, any_hz=2.0, prior=PRIOR_OF_NETWORK)

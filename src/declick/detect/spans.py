@@ -83,9 +83,9 @@ class Prior:
 
 
 PRIOR: Final = Prior(1.5, 3.5, 0.5)
-PRIOR_OF_NETWORK: Final = Prior(1.5, 3.0, 0.33, sparse_hz=0.1, more=0.7)
+PRIOR_OF_NETWORK: Final = Prior(1.5, 3.0, 0.33, sparse_hz=0.1, more=1.5)
 """Of what is no speck; it goes by the plain clicks that are none: ticks bear out no clap."""
-PRIOR_OF_SPECKS: Final = Prior(2.2, 5.0, 0.33, 2.0, sparse_hz=0.1, more=0.7)
+PRIOR_OF_SPECKS: Final = Prior(2.2, 5.0, 0.33, 2.0, sparse_hz=0.1, more=1.5)
 """For the network's, too; what is longer does more harm where it is none."""
 
 
