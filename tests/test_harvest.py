@@ -13,8 +13,9 @@ from scipy.signal import butter, sosfilt
 
 from declick.clicks import FloatArray, Kind
 from declick.damage.bank import Bank
+from declick.damage.bed import bed_level
 from declick.damage.groove import find_groove
-from declick.damage.harvest import bed_level, harvest
+from declick.damage.harvest import harvest
 from declick.damage.piece import synthesize_piece
 from declick.read import Recording
 

@@ -155,34 +155,17 @@ class Learner:
         )
         self.step, self.log = 0, list[dict[str, float]]()
 
-    def learn(self, pool: Any, share: float, *, hardness: bool) -> dict[str, Any]:
+    def learn(self, pool: Any, share: float, *, remember: bool) -> dict[str, Any]:
         """Take one step, `share` of the time being over; return the parts of the loss."""
-        import torch
+        from declick.train.loop import rate_share, take_step
 
-        from declick.detect.views import Views
-        from declick.train.loop import _follow, _rate
-        from declick.train.loss import losses
-        from declick.train.network import Answer
-
-        loop = self.settings.loop
-        scaled = replace(loop, steps=1_000_000)
-        for group in self.optimizer.param_groups:
-            group["lr"] = loop.rate * _rate(round(share * scaled.steps), scaled)
-        rng = np.random.default_rng([self.settings.examples.seed, 7, self.step])
-        batch = pool.draw(rng, loop.batch, loop.damaged)
-        device = next(self.network.parameters()).device
-        with torch.autocast(device.type, torch.bfloat16, enabled=loop.bfloat16):
-            answer = self.network(*(batch[name].float() for name in Views._fields))
-        answer = Answer(*(part.float() for part in answer))
-        if hardness:
-            pool.learn(answer.events)
-        parts = losses(answer, batch, self.settings.loss)
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(parts.values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
-        self.optimizer.step()
+        timed = replace(self.settings.loop, steps=1_000_000)
+        rate = rate_share(round(share * timed.steps), timed)
+        networks = self.network, self.average
+        parts = take_step(
+            *networks, self.optimizer, pool, self.settings, self.step, rate, remember=remember
+        )
         self.step += 1
-        _follow(self.average, self.network, min(loop.average, 1.0 - 1.0 / (self.step + 1)))
         return {name: part.detach() for name, part in parts.items()}
 
     def save(self, folder: Path, spent_s: float, excerpts: int) -> None:
@@ -245,7 +228,7 @@ def train(given: argparse.Namespace) -> None:
     while (share := (time.monotonic() - begun) / (60.0 * given.minutes)) < 1.0:
         take(4)
         for learner in (judge, writer):
-            parts = learner.learn(pool, share, hardness=learner is judge)
+            parts = learner.learn(pool, share, remember=learner is judge)
             if learner.step % 25 == 0:
                 for name, value in parts.items():
                     key = f"{learner.name}.{name}"

@@ -79,7 +79,7 @@ def main() -> None:
     items = (
         (
             pending / f"{turn:05d}",
-            corpus._sounds.read(*pieces[index]),
+            corpus.read(*pieces[index]),
             rate,
             entries[pieces[index][0]].sound_class == "percussion",
         )

@@ -169,14 +169,14 @@ def doubt_ends(found: Findings, ends: tuple[int, int], factor: int) -> Findings:
     for number in np.flatnonzero(near).tolist():
         begin = int(found.frames[number]) - MIDDLE // 2
         for side in range(2):
-            for a, b in own_cores(found.cores[number, side], LEAST_CORE):
-                inside = slice(max(a, first - begin), min(b, last - begin))
-                damage = found.damage[number, side, inside]
-                doubt = found.deviation[number, side, inside]
-                at_end = begin + a <= first or begin + b >= last
-                if at_end and np.dot(doubt, doubt) > np.dot(damage, damage):
-                    log_odds[number, side] -= ENDS_DOUBT
-                    break
+            if any(
+                (begin + a <= first or begin + b >= last)
+                and _is_doubted(
+                    found, number, side, max(a, first - begin), min(b, last - begin), share=1.0
+                )
+                for a, b in own_cores(found.cores[number, side], LEAST_CORE)
+            ):
+                log_odds[number, side] -= ENDS_DOUBT
     return replace(found, log_odds=log_odds)
 
 
@@ -283,14 +283,22 @@ def _worth(found: Findings, number: int, side: int, least: float) -> list[tuple[
     worth: list[tuple[int, int]] = []
     for first, last in own_cores(log_odds, least):
         likely = []
-        if last - first > LONG_CORE:
-            damage = found.damage[number, side, first:last]
-            doubt = found.deviation[number, side, first:last]
-            if np.dot(doubt, doubt) > DOUBT_SHARE * np.dot(damage, damage):
-                likely = own_cores(log_odds, max(least, LEAST_CORE_IN_DOUBT))
+        if last - first > LONG_CORE and _is_doubted(
+            found, number, side, first, last, share=DOUBT_SHARE
+        ):
+            likely = own_cores(log_odds, max(least, LEAST_CORE_IN_DOUBT))
         inner = [run for run in likely if run[0] < last and first < run[1]]
         worth += inner or [(first, last)]
     return worth
+
+
+def _is_doubted(
+    found: Findings, number: int, side: int, first: int, last: int, *, share: float
+) -> bool:
+    """Return whether the doubt of a core has more than a share of the damage's energy."""
+    damage = found.damage[number, side, first:last]
+    doubt = found.deviation[number, side, first:last]
+    return bool(np.dot(doubt, doubt) > share * np.dot(damage, damage))
 
 
 def own_cores(log_odds: Float32Array, least: float) -> list[tuple[int, int]]:

@@ -134,10 +134,10 @@ class TailFinder:
         ]
         known = self._thresholds
         quiet = replace(known, thump_evidence=known.quiet_evidence)
-        plain = self.thump_candidates(known.thump_rise_db)
+        plain = self._thump_candidates(known.thump_rise_db)
         for index in plain:
             self._look_for_thump(result, index, None, known)
-        for index in self._apart(self.thump_candidates(known.quiet_rise_db), plain):
+        for index in self._apart(self._thump_candidates(known.quiet_rise_db), plain):
             self._look_for_thump(result, index, None, quiet)
         self._look_for_rings(result)
         return result
@@ -173,8 +173,8 @@ class TailFinder:
     def expected_thumps(self) -> list[int]:
         """Return the indices of the cores behind which a thump like the record's is looked for."""
         known = self._thresholds
-        plain = self.thump_candidates(known.expected_rise_db)
-        return plain + self._apart(self.thump_candidates(known.hidden_rise_db), plain)
+        plain = self._thump_candidates(known.expected_rise_db)
+        return plain + self._apart(self._thump_candidates(known.hidden_rise_db), plain)
 
     def _apart(self, indices: Sequence[int], others: Sequence[int]) -> list[int]:
         """Return those of some cores that are far enough from all of some others."""
@@ -182,7 +182,7 @@ class TailFinder:
         apart = [np.abs(starts[others] - starts[index]) > APART_S * self._rate for index in indices]
         return [index for index, far in zip(indices, apart, strict=True) if far.all()]
 
-    def thump_candidates(self, rise_db: float) -> list[int]:
+    def _thump_candidates(self, rise_db: float) -> list[int]:
         """Return the indices of the hardest pushes behind which the bass rises enough."""
         apart = APART_S * self._rate
         return hardest(self._edges, self._thump_rise, rise_db, self._pushes, apart)

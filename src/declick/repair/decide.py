@@ -89,11 +89,10 @@ def _set_swinging(passage: Passage, click: Click) -> bool:
 
     Where that of another reaches up to the click, nobody can tell whose it is.
     """
-    carried = any(
+    return click.stop < click.tail and not any(
         other.channel == click.channel and other.stop < other.tail == click.start
         for other in passage.clicks
     )
-    return click.stop < click.tail and not carried
 
 
 def _is_faint(passage: Passage, click: Click, damage: FloatArray) -> bool:

@@ -64,6 +64,10 @@ class Corpus:
         )
         self._tables: dict[tuple[str, str, int], _Table] = {}
 
+    def read(self, place: int, start: int, frames: int) -> NDArray[np.int16]:
+        """Return frames ``(frames, channels)`` of an entry, by its place in the manifest."""
+        return self._sounds.read(place, start, frames)
+
     def classes(self, split: str) -> dict[str, float]:
         """Return the classes that a split has, and their shares of the draws (sum 1)."""
         present = {entry.sound_class for entry in self.manifest.entries if entry.split == split}
@@ -105,7 +109,7 @@ class Corpus:
             sound_class = names[int(rng.choice(len(names), p=list(shares.values())))]
         frames = round(seconds * self.sample_rate)
         place, start = self._table(split, sound_class, frames).draw(rng)
-        samples = self._sounds.read(place, start, frames)
+        samples = self.read(place, start, frames)
         stereo = np.empty((frames, 2), dtype=np.float32)
         # One channel is laid into both.
         np.multiply(samples, np.float32(1 / 32768), out=stereo, casting="unsafe")

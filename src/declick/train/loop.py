@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from declick.damage.bank import Bank
 from declick.damage.bank_folder import read_bank
@@ -176,23 +177,10 @@ def train(
                 number += 1
             if hardness is not None:
                 pool.hardness, hardness = hardness, None
-            for group in optimizer.param_groups:
-                group["lr"] = loop.rate * _rate(step, loop)
-            rng = np.random.default_rng([settings.examples.seed, 7, step])
-            batch = pool.draw(rng, loop.batch, loop.damaged)
-            network.train()
-            with torch.autocast(place.type, torch.bfloat16, enabled=loop.bfloat16):
-                answer = network(*(batch[name].float() for name in Views._fields))
-            answer = Answer(*(part.float() for part in answer))
-            pool.learn(answer.events)
-            parts = losses(answer, batch, settings.loss)
-            total = torch.stack(list(parts.values())).sum()
-            optimizer.zero_grad(set_to_none=True)
-            total.backward()  # type: ignore[no-untyped-call,unused-ignore]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-            optimizer.step()
+            parts = take_step(
+                network, average, optimizer, pool, settings, step, rate_share(step, loop)
+            )
             step += 1
-            _follow(average, network, min(loop.average, 1.0 - 1.0 / (step + 1)))
             if step % 10 == 0 or step == loop.steps:
                 for name, part in parts.items():
                     value = float(part.detach())
@@ -220,13 +208,67 @@ def _wanted(step: int, loop: LoopSettings) -> int:
     return min(loop.pool, 100) + math.floor(step * loop.excerpts_per_step)
 
 
-def _rate(step: int, loop: LoopSettings) -> float:
+def rate_share(step: int, loop: LoopSettings) -> float:
     """Return the share of the greatest learning rate: up in a line, down in half a cosine."""
     rise = max(1.0, loop.warm_up * loop.steps)
     if step < rise:
         return (step + 1) / rise
     share = (step - rise) / max(1.0, loop.steps - rise)
     return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
+
+
+def take_step(
+    network: SurfaceNetwork,
+    average: SurfaceNetwork,
+    optimizer: torch.optim.Optimizer,
+    pool: Pool,
+    settings: TrainSettings,
+    step: int,
+    rate: float,
+    *,
+    remember: bool = True,
+) -> dict[str, Tensor]:
+    """Learn from one batch, in place.
+
+    Parameters
+    ----------
+    network, average : SurfaceNetwork
+        What learns, and what follows it.
+    optimizer : Optimizer
+        Of the network's weights.
+    pool : Pool
+    settings : TrainSettings
+    step : int
+        How many there were before.
+    rate : float
+        Share of the greatest learning rate, 0..1.
+    remember : bool
+        Whether the pool learns how hard the examples are to this network.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The parts of the loss.
+    """
+    loop = settings.loop
+    for group in optimizer.param_groups:
+        group["lr"] = loop.rate * rate
+    rng = np.random.default_rng([settings.examples.seed, 7, step])
+    batch = pool.draw(rng, loop.batch, loop.damaged)
+    network.train()
+    with torch.autocast(pool.device.type, torch.bfloat16, enabled=loop.bfloat16):
+        answer = network(*(batch[name].float() for name in Views._fields))
+    answer = Answer(*(part.float() for part in answer))
+    if remember:
+        pool.learn(answer.events)
+    parts = losses(answer, batch, settings.loss)
+    total = torch.stack(list(parts.values())).sum()
+    optimizer.zero_grad(set_to_none=True)
+    total.backward()  # type: ignore[no-untyped-call,unused-ignore]
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+    optimizer.step()
+    _follow(average, network, min(loop.average, 1.0 - 1.0 / (step + 2)))
+    return parts
 
 
 @torch.no_grad()
