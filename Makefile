@@ -13,7 +13,7 @@ demo: $(VENV)/demo-ready  ## a worn record restored before your eyes
 	$(BIN)/declick demo --overwrite -o demo
 
 test: $(VENV)/test-ready  ## the test suite
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 train-test: $(VENV)/test-ready  ## what needs torch: tiny networks are trained, tuned, taught and exported
 	$(BIN)/python -m pip install --quiet torch==2.13.0
