@@ -9,15 +9,17 @@ import pytest
 from scipy.signal import lfilter
 
 from declick.beside import repair_beside
-from declick.clicks import Click, FloatArray
+from declick.clicks import Click, FloatArray, Repair
 from declick.copies.compare import _without_neighbours
 from declick.copies.guide import Guide, Matching, reach
 from declick.copies.judge import View
 from declick.copies.lay import Copy
+from declick.copies.mends import Mends
 from declick.read import Recording
 from declick.repair.choose import _contradicted
 from declick.repair.decide import IN_THE_COPY
 from declick.repair.passage import Passage
+from declick.repair.patches import CLEANED, FILLED, patches
 from declick.repair.transfer import Transfer
 from declick.settings import RepairSettings
 
@@ -135,7 +137,10 @@ def test_a_copy_that_has_the_same_behind_a_click_contradicts_its_slow_tail() -> 
     beat[40040:40440] += wave  # of the music itself
     first, second = (beat + 1e-4 * rng.standard_normal(beat.size) for _ in range(2))
     zeros, ones = np.zeros((beat.size, 1)), np.ones((beat.size, 1))
-    transfer = Transfer(samples=second[:, None], residual=zeros + 1e-3, sound=ones > 0.0, number=1)
+    transfer = Transfer(
+        samples=second[:, None], played=second[:, None], residual=zeros + 1e-3,
+        sound=ones > 0.0, mended=zeros.astype(np.int8), number=1,
+    )  # fmt: skip
     click = Click(40000, 40040, 40040, 0)
     passage = Passage(
         start=0, sample_rate=RATE, samples=first[:, None], valid=(0, beat.size),
@@ -166,5 +171,46 @@ def test_clicks_of_the_copy_beside_those_of_the_recording_are_no_part_of_it(
             row[slice(*run)] = True
     quiet = np.zeros(300)
     guide = Guide(samples=quiet, residual=quiet, held=quiet == 0.0)
-    view = View(0, quiet, guide, quiet, [(100, 200)], (known[0], known[1]))
+    view = View(0, quiet, guide, quiet, [(100, 200)], (known[0], known[1]), quiet > 0.0)
     assert _without_neighbours(view, (100, 200)) == kept
+
+
+def test_mends_lie_where_they_belong_however_they_are_cut() -> None:
+    rng = np.random.default_rng(3)
+    played = rng.standard_normal((400, 2))
+    clicks = [Click(20, 30, 90, 0), Click(25, 60, 60, 1), Click(150, 160, 380, 1)]
+    repairs = [Repair(c, rng.standard_normal(c.tail - c.start + 7), "ar") for c in clicks]
+    left = Repair(Click(95, 99, 99, 0), np.zeros(0), "left")
+    mends = Mends.of([*repairs[:2], left, repairs[2]])
+    whole, marked = mends.lay_on(played, 0), mends.mark(0, 400, 2)
+    expected = played.copy()
+    for repair in repairs:
+        click = repair.click
+        expected[click.start : click.tail, click.channel] = repair.samples[:-7]
+        assert (marked[click.start : click.stop, click.channel] == FILLED).all()
+        assert (marked[click.stop : click.tail, click.channel] == CLEANED).all()
+    np.testing.assert_array_equal(whole, expected)
+    np.testing.assert_array_equal(marked == 0, whole == played)
+    for start, stop in ((0, 22), (40, 300), (155, 170), (381, 400), (-10, 50)):
+        low, part = max(start, 0), mends.within(start, stop)
+        lead = low - start
+        got = part.lay_on(np.pad(played[low:stop], ((lead, 0), (0, 0))), start)
+        np.testing.assert_array_equal(got[lead:], whole[low:stop])
+        np.testing.assert_array_equal(part.mark(start, stop - start, 2)[lead:], marked[low:stop])
+
+
+@pytest.mark.parametrize(
+    ("core_ms", "filled_ms", "gone", "usable"),
+    [(5.0, 1.0, True, True), (5.0, 3.0, True, False), (5.0, 1.0, False, False),
+     (1.0, 0.2, False, False), (30.0, 6.0, False, True), (30.0, 9.0, False, False)],
+)  # fmt: skip
+def test_what_was_mended_of_a_copy_serves_where_there_is_nothing_better(
+    core_ms: float, filled_ms: float, gone: bool, usable: bool
+) -> None:
+    core, filled = (round(ms * 44.1) for ms in (core_ms, filled_ms))
+    lost, mended = np.zeros(core, dtype=bool), np.zeros(core, dtype=np.int8)
+    lost[10 : 10 + filled] = True
+    mended[10 : 10 + filled] = FILLED
+    assert (patches(lost, mended, core, RATE, gone=gone) == []) is usable
+    nothing = np.zeros_like(mended)
+    assert patches(lost, nothing, core, RATE, gone=gone) != []

@@ -23,6 +23,7 @@ from declick.copies.walls import find_walls
 from declick.damage.apply import wear
 from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.piece import synthesize_piece
+from declick.dsp.thumps import Swing, swing_columns
 from declick.errors import NotSameRecordingError, SettingsError
 from declick.outcome import Restoration
 from declick.pipeline import Second, restore
@@ -196,6 +197,28 @@ def test_damage_of_the_other_copy_does_not_come_along() -> None:
     difference = samples_of(done) - music()
     assert np.sum(difference**2) < 1e-4 * np.sum(music() ** 2)
     assert "dropout" not in done.totals.by_kind
+
+
+def test_a_loss_comes_back_from_a_copy_that_has_a_click_just_there() -> None:
+    """The copy is mended by itself first: by how much is told by what it is without its click."""
+    turntable = Turntable()
+    clean, at, length = copy_of(turntable, 2, 0.0), 3 * RATE, 20 * RATE // 1000
+    sound, spans = music().copy(), [(at, at + length)]
+    sound[at : at + length] = 0.0
+    clicked = clean.copy()
+    clicked[at + 300 : at + 340] += np.random.default_rng(1).uniform(-0.8, 0.8, (40, 1))
+    swung = clean.copy()
+    swing = Swing(first_hz=60.0, last_hz=20.0, fall_s=0.04, decay_s=0.05)
+    thump = 0.15 * swing_columns(swing.as_vector()[None], np.arange(RATE // 5) / RATE)[0, 0]
+    swung[at - 1000 :][: thump.size] += thump[:, None]
+    swung[at - 1020 : at - 1000] += 0.8
+    table = known_map(turntable)
+    best = gain_db(sound, samples_of(merged(sound, (clean, table))), spans)
+    assert best > 25.0
+    for other in (clicked, swung):
+        done = merged(sound, (other, table))
+        assert gain_db(sound, samples_of(done), spans) > 20.0
+        assert done.totals.by_method["second copy"] == 2
 
 
 def test_the_tails_of_its_clicks_do_not_come_along_either() -> None:

@@ -151,9 +151,12 @@ def _transfer(task: _Beside, part: Part) -> Transfer:
     """Match a copy to the recording around the clicks of a stretch."""
     stretch, start = task.stretch, task.sound.start
     frames, channels = stretch.samples.stop - stretch.samples.start, task.sound.channels
-    samples, residual = np.zeros((frames, channels)), np.ones((frames, channels))
+    samples, played = np.zeros((2, frames, channels))
+    residual = np.ones((frames, channels))
     sound = np.zeros((frames, channels), dtype=bool)
-    target, other = task.sound.read(), part.read()
+    mended = np.zeros((frames, channels), dtype=np.int8)
+    target, raw = task.sound.read(), part.read()
+    other, marked = part.mended(raw), part.marked()
     lost, other_lost = lost_frames(task.sound, task.lost, stretch.frames), part.lost()
     for channel in range(channels):
         spans = _around(task, channel)
@@ -171,12 +174,23 @@ def _transfer(task: _Beside, part: Part) -> Transfer:
             guide = matching.guide((low - start, high - start))
             here = slice(low - stretch.start, high - stretch.start)
             there = slice(low - start, high - start)
-            samples[here, channel] = guide.samples
+            samples[here, channel] = played[here, channel] = guide.samples
+            if marked[there, channel].any():
+                same = np.ascontiguousarray(raw[:, channel])
+                played[here, channel] = matching.guide((there.start, there.stop), same).samples
+            mended[here, channel] = marked[there, channel]
             residual[here, channel] = guide.residual
             sound[here, channel] = (
                 guide.held & ~other_lost[there, channel] & (guide.residual < MOST_RESIDUAL)
             )
-    return Transfer(samples=samples, residual=residual, sound=sound, number=part.number)
+    return Transfer(
+        samples=samples,
+        played=played,
+        residual=residual,
+        sound=sound,
+        mended=mended,
+        number=part.number,
+    )
 
 
 def _around(task: _Beside, channel: int) -> list[tuple[int, int]]:

@@ -12,17 +12,18 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from declick.clicks import Click, FloatArray, Kind, disjoint_clicks
-from declick.copies.compare import Difference, compare, tile_context
+from declick.copies.compare import Difference, Rendition, compare, tile_context
 from declick.copies.judge import BESIDE_MS, Side
 from declick.copies.lay import Copy, Part, Span, lost_frames, outside, spans_of, spans_within
+from declick.copies.mends import Mends
 from declick.detect.spans import POP_MS
 from declick.detect.survey import Geometry
 from declick.excerpt import Excerpt
 from declick.parallel import Workers
 from declick.read import Recording
-from declick.repair.transfer import patches
+from declick.repair.patches import CLEANED, patches
 from declick.settings import DetectSettings
-from declick.stages import Progress, detect, ignore_progress
+from declick.stages import Progress, detect, ignore_progress, repair
 
 # Hops of a tile that is compared at once, at 44.1 kHz.
 _TILE_HOPS: Final = 128
@@ -162,12 +163,18 @@ def _compare_tile(tile: _Tile) -> tuple[list[Difference], FloatArray]:
     beyond = outside(start, tile.sound.stop, tile.frames)
     return compare(
         tile.sound.read(),
-        [part.read() for part in tile.parts],
         lost_frames(tile.sound, tile.lost, tile.frames),
-        [part.lost() for part in tile.parts],
-        [part.absent() | beyond for part in tile.parts],
-        [part.clipped for part in tile.parts],
-        [part.top_hz for part in tile.parts],
+        [
+            Rendition(
+                samples=part.mended(part.read()),
+                lost=part.lost(),
+                absent=part.absent() | beyond,
+                cleaned=part.marked() == CLEANED,
+                clipped=part.clipped,
+                top_hz=part.top_hz,
+            )
+            for part in tile.parts
+        ],
         start=start,
         sample_rate=tile.sample_rate,
     )
@@ -176,12 +183,14 @@ def _compare_tile(tile: _Tile) -> tuple[list[Difference], FloatArray]:
 def _with_own_damage(
     copy: Copy, clicks: Sequence[Click], settings: DetectSettings, workers: Workers
 ) -> Copy:
-    """Ask the detector for the damage of a copy."""
+    """Ask the detector for the damage of a copy, and mend it by itself."""
     if copy.crossed:
-        spans = tuple(sorted((c.start, c.tail, 1 - c.channel) for c in clicks))
-    else:
-        spans = spans_of(detect(copy.sound, settings, workers=workers).clicks)
-    return replace(copy, unsound=spans)
+        return replace(
+            copy, unsound=tuple(sorted((c.start, c.tail, 1 - c.channel) for c in clicks))
+        )
+    found = detect(copy.sound, settings, workers=workers)
+    repairs = repair(copy.sound, found.clicks, chain=found.chain, workers=workers)
+    return replace(copy, unsound=spans_of(found.clicks), mends=Mends.of(repairs))
 
 
 def _stands_out(recording: Recording, start: int, stop: int, channel: int) -> bool:
@@ -310,6 +319,7 @@ def _with_remedy(
     What the copies have found is longer than what a detector has `found`: to be interpolated it
     would be the worse for it. Where both overlap, a copy must mend them together.
     """
+    channels = copies[0].sound.channels if copies else 0
     starts = [np.array([span[0] for span in copy.unsound]) for copy in copies]
     longest = [max((b - a for a, b, _ in copy.unsound), default=0) for copy in copies]
     short = round(SHORT_MS * 1e-3 * sample_rate)
@@ -329,8 +339,10 @@ def _with_remedy(
         for start, stop, channel in spans[first:last]:
             if channel == click.channel:
                 lost[max(start - click.start, 0) : max(stop - click.start, 0)] = True
+        mends = copies[number].mends.within(click.start, click.stop)
+        mended = mends.mark(click.start, lost.size, channels)[:, click.channel]
         gone = click.kind is Kind.DROPOUT
-        return patches(lost, lost.size, sample_rate, gone=gone) is not None
+        return patches(lost, mended, lost.size, sample_rate, gone=gone) is not None
 
     return [
         click

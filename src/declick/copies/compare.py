@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -67,14 +68,48 @@ def tile_context(sample_rate: float) -> int:
     return inner + -(-guide_reach(sample_rate) // geometry.hop) * geometry.hop
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rendition:
+    """A copy beside a tile of the recording, on its time line.
+
+    Parameters
+    ----------
+    samples : ndarray of float64, shape (frames, channels)
+    lost : ndarray of bool, as `samples`
+        What is known to be damaged.
+    absent : ndarray of bool, shape (frames,)
+        Where it is not the same music, or there is none of one of them.
+    cleaned : ndarray of bool, as `samples`
+        Where nothing was lost of what was damaged: what was added has been taken out.
+    clipped : ndarray of bool, as `samples`
+        Where its peaks are cut off: nothing differs there.
+    top_hz : float
+        Where it ends: nothing differs above.
+    """
+
+    samples: FloatArray
+    lost: BoolArray
+    absent: BoolArray
+    cleaned: BoolArray
+    clipped: BoolArray
+    top_hz: float = math.inf
+
+    def channel(self, number: int) -> Rendition:
+        """Return one channel, all of shape (frames,)."""
+        return Rendition(
+            samples=np.ascontiguousarray(self.samples[:, number]),
+            lost=self.lost[:, number],
+            absent=self.absent,
+            cleaned=self.cleaned[:, number],
+            clipped=self.clipped[:, number],
+            top_hz=self.top_hz,
+        )
+
+
 def compare(
     sound: FloatArray,
-    copies: Sequence[FloatArray],
     lost: BoolArray,
-    copies_lost: Sequence[BoolArray],
-    absent: Sequence[BoolArray],
-    clipped: Sequence[BoolArray],
-    tops: Sequence[float],
+    copies: Sequence[Rendition],
     *,
     start: int,
     sample_rate: float,
@@ -85,18 +120,9 @@ def compare(
     ----------
     sound : ndarray of float64, shape (frames, channels)
         The recording: a tile on the grid of `Geometry.hop`, with `tile_context` on either side.
-    copies : sequence of ndarray, as `sound`
-        On its time line.
     lost : ndarray of bool, as `sound`
         What is known to be damaged.
-    copies_lost : sequence of ndarray of bool
-        The same of each copy.
-    absent : sequence of ndarray of bool, shape (frames,)
-        Where a copy is not the same music, or there is none of one of them.
-    clipped : sequence of ndarray of bool, as `sound`
-        Where the peaks of each copy are cut off: nothing differs there.
-    tops : sequence of float
-        Where each copy ends, in Hz: nothing differs above.
+    copies : sequence of Rendition
     start : int
         Frame of the recording that index 0 is.
     sample_rate : float
@@ -120,15 +146,11 @@ def compare(
         target = np.ascontiguousarray(sound[:, channel])
         if not target.any():
             continue
-        views = []
-        for number, other in enumerate(copies):
-            column = np.ascontiguousarray(other[:, channel])
-            masks = lost[:, channel], copies_lost[number][:, channel], absent[number]
-            flat = clipped[number][:, channel]
-            top = tops[number]
-            views.append(
-                _view(target, column, *masks, flat, top, start=start, sample_rate=sample_rate)
-            )
+        own_lost = lost[:, channel]
+        views = [
+            _view(target, own_lost, copy.channel(channel), start=start, sample_rate=sample_rate)
+            for copy in copies
+        ]
         for number, view in enumerate(views):
             inner = slice(tile[0] - view.start, tile[1] - view.start)
             left = np.where(view.guide.held, view.guide.residual, np.nan)[inner]
@@ -160,7 +182,8 @@ def _parts(view: View, tile: Run, sample_rate: float) -> Iterator[tuple[int, int
     for place in view.places:
         if tile[0] <= view.start + place[0] < tile[1]:
             sounds = view.target, view.guide.samples
-            for part, gone in split_losses(*sounds, place, view.known, sample_rate):
+            known = view.known[0], view.known[1] & ~view.cleaned
+            for part, gone in split_losses(*sounds, place, known, sample_rate):
                 yield *part, gone
 
 
@@ -201,12 +224,8 @@ def _is_loud(sound: FloatArray, hop: int) -> BoolArray:
 
 def _view(
     target: FloatArray,
-    other: FloatArray,
     lost: BoolArray,
-    other_lost: BoolArray,
-    absent: BoolArray,
-    clipped: BoolArray,
-    top: float,
+    copy: Rendition,
     *,
     start: int,
     sample_rate: float,
@@ -215,20 +234,24 @@ def _view(
     hop = Geometry(sample_rate).hop
     skip = -(-guide_reach(sample_rate) // hop) * hop
     span = skip, target.size - skip
-    known = lost[slice(*span)], other_lost[slice(*span)]
-    lost, other_lost = lost | absent, other_lost | absent
-    nothing = (_beside(absent, sample_rate) | clipped)[slice(*span)]
+    inner = slice(*span)
+    known = lost[inner], copy.lost[inner]
+    lost, other_lost = lost | copy.absent, copy.lost | copy.absent
+    nothing = (_beside(copy.absent, sample_rate) | copy.clipped)[inner]
+    cleaned = copy.cleaned[inner]
     view: View | None = None
     for last in (False, True):
-        matching = Matching(target, other, lost, other_lost, start=start, sample_rate=sample_rate)
+        matching = Matching(
+            target, copy.samples, lost, other_lost, start=start, sample_rate=sample_rate
+        )
         guide = matching.guide(span)
-        here = target[slice(*span)]
-        usable = ~(lost | other_lost)[slice(*span)]
+        here = target[inner]
+        usable = ~(lost | other_lost)[inner]
         trusted = guide.held & ~nothing
         if last:
             trusted &= guide.residual < MOST_RESIDUAL
-        score, places = _places(here, guide, usable, trusted, top, sample_rate)
-        view = View(start + span[0], here, guide, score, places, known)
+        score, places = _places(here, guide, usable, trusted, copy.top_hz, sample_rate)
+        view = View(start + span[0], here, guide, score, places, known, cleaned)
         if not places:
             break
         lost, other_lost = lost.copy(), other_lost.copy()

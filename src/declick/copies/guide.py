@@ -121,13 +121,15 @@ class Matching:
         # Stretches that are near each other have filters in common.
         self._fits: dict[int, _Fit | None] = {}
 
-    def guide(self, span: Run) -> Guide:
+    def guide(self, span: Run, other: FloatArray | None = None) -> Guide:
         """Return what the recording should be by the copy.
 
         Parameters
         ----------
         span : (start, stop)
             Indices wanted.
+        other : ndarray of float64, shape (frames,), optional
+            What the copy is taken to play in place of what the filters are fitted to.
 
         Returns
         -------
@@ -136,6 +138,7 @@ class Matching:
         """
         low, high = span
         hop = self._hop
+        other = self._sounds[1] if other is None else other
         first, last = (self._start + low) // hop, -(-(self._start + high) // hop)
         filters = [self._filter(cell) for cell in range(first, last + 1)]
         samples, residual = np.zeros(high - low), np.ones(high - low)
@@ -147,9 +150,7 @@ class Matching:
             if lo >= hi or before is None or after is None:
                 continue
             weight = fade[lo - here : hi - here]
-            sound = [
-                _apply(self._sounds[1], fit.taps, (lo, hi), self._rate) for fit in (before, after)
-            ]
+            sound = [_apply(other, fit.taps, (lo, hi), self._rate) for fit in (before, after)]
             inside = slice(lo - low, hi - low)
             samples[inside] = sound[0] + weight * (sound[1] - sound[0])
             residual[inside] = before.residual + weight * (after.residual - before.residual)

@@ -86,6 +86,8 @@ class View:
         Where it is exceptional.
     known : tuple of two ndarrays of bool
         What the detector has found in the recording, and in the copy.
+    cleaned : ndarray of bool, shape (frames,)
+        Where that was taken out of the copy, and nothing of it had been lost.
     """
 
     start: int
@@ -94,6 +96,7 @@ class View:
     score: FloatArray
     places: list[Run]
     known: tuple[BoolArray, BoolArray]
+    cleaned: BoolArray
 
     @property
     def difference(self) -> FloatArray:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from declick.clicks import Click, FloatArray
 from declick.copies.guide import Run, runs_of
+from declick.copies.mends import Mends
 from declick.copies.treble import treble_end
 from declick.errors import ReadError
 from declick.excerpt import Excerpt, Handle
@@ -59,6 +60,8 @@ class Copy:
         Where it is the same music, in frames of the recording.
     unsound : tuple of (start, stop, channel)
         Where it is damaged itself.
+    mends : Mends
+        By what that was mended.
     crossed : bool
         Whether each channel stands beside the other one: the two walls of a groove.
     certain : bool
@@ -77,6 +80,7 @@ class Copy:
     name: str
     held: tuple[Run, ...]
     unsound: tuple[Span, ...] = field(default=(), repr=False)
+    mends: Mends = field(default=Mends(), repr=False)
     crossed: bool = False
     certain: bool = True
     flat: float = math.inf
@@ -90,6 +94,7 @@ class Copy:
             number=self.number,
             held=tuple((a, b) for a, b in self.held if b > start and a < stop),
             unsound=spans_within(self.unsound, start, stop),
+            mends=self.mends.within(start, stop),
             crossed=self.crossed,
             flat=self.flat,
             top_hz=self.top_hz,
@@ -104,6 +109,7 @@ class Part:
     number: int
     held: tuple[Run, ...]
     unsound: tuple[Span, ...]
+    mends: Mends
     crossed: bool
     flat: float = math.inf
     top_hz: float = math.inf
@@ -112,6 +118,15 @@ class Part:
         """Return the sound, shape (frames, channels)."""
         samples = self.sound.read()
         return samples[:, ::-1] if self.crossed else samples
+
+    def mended(self, played: FloatArray) -> FloatArray:
+        """Return the sound that was read once it is mended."""
+        return self.mends.lay_on(played, self.sound.start) if self.mends else played
+
+    def marked(self) -> NDArray[np.int8]:
+        """Return what was mended, shape (frames, channels); see `Mends.mark`."""
+        sound = self.sound
+        return self.mends.mark(sound.start, sound.stop - sound.start, sound.channels)
 
     def absent(self) -> NDArray[np.bool_]:
         """Return where it is not the same music, or not there, shape (frames,)."""

@@ -33,7 +33,10 @@ DIP_DB: Final = 12.0
 RISE_DB: Final = 12.0
 # Holes of a silence up to this length are clicks in it; a shorter silence is none.
 HOLE_MS: Final = 1.5
-LEAST_MS: Final = 0.7
+LEAST_MS: Final = 0.5
+# ... and one up to this length must be deeper.
+BRIEF_MS: Final = 0.7
+BRIEF_DEEP_DB: Final = 26.0
 # Sound fades into a loss and out of it within this.
 FADE_MS: Final = 1.5
 # Surroundings, for the model and for the levels.
@@ -68,25 +71,27 @@ def split_losses(
     """
     low, high = place
     beside = round(BESIDE_MS * 1e-3 * sample_rate)
-    lo, hi = max(low - beside, 0), min(high + beside, target.size)
+    lo, hi = max(low - 2 * beside, 0), min(high + 2 * beside, target.size)
     pair = np.stack([target[lo:hi], guide[lo:hi]])
     inner = slice(low - lo, high - lo)
     heard = ~(known[0] | known[1])[lo:hi]
-    sides = [side[heard[side]] for side in (np.arange(inner.start), np.arange(inner.stop, hi - lo))]
-    if min(side.size for side in sides) < beside // 4:
-        return [(place, None)]
     white = _whitened(pair, (inner.start, inner.stop))
     views = [
-        _View(_levels_db(sound, round(cell_ms * 1e-3 * sample_rate)), sides)
+        _View(_levels_db(sound, round(cell_ms * 1e-3 * sample_rate)), heard, beside)
         for sound, cell_ms in ((white, CELL_MS), (pair, PLAIN_CELL_MS))
     ]
     losses: list[tuple[Run, int | None]] = []
     for who in (0, 1):
-        gone = np.logical_or.reduce([view.gone(who)[inner] for view in views])
+        less = np.logical_or.reduce([view.depth(who)[inner] > GONE_DB for view in views])
+        gone = np.zeros_like(less)
+        for start, stop in _silences(less, sample_rate):
+            run = inner.start + start, inner.start + stop
+            gone[start:stop] = np.logical_or.reduce([view.gone(who, run) for view in views])
         for start, stop in _silences(gone, sample_rate):
             here = np.arange(inner.start + start, inner.start + stop)
             depth = np.max([np.median(view.depth(who)[here]) for view in views])
-            if depth < DEEP_DB:
+            brief = stop - start <= BRIEF_MS * 1e-3 * sample_rate
+            if depth < (BRIEF_DEEP_DB if brief else DEEP_DB):
                 continue
             free = here[~known[1 - who][lo:hi][here]]
             if free.size > 0.3 * here.size and not views[0].rises(1 - who, free):
@@ -97,22 +102,33 @@ def split_losses(
 class _View:
     """Levels of both, in dB, and what is usual of them before and behind."""
 
-    def __init__(self, levels: FloatArray, sides: list[NDArray[np.int64]]) -> None:
-        self.levels = levels
-        self._usual = np.array([np.median(levels[:, side], axis=1) for side in sides])
+    def __init__(self, levels: FloatArray, heard: BoolArray, beside: int) -> None:
+        self.levels, self._heard, self._beside = levels, heard, beside
+
+    def _usual(self, who: int, run: Run) -> list[float]:
+        """Return the level of one before and behind, as far as enough of it is heard."""
+        start, stop = run
+        sides = slice(max(start - self._beside, 0), start), slice(stop, stop + self._beside)
+        known = [self.levels[who, side][self._heard[side]] for side in sides]
+        return [float(np.median(level)) for level in known if level.size >= self._beside // 4]
 
     def depth(self, who: int) -> FloatArray:
         """Return how much less one has than the other."""
         return np.asarray(self.levels[1 - who] - self.levels[who])
 
-    def gone(self, who: int) -> BoolArray:
-        """Return where one is silent, as it is on neither side, and the other is not."""
-        dip = self._usual[:, who].min() - self.levels[who]
-        return np.asarray((self.depth(who) > GONE_DB) & (dip > DIP_DB))
+    def gone(self, who: int, run: Run) -> BoolArray:
+        """Return where in a run one is silent, as it is on neither side, and the other is not."""
+        usual = self._usual(who, run)
+        here = slice(*run)
+        if len(usual) < 2:
+            return np.zeros(run[1] - run[0], dtype=bool)
+        dip = min(usual) - self.levels[who, here]
+        return np.asarray((self.depth(who)[here] > GONE_DB) & (dip > DIP_DB))
 
     def rises(self, who: int, frames: NDArray[np.int64]) -> bool:
         """Return whether one is much louder than on either side."""
-        return bool(np.median(self.levels[who, frames]) > self._usual[:, who].max() + RISE_DB)
+        usual = self._usual(who, (int(frames[0]), int(frames[-1]) + 1))
+        return bool(np.median(self.levels[who, frames]) > max(usual) + RISE_DB)
 
 
 def _whitened(pair: FloatArray, inner: Run) -> FloatArray:

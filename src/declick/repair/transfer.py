@@ -15,9 +15,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from declick.clicks import Click, Kind, Repair
-from declick.repair.ar import ModelSize, interpolate, model_sizes
+from declick.repair.ar import ModelSize, interpolate
+from declick.repair.patches import LOSS_PATCH_S, LOSS_S, PATCH_S, patch, patches
 from declick.repair.solve import Run
-from declick.repair.stereo import fill_roughly
 
 if TYPE_CHECKING:
     from declick.repair.passage import Passage
@@ -51,23 +51,6 @@ SAME_TRANSFER: Final = 1e-6
 BLOCK_S: Final = 0.0005
 """... in every block of this length."""
 
-PATCH_S: Final = 0.003
-PATCHED: Final = 0.1
-"""Ticks of the copy up to this length, and this share of a core in all, are mended first ..."""
-
-SHORT_S: Final = 0.005
-"""... where the core has at least this length."""
-
-LOSS_S: Final = 0.02
-LOSS_PATCHED: Final = 0.5
-COVER_PATCHED: Final = 0.25
-LOSS_PATCH_S: Final = 0.03
-"""A loss longer than this takes the copy with its own damage, up to this share, or this one where
-the music is not gone but covered; of that, what is not longer than this is interpolated."""
-
-MOST_HOLES: Final = 0.7
-"""More of a gap must not be damaged in the copy."""
-
 FADE_SAMPLES: Final = 32
 """How far the copy is faded into a hole of it."""
 
@@ -85,29 +68,41 @@ class Transfer:
     Parameters
     ----------
     samples : ndarray of float64, shape (frames, channels)
-        What the recording should be by this transfer.
+        What the recording should be by this transfer, once that was mended by itself.
+    played : ndarray of float64, as `samples`
+        The same as it is played.
     residual : ndarray of float64, shape (frames, channels)
         Power of what is left between the two, relative to that of `samples`.
     sound : ndarray of bool, shape (frames, channels)
         Where it is undamaged, and the same music.
+    mended : ndarray of int8, as `samples`
+        Where it was mended: `CLEANED` or `FILLED`, else 0.
     number : int
         Which copy it is, counted from 1; 0 is the other wall of a mono groove.
     """
 
     samples: FloatArray = field(repr=False)
+    played: FloatArray = field(repr=False)
     residual: FloatArray = field(repr=False)
     sound: NDArray[np.bool_] = field(repr=False)
+    mended: NDArray[np.int8] = field(repr=False)
     number: int
 
     def cut(self, start: int, stop: int) -> Transfer:
         """Return the same for some of the frames."""
         here = slice(start, stop)
-        return Transfer(
+        return replace(
+            self,
             samples=self.samples[here],
+            played=self.played[here],
             residual=self.residual[here],
             sound=self.sound[here],
-            number=self.number,
+            mended=self.mended[here],
         )
+
+    def unmended(self) -> Transfer:
+        """Return it as it is played."""
+        return replace(self, samples=self.played, mended=np.zeros_like(self.mended))
 
     def is_witness(self, here: tuple[slice, int]) -> bool:
         """Return whether what it plays there tells anything of damage.
@@ -185,7 +180,7 @@ def is_shared(passage: Passage, click: Click, changed: float) -> bool:
     """
     here = slice(click.start - passage.start, click.tail - passage.start), click.channel
     return any(
-        float(np.sum((passage.samples[here] - transfer.samples[here]) ** 2)) < SHARED * changed
+        float(np.sum((passage.samples[here] - transfer.played[here]) ** 2)) < SHARED * changed
         for transfer in passage.transfers
         if transfer.is_witness(here)
     )
@@ -224,7 +219,12 @@ def _offer(passage: Passage, transfer: Transfer, click: Click) -> Offer | None:
     start, tail = click.start - passage.start, click.tail - passage.start
     core = max(click.stop - click.start, 1)
     gone = click.kind is Kind.DROPOUT
-    damaged = patches(~transfer.sound[start:tail, channel], core, rate, gone=gone)
+    here = slice(start, tail), channel
+    if float(transfer.residual[here].max(initial=0.0)) <= SAME_TRANSFER:
+        # What was mended there could as well be mended here.
+        transfer = transfer.unmended()
+    lost, mended = ~transfer.sound[here], transfer.mended[here]
+    damaged = patches(lost, mended, core, rate, gone=gone)
     if damaged is None:
         return None
     patch_s = LOSS_PATCH_S if core > LOSS_S * rate else PATCH_S
@@ -235,7 +235,7 @@ def _offer(passage: Passage, transfer: Transfer, click: Click) -> Offer | None:
     guide = transfer.samples[low:high, channel]
     if damaged:
         runs = [(a + start - low, b + start - low) for a, b in damaged]
-        guide = _patched(guide, runs, rate)
+        guide = patch(guide, runs, rate)
     difference = passage.samples[low:high, channel] - guide
     usable = transfer.sound[low:high, channel]
     missing = ~usable
@@ -267,58 +267,6 @@ def _offer(passage: Passage, transfer: Transfer, click: Click) -> Offer | None:
         and (error < PLAIN * min(energy, beside) or click.stop - click.start > LONG_S * rate),
         holes=holes,
     )
-
-
-def patches(
-    lost: NDArray[np.bool_], core: int, sample_rate: int, *, gone: bool
-) -> list[Run] | None:
-    """Return where a copy is damaged within a gap.
-
-    Parameters
-    ----------
-    lost : ndarray of bool, shape (frames,)
-        Its damage, from the gap's start to the end of its tail.
-    core : int
-        Frames of the gap without its tail.
-    sample_rate : int
-        In Hz.
-    gone : bool
-        Whether the recording has no music there: then much is better than nothing.
-
-    Returns
-    -------
-    list of (start, stop), or None
-        None where it is more than a trifle.
-    """
-    edges = np.flatnonzero(np.diff(lost, prepend=False, append=False)).tolist()
-    runs = list(zip(edges[::2], edges[1::2], strict=True))
-    within = [(start, min(stop, core)) for start, stop in runs if start < core]
-    longest = max((stop - start for start, stop in within), default=0)
-    if core > LOSS_S * sample_rate:
-        # Better the copy with its clicks mended, as well as that can be done, than nothing.
-        few = np.count_nonzero(lost) <= (LOSS_PATCHED if gone else COVER_PATCHED) * lost.size
-        return (
-            [run for run in runs if run[1] - run[0] <= LOSS_PATCH_S * sample_rate] if few else None
-        )
-    short = core < SHORT_S * sample_rate
-    if within and (short or longest > PATCH_S * sample_rate):
-        return None
-    lost_core = sum(stop - start for start, stop in within)
-    if lost_core > PATCHED * core or np.count_nonzero(lost) > MOST_HOLES * lost.size:
-        return None
-    return runs
-
-
-def _patched(guide: FloatArray, runs: Sequence[Run], sample_rate: int) -> FloatArray:
-    """Return a copy's sound with its own damage interpolated."""
-    short = [run for run in runs if run[1] - run[0] <= PATCH_S * sample_rate]
-    result = fill_roughly(guide, runs)
-    for run in runs:
-        if run not in short:
-            sizes = model_sizes(run[1] - run[0], sample_rate)[:1]
-            filled = interpolate(guide, runs, [run], sizes=sizes, sample_rate=sample_rate)
-            result[slice(*run)] = filled.samples[slice(*run)]
-    return result
 
 
 def _energy_beside(guide: FloatArray, gap: Run) -> float:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from declick.align import Alignment, align, resample_along
 from declick.clicks import Click, FloatArray, disjoint_clicks
-from declick.copies.compare import Difference, compare, tile_context
+from declick.copies.compare import Difference, Rendition, compare, tile_context
 from declick.copies.guide import Matching
 from declick.copies.judge import Side
 from declick.damage.dataset import METADATA, Pair, write_flac, write_metadata
@@ -141,21 +140,15 @@ def _by_copy(a: Recording, b: Recording, alignment: Alignment) -> Truth:
         piece, other = a.read(low, high), resample_along(b, alignment, low, high)
         absent = ~_held(alignment, low, high)
         nothing = np.zeros(piece.shape, dtype=bool)
-        look = partial(
-            compare,
-            piece,
-            [other],
-            absent=[absent],
-            clipped=[nothing],
-            tops=[math.inf],
-            start=low,
-            sample_rate=rate,
+        copy = Rendition(
+            samples=other, lost=nothing, absent=absent, cleaned=nothing, clipped=nothing
         )
         # What the first look finds keeps out of the fit of the second.
-        found, _ = look(lost=nothing, copies_lost=[nothing])
+        found, _ = compare(piece, nothing, [copy], start=low, sample_rate=rate)
         lost = _mask(found, Side.RECORDING, low, piece.shape)
         other_lost = _mask(found, Side.COPY, low, piece.shape)
-        found, residual = look(lost=lost, copies_lost=[other_lost])
+        copy = replace(copy, lost=other_lost)
+        found, residual = compare(piece, lost, [copy], start=low, sample_rate=rate)
         lost = _mask(found, Side.RECORDING, low, piece.shape)
         null = -10.0 * np.log10(np.maximum(residual[0], 1e-12))
         nulls.append(null)
