@@ -12,7 +12,7 @@ from scipy.signal import lfilter
 
 from declick.clicks import Click, Estimate, Kind, Repair
 from declick.repair.choose import repair_passage
-from declick.repair.decide import A_BEAT, A_NOTE, AS_EXPECTED, LITTLE_TO_GAIN
+from declick.repair.decide import A_BEAT, A_NOTE, AS_EXPECTED, LITTLE_TO_GAIN, SURE_AT_A_NOTE
 from declick.repair.passage import Passage, plan_passages
 from declick.settings import METHODS, RepairSettings
 
@@ -273,10 +273,12 @@ def test_an_attack_that_is_taken_for_known_damage_is_spared(rings_on: bool) -> N
     worn[start : start + stroke.size, 0] += stroke
     damage = stroke[:length].astype(np.float32)
     known = Estimate(start, damage, np.full(length, 0.02, dtype=np.float32))
-    click = Click(start, start + length, start + length, 0, estimate=known)
+    click = Click(start, start + length, start + length, 0, 0.99, estimate=known)
     (repair_made,) = repair(worn, [click])
     assert repair_made.made is not rings_on
     assert repair_made.why == (A_NOTE if rings_on else "")
+    # A detector that is as sure as that has heard more than an attack.
+    assert repair(worn, [replace(click, confidence=SURE_AT_A_NOTE)])[0].made
     # Behind a note no ring and no thump was found; a tail may be that of the click before, though.
     swinging = replace(click, tail=click.stop + 1000)
     assert repair(worn, [swinging])[0].made
@@ -298,7 +300,7 @@ def test_no_note_begins_where_the_same_push_is_mended_in_the_other_channel() -> 
     for channel in (0, 1):
         damage = (worn - sound)[start : start + length, channel].astype(np.float32)
         known = Estimate(start, damage, np.full(length, 0.02, dtype=np.float32))
-        clicks.append(Click(start, start + length, start + length, channel, estimate=known))
+        clicks.append(Click(start, start + length, start + length, channel, 0.99, estimate=known))
     assert [made.made for made in repair(worn, clicks)] == [True, True]
     assert [made.made for made in repair(worn, clicks[:1])] == [False]
 

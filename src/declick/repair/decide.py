@@ -34,7 +34,12 @@ CERTAIN_KNOWN_DB = 4.0
 
 ATTACK_DB, ATTACK_S, ATTACK_SURPRISE_DB = 3.0, 0.01, 10.0
 """Where the sound behind a click is this much louder than before, a note begins: what is known of
-the click is less sure, and it must surprise by so much besides.
+the click is less sure, and it must surprise by so much besides ...
+"""
+
+SURE_AT_A_NOTE = 0.998
+"""... unless the detector is as sure as that. On tuning music, and on other, no such click was the
+note itself.
 """
 
 FAINT_CORE_S, FAINT_DB, FAINT_BESIDE_S = 0.005, 8.0, 0.05
@@ -78,7 +83,8 @@ def _asked_surprise_db(
     borne_out: bool,
 ) -> float:
     """Return how surprising damage must be; -inf where its gain says enough."""
-    if not borne_out and click.estimate is not None and _begins(mended, lost, sample_rate):
+    sure = borne_out or click.confidence >= SURE_AT_A_NOTE
+    if not sure and click.estimate is not None and _begins(mended, lost, sample_rate):
         return ATTACK_SURPRISE_DB
     enough = CERTAIN_GAIN_DB if click.estimate is None else CERTAIN_KNOWN_DB
     return -math.inf if gain_db >= enough else LEAST_SURPRISE_DB
