@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.signal import lfilter
 
+from declick import merging
 from declick.beside import repair_beside
-from declick.clicks import Click, FloatArray, Repair
+from declick.clicks import Click, FloatArray, Kind, Repair
 from declick.copies.compare import _without_neighbours
 from declick.copies.guide import Guide, Matching, reach
 from declick.copies.judge import View
 from declick.copies.lay import Copy
 from declick.copies.mends import Mends
+from declick.dsp.chain import Chain
 from declick.read import Recording
 from declick.repair.choose import _contradicted
 from declick.repair.decide import IN_THE_COPY
@@ -22,6 +26,7 @@ from declick.repair.passage import Passage
 from declick.repair.patches import CLEANED, FILLED, patches
 from declick.repair.transfer import Transfer
 from declick.settings import RepairSettings
+from declick.stages import Detection
 
 RATE = 44100
 SECONDS = 9.0
@@ -179,14 +184,14 @@ def test_mends_lie_where_they_belong_however_they_are_cut() -> None:
     rng = np.random.default_rng(3)
     played = rng.standard_normal((400, 2))
     clicks = [Click(20, 30, 90, 0), Click(25, 60, 60, 1), Click(150, 160, 380, 1)]
-    repairs = [Repair(c, rng.standard_normal(c.tail - c.start + 7), "ar") for c in clicks]
+    repairs = [Repair(c, rng.standard_normal(c.tail - c.start), "ar") for c in clicks]
     left = Repair(Click(95, 99, 99, 0), np.zeros(0), "left")
     mends = Mends.of([*repairs[:2], left, repairs[2]])
     whole, marked = mends.lay_on(played, 0), mends.mark(0, 400, 2)
     expected = played.copy()
     for repair in repairs:
         click = repair.click
-        expected[click.start : click.tail, click.channel] = repair.samples[:-7]
+        expected[click.start : click.tail, click.channel] = repair.samples
         assert (marked[click.start : click.stop, click.channel] == FILLED).all()
         assert (marked[click.stop : click.tail, click.channel] == CLEANED).all()
     np.testing.assert_array_equal(whole, expected)
@@ -214,3 +219,32 @@ def test_what_was_mended_of_a_copy_serves_where_there_is_nothing_better(
     assert (patches(lost, mended, core, RATE, gone=gone) == []) is usable
     nothing = np.zeros_like(mended)
     assert patches(lost, nothing, core, RATE, gone=gone) != []
+
+
+@pytest.mark.parametrize(("both", "length_ms"), [(False, 45), (True, 80)])
+def test_a_beat_that_the_copy_s_detector_takes_for_a_thump_stays(
+    monkeypatch: pytest.MonkeyPatch, both: bool, length_ms: int
+) -> None:
+    rng = np.random.default_rng(1)
+    start, frames = 4 * RATE, length_ms * RATE // 1000
+    time = np.arange(frames) / RATE
+    beat = np.zeros(8 * RATE)
+    beat[start : start + frames] = 1.2 * np.exp(-time / (0.4 * frames / RATE))
+    beat[start : start + frames] *= np.sin(2 * np.pi * (60 * time + np.expm1(-time / 0.02) * -0.8))
+    first, second = music(8.0) + beat + 1e-3 * rng.standard_normal((2, beat.size))
+    click = Click(start, start + 20, start + frames, 0, 0.95, Kind.THUMP)
+
+    def mend(copy: Recording, clicks: list[Click], **_: Any) -> Iterator[Repair]:
+        samples = copy.read(click.start, click.tail)[:, 0] - beat[click.start : click.tail]
+        yield Repair(click, samples, "ar")
+
+    found = Detection(clicks=[click], chain=Chain(), rotation=None)
+    monkeypatch.setattr(merging, "detect", lambda *_, **__: found)
+    monkeypatch.setattr(merging, "repair", mend)
+    recording, other = (Recording.from_array(x[:, np.newaxis], RATE) for x in (first, second))
+    copy = Copy(sound=other, number=1, name="B", held=((0, beat.size),))
+    known = merging.examine(recording, [click] if both else [], [copy])
+    mended = repair_beside(
+        recording, known.clicks, known.copies, RepairSettings(keep_weak=True), alone=known.alone
+    )
+    assert not any(repair.made for repair in mended)

@@ -158,6 +158,19 @@ def test_a_loss_is_told_from_a_click_of_the_other_copy() -> None:
     assert split_losses(sound, clicked, place, nothing, RATE) == [(place, None)]
 
 
+@pytest.mark.parametrize("known_ms", [4, 30])
+def test_a_loss_is_told_though_the_copy_clicks_at_both_its_ends(known_ms: int) -> None:
+    rng = np.random.default_rng(0)
+    sound = 0.1 * rng.standard_normal(RATE)
+    first, second = sound + 1e-4 * rng.standard_normal((2, RATE))
+    low, high, width = 20000, 20000 + RATE // 10, known_ms * RATE // 1000
+    first[low:high] = 0.0
+    known = np.zeros((2, RATE), dtype=bool)
+    known[1, low - 5 : low + width] = known[1, high - width : high + 5] = True
+    place = low - 50, high + 50
+    assert split_losses(first, second, place, (known[0], known[1]), RATE) == [(place, 0)]
+
+
 @pytest.mark.parametrize("pitch_hz", [60.0, 90.0, 130.0])
 def test_bass_that_crosses_zero_is_no_loss(pitch_hz: float) -> None:
     rng = np.random.default_rng(4)
@@ -221,11 +234,14 @@ def test_a_loss_comes_back_from_a_copy_that_has_a_click_just_there() -> None:
         assert done.totals.by_method["second copy"] == 2
 
 
-def test_the_tails_of_its_clicks_do_not_come_along_either() -> None:
-    rates = {Family.TICK: 3.5, Family.POP: 1.0, Family.RING: 1.0, Family.THUMP: 0.6}
-    drawn = draw_wear(np.random.default_rng(6), SECONDS, WearSettings(rates_hz=rates, bed=False))
+@pytest.mark.parametrize("seed", [6, 8, 9])
+def test_a_worn_copy_changes_nothing_of_a_clean_recording(seed: int) -> None:
+    """Neither its tails come along, nor is what its mends miss taken for damage here."""
+    rates = {Family.TICK: 6.0, Family.POP: 3.0, Family.RING: 1.0, Family.THUMP: 1.0}
+    settings = WearSettings(rates_hz=rates, bed=False)
+    drawn = draw_wear(np.random.default_rng(seed), SECONDS, settings)
     other = wear(copy_of(TURNTABLE, 2, 0.0), RATE, drawn).worn
-    assert "second copy" not in merged(music(), (other, known_map())).totals.by_method
+    np.testing.assert_array_equal(samples_of(merged(music(), (other, known_map()))), music())
 
 
 def test_a_fault_of_the_pressing_is_mended_from_the_copy_itself() -> None:

@@ -157,6 +157,8 @@ def _transfer(task: _Beside, part: Part) -> Transfer:
     mended = np.zeros((frames, channels), dtype=np.int8)
     target, raw = task.sound.read(), part.read()
     other, marked = part.mended(raw), part.marked()
+    # What is not the same music, or clipped, no mend makes sound.
+    unfit = part.absent()[:, None] | part.clipped
     lost, other_lost = lost_frames(task.sound, task.lost, stretch.frames), part.lost()
     for channel in range(channels):
         spans = _around(task, channel)
@@ -178,11 +180,11 @@ def _transfer(task: _Beside, part: Part) -> Transfer:
             if marked[there, channel].any():
                 same = np.ascontiguousarray(raw[:, channel])
                 played[here, channel] = matching.guide((there.start, there.stop), same).samples
-            mended[here, channel] = marked[there, channel]
             residual[here, channel] = guide.residual
-            sound[here, channel] = (
-                guide.held & ~other_lost[there, channel] & (guide.residual < MOST_RESIDUAL)
-            )
+            fits = guide.held & (guide.residual < MOST_RESIDUAL)
+            sound[here, channel] = fits & ~other_lost[there, channel]
+            fits &= ~unfit[there, channel]
+            mended[here, channel] = np.where(fits, marked[there, channel], 0)
     return Transfer(
         samples=samples,
         played=played,

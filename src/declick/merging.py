@@ -6,16 +6,23 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from operator import attrgetter, itemgetter
-from typing import Any, Final, TypeVar
+from operator import attrgetter
+from typing import Final
 
 import numpy as np
 
 from declick.clicks import Click, FloatArray, Kind, disjoint_clicks
 from declick.copies.compare import Difference, Rendition, compare, tile_context
-from declick.copies.judge import BESIDE_MS, Side
+from declick.copies.judge import Side
 from declick.copies.lay import Copy, Part, Span, lost_frames, outside, spans_of, spans_within
 from declick.copies.mends import Mends
+from declick.copies.settle import (
+    LONGEST_ALONE_MS,
+    by_channel,
+    meeting,
+    settle_walls,
+    spans_by_channel,
+)
 from declick.detect.spans import POP_MS
 from declick.detect.survey import Geometry
 from declick.excerpt import Excerpt
@@ -32,12 +39,6 @@ LONGEST_LOSS_S: Final = 2.5
 LONGEST_OTHER_MS: Final = 1500.0
 # Damage up to this length, found by the copies alone, may be interpolated.
 SHORT_MS: Final = 1.0
-# One wall's word counts for damage up to this length.
-LONGEST_ALONE_MS: Final = 8.0
-# A wall that has clicks in more than this of a place tells of no loss there, if one of them is so
-# many times rougher, in power, than what is so far beside it.
-MOST_COVERED: Final = 0.25
-ROUGHER: Final = 4.0
 # So near to an end of the file, of what is longer than this no level tells who has lost it.
 END_S: Final = 0.1
 LONGEST_AT_END_MS: Final = 15.0
@@ -46,7 +47,8 @@ LONGEST_AT_END_MS: Final = 15.0
 CAUSE_MS: Final = 5.0
 MOST_SPREAD: Final = 4.0
 
-_Item = TypeVar("_Item", bound=tuple[Any, ...])
+# What the copies alone have found is no surer than this: a detector may be sure of its own.
+SURE_BY_COPY: Final = 0.98
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,7 +128,7 @@ def examine(
         differences += found
         residual.append(left)
     if any(copy.crossed for copy in heard):
-        differences, clicks = _settle_walls(recording, differences, clicks)
+        differences, clicks = settle_walls(recording, differences, clicks)
         heard = [_with_own_damage(copy, clicks, settings, workers) for copy in heard]
     added, unsound = _sort_out(differences, heard, clicks, rate, recording.frames)
     heard = [
@@ -193,71 +195,6 @@ def _with_own_damage(
     return replace(copy, unsound=spans_of(found.clicks), mends=Mends.of(repairs))
 
 
-def _stands_out(recording: Recording, start: int, stop: int, channel: int) -> bool:
-    """Return whether something is rougher than the sound beside it, but for clicks there."""
-    cell = max(1, round(1e-3 * recording.sample_rate))
-    beside = round(BESIDE_MS) * cell
-    rough = np.diff(recording.read(start - beside, stop + beside + 2)[:, channel], n=2) ** 2
-    sides = np.concatenate([rough[:beside], rough[-beside:]]).reshape(-1, cell).mean(axis=1)
-    return bool(rough[beside:-beside].mean() > ROUGHER * np.median(sides))
-
-
-def _settle_walls(
-    recording: Recording, differences: Sequence[Difference], clicks: Sequence[Click]
-) -> tuple[list[Difference], list[Click]]:
-    """Take back what the two walls contradict each other in.
-
-    Where one wall has lost its sound, the cuts of the loss stand out of L-R, and look like clicks
-    of either wall. And what differs is to be seen from both: they cannot both be at fault, and of
-    a long stretch with many faults each must say the same.
-    """
-    sample_rate = recording.sample_rate
-    spans = _spans_by_channel(clicks)
-
-    def believed(item: Difference) -> bool:
-        """Return whether it is not the other wall that is louder, for a click of its own."""
-        other = 1 - item.channel
-        own = _meeting(spans.get(other, []), item.start, item.stop)
-        covered = sum(min(high, item.stop) - max(low, item.start) for low, high in own)
-        return covered < MOST_COVERED * (item.stop - item.start) or not any(
-            _stands_out(recording, low, high, other) for low, high in own
-        )
-
-    differences = [
-        replace(item, side=Side.UNKNOWN, lost=False)
-        if item.lost and item.side is Side.RECORDING and not believed(item)
-        else item
-        for item in differences
-    ]
-    losses = [item for item in differences if item.lost and item.side is Side.RECORDING]
-    seen = [
-        [(item.start, item.stop, item.side) for item in differences if item.channel == channel]
-        for channel in range(2)
-    ]
-
-    def stands(start: int, stop: int, channel: int) -> bool:
-        return not any(
-            loss.channel != channel and start < loss.stop and loss.start < stop for loss in losses
-        )
-
-    def contradicted(item: Difference) -> bool:
-        sides = {side for _, _, side in _meeting(seen[1 - item.channel], item.start, item.stop)}
-        long = item.stop - item.start > LONGEST_ALONE_MS * 1e-3 * sample_rate
-        return Side.RECORDING in sides or (long and bool(sides - {Side.COPY}))
-
-    kept = []
-    for item in differences:
-        if item.lost or item.side is not Side.RECORDING:
-            kept.append(item)
-        elif contradicted(item):
-            kept.append(replace(item, side=Side.UNKNOWN))
-        elif stands(item.start, item.stop, item.channel):
-            kept.append(item)
-        else:
-            kept.append(replace(item, side=Side.COPY))
-    return kept, [c for c in clicks if stands(c.start, c.stop, c.channel)]
-
-
 def _sort_out(
     differences: Sequence[Difference],
     copies: Sequence[Copy],
@@ -278,12 +215,16 @@ def _sort_out(
         if length <= 0 or item.side is Side.DETECTED:
             continue
         at_end = not item.lost and length > longest_at_end and (start < end or stop > frames - end)
-        doubted = at_end or not (copies[item.copy].certain or explained(start, stop))
+        copy = copies[item.copy]
+        mended = copy.mends.within(start, stop).mark(start, length, copy.sound.channels)
+        # What a mend of the copy misses looks like something that the recording has too much of.
+        certain = copy.certain and (item.lost or not mended[:, item.channel].any())
+        doubted = at_end or not (certain or explained(start, stop))
         if item.side is not Side.RECORDING or length > longest * sample_rate or doubted:
             unsound[item.copy].append((start, stop, item.channel))
             continue
         kind = Kind.POP if length >= pop else Kind.TICK
-        sure = 1.0 - 3.0 / max(item.strength, 6.0)
+        sure = min(1.0 - 3.0 / max(item.strength, 6.0), SURE_BY_COPY)
         clicks.append(
             Click(start, stop, stop, item.channel, sure, Kind.DROPOUT if item.lost else kind)
         )
@@ -323,10 +264,10 @@ def _with_remedy(
     starts = [np.array([span[0] for span in copy.unsound]) for copy in copies]
     longest = [max((b - a for a, b, _ in copy.unsound), default=0) for copy in copies]
     short = round(SHORT_MS * 1e-3 * sample_rate)
-    own = _spans_by_channel(found)
+    own = spans_by_channel(found)
 
     def with_found(click: Click) -> Click:
-        spans = _meeting(own.get(click.channel, []), click.start, click.stop)
+        spans = meeting(own.get(click.channel, []), click.start, click.stop)
         start = min([click.start, *(low for low, _ in spans)])
         stop = max([click.stop, *(high for _, high in spans)])
         return replace(click, start=start, stop=stop, tail=stop)
@@ -352,32 +293,12 @@ def _with_remedy(
     ]
 
 
-def _spans_by_channel(clicks: Sequence[Click]) -> dict[int, list[tuple[int, int]]]:
-    """Return start and tail of clicks, ascending, for each channel that has any."""
-    channels = _by_channel(clicks)
-    return {channel: [(c.start, c.tail) for c in own] for channel, own in channels.items()}
-
-
-def _by_channel(clicks: Sequence[Click]) -> dict[int, list[Click]]:
-    """Return the clicks, ascending, of each channel that has any."""
-    own: dict[int, list[Click]] = {}
-    for click in sorted(clicks):
-        own.setdefault(click.channel, []).append(click)
-    return own
-
-
-def _meeting(spans: Sequence[_Item], start: int, stop: int) -> Sequence[_Item]:
-    """Return those of disjoint, ascending spans (and what else is said of each) that meet one."""
-    first = bisect_right(spans, start, key=itemgetter(1))
-    return spans[first : bisect_left(spans, stop, key=itemgetter(0))]
-
-
 def _united(found: Sequence[Click], added: Sequence[Click]) -> list[Click]:
     """Return what the detector and the copies have found, each damage once."""
-    spans = _spans_by_channel(found)
+    spans = spans_by_channel(found)
 
     def is_known(click: Click) -> bool:
-        own = _meeting(spans.get(click.channel, []), click.start, click.stop)
+        own = meeting(spans.get(click.channel, []), click.start, click.stop)
         return any(start <= click.start and click.stop <= tail for start, tail in own)
 
     news = [click for click in added if not is_known(click)]
@@ -389,7 +310,7 @@ def _found_alone(
 ) -> dict[Click, tuple[Click, ...]]:
     """Return what the detector has found of each long click that is not its own."""
     short = round(SHORT_MS * 1e-3 * sample_rate)
-    known, own = frozenset(found), _by_channel(found)
+    known, own = frozenset(found), by_channel(found)
 
     def within(click: Click) -> tuple[Click, ...]:
         rivals = own.get(click.channel, [])

@@ -6,6 +6,7 @@ of them is silent, as it is neither before nor behind, while the other goes on a
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -94,7 +95,7 @@ def split_losses(
             if depth < (BRIEF_DEEP_DB if brief else DEEP_DB):
                 continue
             free = here[~known[1 - who][lo:hi][here]]
-            if free.size > 0.3 * here.size and not views[0].rises(1 - who, free):
+            if free.size > 0.3 * here.size and not views[0].rises(1 - who, free, here):
                 losses.append(((low + start, low + stop), who))
     return _with_rest(place, sorted(losses), round(FADE_MS * 1e-3 * sample_rate))
 
@@ -125,10 +126,11 @@ class _View:
         dip = min(usual) - self.levels[who, here]
         return np.asarray((self.depth(who)[here] > GONE_DB) & (dip > DIP_DB))
 
-    def rises(self, who: int, frames: NDArray[np.int64]) -> bool:
-        """Return whether one is much louder than on either side."""
-        usual = self._usual(who, (int(frames[0]), int(frames[-1]) + 1))
-        return bool(np.median(self.levels[who, frames]) > max(usual) + RISE_DB)
+    def rises(self, who: int, frames: NDArray[np.int64], run: NDArray[np.int64]) -> bool:
+        """Return whether one is much louder in frames of a run than on either side of that."""
+        usual = self._usual(who, (int(run[0]), int(run[-1]) + 1))
+        level = float(np.median(self.levels[who, frames]))
+        return level > max(usual, default=math.inf) + RISE_DB
 
 
 def _whitened(pair: FloatArray, inner: Run) -> FloatArray:

@@ -17,7 +17,7 @@ from declick.repair.patches import CLEANED, FILLED
 class Mend(NamedTuple):
     """What a click of a copy was replaced by: `samples`, from `start` on; its core ends at `stop`.
 
-    Beyond the core there is a tail, which was taken out.
+    Beyond the core there is a tail, which was taken out; perhaps a slow one that the click lacks.
     """
 
     start: int
@@ -54,7 +54,13 @@ class Mends:
     @classmethod
     def of(cls, repairs: Iterable[Repair]) -> Mends:
         """Return those of repairs, ascending, that were made."""
-        return cls(tuple(_mend(repair) for repair in repairs if repair.made))
+        return cls(
+            tuple(
+                Mend(repair.click.start, repair.click.stop, repair.click.channel, repair.samples)
+                for repair in repairs
+                if repair.made
+            )
+        )
 
     def within(self, start: int, stop: int) -> Mends:
         """Return those that reach into ``[start, stop)``."""
@@ -87,10 +93,3 @@ class Mends:
                 here = slice(max(mend.start - start, 0), max(last - start, 0))
                 marked[here, mend.channel] = what
         return marked
-
-
-def _mend(repair: Repair) -> Mend:
-    click = repair.click
-    # A slow tail beyond is no damage that the copy is known for.
-    samples = repair.samples[: click.tail - click.start].copy()
-    return Mend(click.start, click.stop, click.channel, samples)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from declick.clicks import Click, Kind, Repair
 from declick.repair.ar import ModelSize, interpolate
-from declick.repair.patches import LOSS_PATCH_S, LOSS_S, PATCH_S, patch, patches
+from declick.repair.patches import FILLED, LOSS_PATCH_S, LOSS_S, PATCH_S, patch, patches
 from declick.repair.solve import Run
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ SAME_TRANSFER: Final = 1e-6
 
 BLOCK_S: Final = 0.0005
 """... in every block of this length."""
+
+FILL_MISSES: Final = 0.1
+"""Of the energy, what was interpolated in a copy by itself is expected to miss."""
 
 FADE_SAMPLES: Final = 32
 """How far the copy is faded into a hole of it."""
@@ -100,10 +103,6 @@ class Transfer:
             mended=self.mended[here],
         )
 
-    def unmended(self) -> Transfer:
-        """Return it as it is played."""
-        return replace(self, samples=self.played, mended=np.zeros_like(self.mended))
-
     def is_witness(self, here: tuple[slice, int]) -> bool:
         """Return whether what it plays there tells anything of damage.
 
@@ -122,7 +121,7 @@ class Offer:
     """What a click may be replaced by, ``[start, tail)``, and how far off that is expected to be.
 
     `plain` where nothing else need be tried. In `holes` of the tail, relative to the start, the
-    copy is damaged itself.
+    copy is damaged itself; `filled` where some of it was interpolated from the copy alone.
     """
 
     samples: FloatArray
@@ -132,6 +131,7 @@ class Offer:
     copies: tuple[int, ...]
     plain: bool
     holes: tuple[Run, ...] = ()
+    filled: bool = False
 
     def repair(self, click: Click) -> Repair:
         """Return the repair of `click` by this offer alone."""
@@ -220,9 +220,6 @@ def _offer(passage: Passage, transfer: Transfer, click: Click) -> Offer | None:
     core = max(click.stop - click.start, 1)
     gone = click.kind is Kind.DROPOUT
     here = slice(start, tail), channel
-    if float(transfer.residual[here].max(initial=0.0)) <= SAME_TRANSFER:
-        # What was mended there could as well be mended here.
-        transfer = transfer.unmended()
     lost, mended = ~transfer.sound[here], transfer.mended[here]
     damaged = patches(lost, mended, core, rate, gone=gone)
     if damaged is None:
@@ -251,10 +248,16 @@ def _offer(passage: Passage, transfer: Transfer, click: Click) -> Offer | None:
     if not np.isfinite(error) or not error > 0.0:
         error = max(by_null, 1e-20)
     changed = observed - fill
+    as_played = passage.samples[here] - transfer.played[here]
+    if mended.any() and float(np.sum(as_played**2)) < SHARED * float(np.sum(changed**2)):
+        # The copy has just that: whoever mended it there may have mended music.
+        return None
     if not _is_exceptional(changed, error, round(BLOCK_S * rate)):
         return None
     energy = float(np.sum((guide[slice(*gap)] + fill) ** 2))
     beside = _energy_beside(guide, gap)
+    filled = float(np.mean(lost & (mended == FILLED)))
+    error += FILL_MISSES * filled * beside
     if error > WORST * max(energy, beside):
         return None
     return Offer(
@@ -266,6 +269,7 @@ def _offer(passage: Passage, transfer: Transfer, click: Click) -> Offer | None:
         plain=not holes
         and (error < PLAIN * min(energy, beside) or click.stop - click.start > LONG_S * rate),
         holes=holes,
+        filled=filled > 0.0,
     )
 
 
@@ -327,7 +331,7 @@ def _is_exceptional(changed: FloatArray, error: float, block: int) -> bool:
 
 def _average(offers: Sequence[Offer]) -> Offer:
     """Average what several copies offer, weighted by their inverse variances."""
-    whole = [offer for offer in offers if not offer.holes]
+    whole = [offer for offer in offers if not (offer.holes or offer.filled)]
     if len(whole) < 2:
         return min(whole or offers, key=lambda offer: offer.error_energy)
     offers = whole

@@ -68,7 +68,7 @@ class TeachSettings:
     """
 
     seed: int = 1
-    steps: int = 300
+    steps: int = 600
     batch: int = 24
     width: int = 40
     rate: float = 3e-3
