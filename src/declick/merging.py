@@ -32,6 +32,8 @@ from declick.repair.patches import CLEANED, patches
 from declick.settings import DetectSettings
 from declick.stages import Progress, detect, ignore_progress, repair
 
+# When each stage of a copy's own repair begins, and how long it takes.
+_OWN_STAGES: Final = {"detect": (0.0, 0.35), "measure": (0.35, 0.25), "repair": (0.6, 0.4)}
 # Hops of a tile that is compared at once, at 44.1 kHz.
 _TILE_HOPS: Final = 128
 # Music longer than this is not lost to a needle; other differences longer than this are no clicks.
@@ -105,7 +107,10 @@ def examine(
     """
     workers = workers or Workers(1)
     rate = recording.sample_rate
-    heard = [_with_own_damage(copy, clicks, settings, workers) for copy in copies]
+    heard = [
+        _with_own_damage(copy, clicks, settings, workers, _part_of(progress, number, len(copies)))
+        for number, copy in enumerate(copies)
+    ]
     own = spans_of(clicks)
     hop = Geometry(rate).hop
     size, context = hop * _TILE_HOPS, tile_context(rate)
@@ -182,16 +187,33 @@ def _compare_tile(tile: _Tile) -> tuple[list[Difference], FloatArray]:
     )
 
 
+def _part_of(progress: Progress, number: int, count: int) -> Progress:
+    """Return what tells how far one of some copies has been mended by itself."""
+
+    def tell(stage: str, share: float) -> None:
+        if stage in _OWN_STAGES:
+            begun, length = _OWN_STAGES[stage]
+            progress("copies", (number + begun + length * share) / count)
+
+    return tell
+
+
 def _with_own_damage(
-    copy: Copy, clicks: Sequence[Click], settings: DetectSettings, workers: Workers
+    copy: Copy,
+    clicks: Sequence[Click],
+    settings: DetectSettings,
+    workers: Workers,
+    progress: Progress = ignore_progress,
 ) -> Copy:
     """Ask the detector for the damage of a copy, and mend it by itself."""
     if copy.crossed:
         return replace(
             copy, unsound=tuple(sorted((c.start, c.tail, 1 - c.channel) for c in clicks))
         )
-    found = detect(copy.sound, settings, workers=workers)
-    repairs = repair(copy.sound, found.clicks, chain=found.chain, workers=workers)
+    found = detect(copy.sound, settings, workers=workers, progress=progress)
+    repairs = repair(
+        copy.sound, found.clicks, chain=found.chain, workers=workers, progress=progress
+    )
     return replace(copy, unsound=spans_of(found.clicks), mends=Mends.of(repairs))
 
 

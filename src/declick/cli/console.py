@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # are made.
 _STAGES = {"detect": 0.35, "measure": 0.25, "repair": 0.4}
 # ... and beside another copy.
-_COPY_STAGES = {"align": 0.3, "compare": 0.9}
+_COPY_STAGES = {"align": 0.3, "copies": 1.0, "compare": 0.4}
 _LAYOUT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
 _NAME = 32
 

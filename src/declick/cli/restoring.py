@@ -31,7 +31,7 @@ from declick.settings import Settings
 if TYPE_CHECKING:
     from declick.align import Alignment
 
-_MERGING = ("align", "detect", "measure", "compare", "repair")
+_MERGING = ("align", "detect", "measure", "copies", "compare", "repair")
 
 
 def add_copies(parser: argparse.ArgumentParser) -> None:
