@@ -221,7 +221,7 @@ def test_what_was_mended_of_a_copy_serves_where_there_is_nothing_better(
     assert patches(lost, nothing, core, RATE, gone=gone) != []
 
 
-@pytest.mark.parametrize(("both", "length_ms"), [(False, 45), (True, 80)])
+@pytest.mark.parametrize(("both", "length_ms"), [(False, 45), (True, 45), (True, 80)])
 def test_a_beat_that_the_copy_s_detector_takes_for_a_thump_stays(
     monkeypatch: pytest.MonkeyPatch, both: bool, length_ms: int
 ) -> None:

@@ -177,7 +177,7 @@ def _transfer(task: _Beside, part: Part) -> Transfer:
             here = slice(low - stretch.start, high - stretch.start)
             there = slice(low - start, high - start)
             samples[here, channel] = played[here, channel] = guide.samples
-            if marked[there, channel].any():
+            if (raw[there, channel] != other[there, channel]).any():
                 same = np.ascontiguousarray(raw[:, channel])
                 played[here, channel] = matching.guide((there.start, there.stop), same).samples
             residual[here, channel] = guide.residual

@@ -137,7 +137,11 @@ def examine(
         heard = [_with_own_damage(copy, clicks, settings, workers) for copy in heard]
     added, unsound = _sort_out(differences, heard, clicks, rate, recording.frames)
     heard = [
-        replace(copy, unsound=tuple(sorted({*copy.unsound, *unsound[number]})))
+        replace(
+            copy,
+            unsound=tuple(sorted({*copy.unsound, *unsound[number]})),
+            refuted=tuple(sorted(unsound[number])),
+        )
         for number, copy in enumerate(heard)
     ]
     added = _with_remedy(added, clicks, heard, rate)
@@ -282,7 +286,6 @@ def _with_remedy(
     What the copies have found is longer than what a detector has `found`: to be interpolated it
     would be the worse for it. Where both overlap, a copy must mend them together.
     """
-    channels = copies[0].sound.channels if copies else 0
     starts = [np.array([span[0] for span in copy.unsound]) for copy in copies]
     longest = [max((b - a for a, b, _ in copy.unsound), default=0) for copy in copies]
     short = round(SHORT_MS * 1e-3 * sample_rate)
@@ -302,8 +305,7 @@ def _with_remedy(
         for start, stop, channel in spans[first:last]:
             if channel == click.channel:
                 lost[max(start - click.start, 0) : max(stop - click.start, 0)] = True
-        mends = copies[number].mends.within(click.start, click.stop)
-        mended = mends.mark(click.start, lost.size, channels)[:, click.channel]
+        mended = copies[number].marked(click.start, click.stop)[:, click.channel]
         gone = click.kind is Kind.DROPOUT
         return patches(lost, mended, lost.size, sample_rate, gone=gone) is not None
 

@@ -62,6 +62,8 @@ class Copy:
         Where it is damaged itself.
     mends : Mends
         By what that was mended.
+    refuted : tuple of (start, stop, channel)
+        Where it is damaged all the same, by what the recording plays.
     crossed : bool
         Whether each channel stands beside the other one: the two walls of a groove.
     certain : bool
@@ -81,6 +83,7 @@ class Copy:
     held: tuple[Run, ...]
     unsound: tuple[Span, ...] = field(default=(), repr=False)
     mends: Mends = field(default=Mends(), repr=False)
+    refuted: tuple[Span, ...] = field(default=(), repr=False)
     crossed: bool = False
     certain: bool = True
     flat: float = math.inf
@@ -95,10 +98,15 @@ class Copy:
             held=tuple((a, b) for a, b in self.held if b > start and a < stop),
             unsound=spans_within(self.unsound, start, stop),
             mends=self.mends.within(start, stop),
+            refuted=spans_within(self.refuted, start, stop),
             crossed=self.crossed,
             flat=self.flat,
             top_hz=self.top_hz,
         )
+
+    def marked(self, start: int, stop: int) -> NDArray[np.int8]:
+        """Return what was mended of frames ``[start, stop)``; see `Mends.mark`."""
+        return _mended(self.mends.within(start, stop), self.refuted, start, stop, self.sound)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,6 +118,7 @@ class Part:
     held: tuple[Run, ...]
     unsound: tuple[Span, ...]
     mends: Mends
+    refuted: tuple[Span, ...]
     crossed: bool
     flat: float = math.inf
     top_hz: float = math.inf
@@ -125,8 +134,7 @@ class Part:
 
     def marked(self) -> NDArray[np.int8]:
         """Return what was mended, shape (frames, channels); see `Mends.mark`."""
-        sound = self.sound
-        return self.mends.mark(sound.start, sound.stop - sound.start, sound.channels)
+        return _mended(self.mends, self.refuted, self.sound.start, self.sound.stop, self.sound)
 
     def absent(self) -> NDArray[np.bool_]:
         """Return where it is not the same music, or not there, shape (frames,)."""
@@ -149,6 +157,16 @@ class Part:
 
         top = np.abs(self.read()) > NEARLY_FLAT * self.flat
         return np.asarray(scipy.ndimage.maximum_filter1d(top, 2 * BESIDE_FLAT + 1, axis=0))
+
+
+def _mended(
+    mends: Mends, refuted: Iterable[Span], start: int, stop: int, sound: Recording | Excerpt
+) -> NDArray[np.int8]:
+    marked = mends.mark(start, stop - start, sound.channels)
+    for low, high, channel in refuted:
+        if high > start and low < stop:
+            marked[max(low - start, 0) : high - start, channel] = 0
+    return marked
 
 
 def spans_of(clicks: Iterable[Click]) -> tuple[Span, ...]:

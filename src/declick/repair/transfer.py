@@ -256,14 +256,14 @@ def _offer(passage: Passage, transfer: Transfer, click: Click) -> Offer | None:
         return None
     energy = float(np.sum((guide[slice(*gap)] + fill) ** 2))
     beside = _energy_beside(guide, gap)
-    filled = float(np.mean(lost & (mended == FILLED)))
-    error += FILL_MISSES * filled * beside
     if error > WORST * max(energy, beside):
         return None
+    filled = float(np.mean(lost & (mended == FILLED)))
+    missed = error + FILL_MISSES * filled * beside
     return Offer(
         samples=guide[slice(*gap)] + fill,
         error_energy=error,
-        gain_db=float(10 * np.log10(max(float(np.dot(changed, changed)) / error - 1.0, 1e-3))),
+        gain_db=float(10 * np.log10(max(float(np.dot(changed, changed)) / missed - 1.0, 1e-3))),
         method=transfer.method,
         copies=(transfer.number,) if transfer.number else (),
         plain=not holes
