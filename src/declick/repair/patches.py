@@ -30,8 +30,10 @@ LOSS_S: Final = 0.02
 LOSS_PATCHED: Final = 0.5
 COVER_PATCHED: Final = 0.25
 LOSS_PATCH_S: Final = 0.03
-"""A loss longer than this takes the copy with its own damage, up to this share, or this one where
-the music is not gone but covered; of that, what is not longer than this is interpolated."""
+"""A gap longer than this, and any loss, takes the copy as it was mended by itself where no more of
+the core than the first share (the second where the music is not gone but covered) was interpolated
+there. A gap longer than that takes it with as much other damage, too, of which what is not longer
+than the last length is interpolated here."""
 
 MOST_HOLES: Final = 0.7
 """More of a gap must not be damaged in the copy."""
