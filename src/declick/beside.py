@@ -173,13 +173,12 @@ def _transfer(task: _Beside, part: Part) -> Transfer:
             sample_rate=stretch.sample_rate,
         )
         for low, high in spans:
-            guide = matching.guide((low - start, high - start))
-            here = slice(low - stretch.start, high - stretch.start)
-            there = slice(low - start, high - start)
+            span = low - start, high - start
+            guide = matching.guide(span)
+            here, there = slice(low - stretch.start, high - stretch.start), slice(*span)
             samples[here, channel] = played[here, channel] = guide.samples
             if (raw[there, channel] != other[there, channel]).any():
-                same = np.ascontiguousarray(raw[:, channel])
-                played[here, channel] = matching.guide((there.start, there.stop), same).samples
+                played[here, channel] = matching.guide(span, raw[:, channel]).samples
             residual[here, channel] = guide.residual
             fits = guide.held & (guide.residual < MOST_RESIDUAL)
             sound[here, channel] = fits & ~other_lost[there, channel]

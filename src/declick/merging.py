@@ -30,10 +30,8 @@ from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.patches import CLEANED, patches
 from declick.settings import DetectSettings
-from declick.stages import Progress, detect, ignore_progress, repair
+from declick.stages import STAGES, Progress, detect, ignore_progress, repair, time_done
 
-# When each stage of a copy's own repair begins, and how long it takes.
-_OWN_STAGES: Final = {"detect": (0.0, 0.35), "measure": (0.35, 0.25), "repair": (0.6, 0.4)}
 # Hops of a tile that is compared at once, at 44.1 kHz.
 _TILE_HOPS: Final = 128
 # Music longer than this is not lost to a needle; other differences longer than this are no clicks.
@@ -195,9 +193,8 @@ def _part_of(progress: Progress, number: int, count: int) -> Progress:
     """Return what tells how far one of some copies has been mended by itself."""
 
     def tell(stage: str, share: float) -> None:
-        if stage in _OWN_STAGES:
-            begun, length = _OWN_STAGES[stage]
-            progress("copies", (number + begun + length * share) / count)
+        if stage in STAGES:
+            progress("copies", (number + time_done(stage, share, STAGES)) / count)
 
     return tell
 
@@ -242,9 +239,10 @@ def _sort_out(
             continue
         at_end = not item.lost and length > longest_at_end and (start < end or stop > frames - end)
         copy = copies[item.copy]
-        mended = copy.mends.within(start, stop).mark(start, length, copy.sound.channels)
         # What a mend of the copy misses looks like something that the recording has too much of.
-        certain = copy.certain and (item.lost or not mended[:, item.channel].any())
+        certain = copy.certain and (
+            item.lost or not copy.marked(start, stop)[:, item.channel].any()
+        )
         doubted = at_end or not (certain or explained(start, stop))
         if item.side is not Side.RECORDING or length > longest * sample_rate or doubted:
             unsound[item.copy].append((start, stop, item.channel))

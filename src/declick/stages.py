@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -46,8 +46,31 @@ Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of it that is done, 0..1."""
 
 
+STAGES: Final = {"detect": 0.35, "measure": 0.25, "repair": 0.4}
+"""Share of the whole time that each stage takes on an ordinary side. Writing goes on while repairs
+are made.
+"""
+
+
 def ignore_progress(stage: str, share: float) -> None:
     """Report progress to nobody."""
+
+
+def time_done(stage: str, share: float, lengths: Mapping[str, float]) -> float:
+    """Return the time that is over where so much of a stage is done.
+
+    Parameters
+    ----------
+    stage : str
+        One of `lengths`.
+    share : float
+        0..1.
+    lengths : mapping of str to float
+        How long each stage takes, in their order.
+    """
+    names = list(lengths)
+    before = names[: names.index(stage)]
+    return sum(lengths[name] for name in before) + share * lengths[stage]
 
 
 @dataclass(frozen=True, kw_only=True)

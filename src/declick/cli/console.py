@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from declick.cli.lines import one_line
 from declick.sinks import STANDARD_OUTPUT, writing
-from declick.stages import Progress, ignore_progress
+from declick.stages import STAGES, Progress, ignore_progress, time_done
 from declick.wording import count_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-# Share of the whole time that each stage takes on an ordinary side. Writing goes on while repairs
-# are made.
-_STAGES = {"detect": 0.35, "measure": 0.25, "repair": 0.4}
-# ... and beside another copy.
+# What takes so long beside another copy, where `STAGES` take 1.
 _COPY_STAGES = {"align": 0.3, "copies": 1.0, "compare": 0.4}
 _LAYOUT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
 _NAME = 32
@@ -47,12 +44,13 @@ def print_text(text: str) -> None:
 
 @contextmanager
 def progress_bar(
-    name: str, *, quiet: bool, stages: Sequence[str] = tuple(_STAGES)
+    name: str, *, quiet: bool, stages: Sequence[str] = tuple(STAGES)
 ) -> Iterator[Progress]:
     """Show one bar with the time left over all stages; nothing unless a terminal looks on."""
     short = _shortened(name)
-    lengths = _STAGES | _COPY_STAGES
-    with _bar(short, sum(lengths[stage] for stage in stages), quiet) as bar:
+    every = STAGES | _COPY_STAGES
+    lengths = {stage: every[stage] for stage in stages}
+    with _bar(short, sum(lengths.values()), quiet) as bar:
         if bar is None:
             yield ignore_progress
             return
@@ -60,8 +58,7 @@ def progress_bar(
         def show(stage: str, share: float) -> None:
             if stage not in stages:
                 return
-            before = stages[: stages.index(stage)]
-            done = sum(lengths[name] for name in before) + share * lengths[stage]
+            done = time_done(stage, share, lengths)
             bar.set_description(f"{short}: {stage}", refresh=False)
             bar.update(max(0.0, min(bar.total or 0.0, done) - bar.n))
 

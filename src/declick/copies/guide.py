@@ -7,7 +7,7 @@ what is left of a delay are taken into account so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -312,13 +312,3 @@ def runs_of(mask: BoolArray) -> list[Run]:
     """Return the runs ``[start, stop)`` of a mask, ascending."""
     edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0)).tolist()
     return list(zip(edges[::2], edges[1::2], strict=True))
-
-
-def mask_of(
-    spans: Iterable[tuple[int, int, int]], *, start: int, frames: int, channels: int
-) -> BoolArray:
-    """Return where spans ``(start, stop, channel)`` lie in a stretch, shape (frames, channels)."""
-    mask = np.zeros((frames, channels), dtype=bool)
-    for low, high, channel in spans:
-        mask[max(low - start, 0) : max(high - start, 0), channel] = True
-    return mask

@@ -106,7 +106,7 @@ class Copy:
 
     def marked(self, start: int, stop: int) -> NDArray[np.int8]:
         """Return what was mended of frames ``[start, stop)``; see `Mends.mark`."""
-        return _mended(self.mends.within(start, stop), self.refuted, start, stop, self.sound)
+        return _marks(self.mends.within(start, stop), self.refuted, start, stop, self.sound)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,7 +134,7 @@ class Part:
 
     def marked(self) -> NDArray[np.int8]:
         """Return what was mended, shape (frames, channels); see `Mends.mark`."""
-        return _mended(self.mends, self.refuted, self.sound.start, self.sound.stop, self.sound)
+        return _marks(self.mends, self.refuted, self.sound.start, self.sound.stop, self.sound)
 
     def absent(self) -> NDArray[np.bool_]:
         """Return where it is not the same music, or not there, shape (frames,)."""
@@ -159,9 +159,10 @@ class Part:
         return np.asarray(scipy.ndimage.maximum_filter1d(top, 2 * BESIDE_FLAT + 1, axis=0))
 
 
-def _mended(
+def _marks(
     mends: Mends, refuted: Iterable[Span], start: int, stop: int, sound: Recording | Excerpt
 ) -> NDArray[np.int8]:
+    """Return what mends have left from `start` on, but for what is refuted."""
     marked = mends.mark(start, stop - start, sound.channels)
     for low, high, channel in refuted:
         if high > start and low < stop:

@@ -89,13 +89,14 @@ def split_losses(
             run = inner.start + start, inner.start + stop
             gone[start:stop] = np.logical_or.reduce([view.gone(who, run) for view in views])
         for start, stop in _silences(gone, sample_rate):
-            here = np.arange(inner.start + start, inner.start + stop)
+            run = inner.start + start, inner.start + stop
+            here = np.arange(*run)
             depth = np.max([np.median(view.depth(who)[here]) for view in views])
             brief = stop - start <= BRIEF_MS * 1e-3 * sample_rate
             if depth < (BRIEF_DEEP_DB if brief else DEEP_DB):
                 continue
             free = here[~known[1 - who][lo:hi][here]]
-            if free.size > 0.3 * here.size and not views[0].rises(1 - who, free, here):
+            if free.size > 0.3 * here.size and not views[0].rises(1 - who, free, run):
                 losses.append(((low + start, low + stop), who))
     return _with_rest(place, sorted(losses), round(FADE_MS * 1e-3 * sample_rate))
 
@@ -126,9 +127,9 @@ class _View:
         dip = min(usual) - self.levels[who, here]
         return np.asarray((self.depth(who)[here] > GONE_DB) & (dip > DIP_DB))
 
-    def rises(self, who: int, frames: NDArray[np.int64], run: NDArray[np.int64]) -> bool:
+    def rises(self, who: int, frames: NDArray[np.int64], run: Run) -> bool:
         """Return whether one is much louder in frames of a run than on either side of that."""
-        usual = self._usual(who, (int(run[0]), int(run[-1]) + 1))
+        usual = self._usual(who, run)
         level = float(np.median(self.levels[who, frames]))
         return level > max(usual, default=math.inf) + RISE_DB
 
