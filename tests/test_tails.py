@@ -317,6 +317,19 @@ def test_a_drum_that_is_struck_under_a_long_core_is_no_thump() -> None:
         assert not any(tail.kind is Kind.THUMP for tail in found)
 
 
+def test_a_thump_that_begins_under_a_long_core_shows_in_the_bass_of_the_core() -> None:
+    sample_rate = 44100
+    sound, cores = ticks(sample_rate, 0.3 * thump(sample_rate // 4, sample_rate, 0.04))
+    rng = np.random.default_rng(2)
+    long = [(start, start + round(0.015 * sample_rate)) for start, _ in cores]
+    for start, stop in long:
+        # More ticks on the way, which made the core so long.
+        for place in rng.integers(start + 200, stop - 20, 4):
+            sound[place : place + 8] += 0.2 * rng.standard_normal(8)
+    found = find_tails(sound, long, sample_rate=sample_rate)
+    assert all(tail.kind is Kind.THUMP for tail in found)
+
+
 def test_nothing_is_looked_for_behind_a_doubtful_core() -> None:
     sample_rate = 44100
     sound, cores = ticks(sample_rate, 0.4 * thump(sample_rate // 4, sample_rate, 0.03))

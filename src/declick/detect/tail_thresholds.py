@@ -54,6 +54,8 @@ class TailThresholds:
     thump_hidden_ms, thump_hidden_evidence : float
         Behind a core longer than the first nobody has seen the swing begin: where no other confirms
         it, it takes so much evidence. A drum that is struck under such a core has less.
+    thump_head_ms : float
+        Unless it shows in the bass of the core, this long behind the core's beginning.
     thump_fall : float
         The most that is left of a thump's first frequency when nine tenths of its energy are
         through: an arm sweeps down (0.4 to 0.75), a drum keeps its pitch.
@@ -82,6 +84,7 @@ class TailThresholds:
     thump_push: float = 0.35
     thump_hidden_ms: float = 10.0
     thump_hidden_evidence: float = 5000.0
+    thump_head_ms: float = 2.0
     thump_shortest_ms: float = 30.0
     thump_fall: float = 0.78
     thump_last_hz: float = 23.0

@@ -99,6 +99,7 @@ class TailFinder:
         self._missing: BoolArray = np.zeros(samples.size, dtype=bool)
         for start, stop in cores:
             self._missing[start:stop] = True
+        self._samples = samples
         self._sound = sound = bridge(samples, self._missing)
         self._edges = edges = np.array(cores, dtype=np.int64).reshape(-1, 2)
         self._ring_rise, self._thump_rise = (np.full(len(cores), -np.inf) for _ in range(2))
@@ -198,7 +199,8 @@ class TailFinder:
         core_ms = 1e3 * (stop - start) / self._rate
         if core_ms < thresholds.thump_core_ms:
             return
-        if core_ms > thresholds.thump_hidden_ms:
+        hidden = core_ms > thresholds.thump_hidden_ms
+        if hidden and expected is None and not self._begins_with_push(index, thresholds):
             thresholds = replace(thresholds, thump_evidence=thresholds.thump_hidden_evidence)
         end, thump = find_thump(
             self._sound,
@@ -213,6 +215,26 @@ class TailFinder:
         if thump is not None:
             result[index] = result[index]._replace(thump=thump)
             self._carry(result, index, end, Kind.THUMP)
+
+    def _begins_with_push(self, index: int, thresholds: TailThresholds) -> bool:
+        """Return whether a thump begins where a long core does, as far as the core lets it through.
+
+        What is lost in the core lies above the bass, most of it.
+        """
+        start, stop = self._cores[index]
+        head = start + round(thresholds.thump_head_ms * 1e-3 * self._rate)
+        missing = self._missing.copy()
+        missing[head:stop] = False
+        _, thump = find_thump(
+            bridge(self._samples, missing),
+            missing,
+            self._thump_dirt,
+            head,
+            float(self._pushes[index]),
+            self._rate,
+            thresholds,
+        )
+        return thump is not None
 
     def find_rings_together(
         self, found: Sequence[FoundTail], together: Container[int]
