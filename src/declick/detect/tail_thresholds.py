@@ -71,7 +71,7 @@ class TailThresholds:
     thump_rise_db: float = 4.0
     ring_evidence: float = 150.0
     chain_evidence: float = 40.0
-    thump_evidence: float = 250.0
+    thump_evidence: float = 150.0
     lone_evidence: float = 1000.0
     lone_push: float = 0.1
     lone_unrest: float = 4.0
@@ -94,7 +94,7 @@ class TailThresholds:
     quick_decay_s: float = 0.025
     quick_evidence: float = 2000.0
     quiet_rise_db: float = 0.0
-    quiet_evidence: float = 3000.0
+    quiet_evidence: float = 1000.0
     plain_evidence: float = 5000.0
     plain_unrest: float = 60.0
     together_evidence: float = 40.0
