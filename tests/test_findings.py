@@ -15,6 +15,7 @@ from declick.detect.findings import (
     own_cores,
     paint,
 )
+from declick.detect.paces import Pace
 from declick.detect.views import MIDDLE, ViewGeometry
 
 Row = NDArray[np.float32]
@@ -108,7 +109,8 @@ def painted_runs(length: int, doubt: float) -> list[tuple[int, int]]:
         deviation=np.full((1, 2, MIDDLE), doubt, np.float32),
     )
     sound = np.random.default_rng(0).standard_normal((8192, 2))
-    return runs(paint(sound, found, ViewGeometry(44100)).probability[:, 0] > 0.5)
+    heard = paint(sound, found, ViewGeometry(44100), Pace(1, 1))
+    return runs(heard.probability[:, 0] > 0.5)
 
 
 def test_a_long_core_that_is_doubted_is_kept_to_what_is_likely_lost() -> None:

@@ -43,7 +43,8 @@ def make_detector(settings: DetectSettings, sample_rate: float) -> ArDetector | 
     """
     if settings.detector != "ar":
         # slow to import, and not always needed
-        from declick.detect.neural import NeuralDetector, hears, shipped_weights
+        from declick.detect.neural import NeuralDetector, shipped_weights
+        from declick.detect.paces import hears
 
         if settings.detector == "neural" or hears(sample_rate):
             weights = Path(settings.weights) if settings.weights else shipped_weights()

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
 from declick.clicks import FloatArray
+from declick.detect.paces import Pace
 from declick.detect.places import FLAT_LEVEL, digital_places
-from declick.detect.survey import IntArray
-from declick.detect.views import MIDDLE, Float32Array, ViewGeometry
+from declick.detect.survey import Geometry, IntArray
+from declick.detect.views import MIDDLE, Float32Array
 
 # Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's
 # whole interpolation; a sound one that is lost costs next to nothing where the damage is known ...
@@ -29,6 +30,9 @@ LEAST_CORE_IN_DOUBT: Final = -1.5
 # What the network knows of damage it knows amid music; beyond an end there is only what was made up
 # (`declick.detect.ends`), and where music is cut off the first samples are a little unlike that.
 ENDS_DOUBT: Final = 5.0
+# What does not stand out of the music beside it, within so many frames, is doubted the more.
+CUT_DOUBT: Final = 12.0
+_BESIDE_END = 1024
 # Where the damage stays below this share of the level around (as arcsinh), nothing is lost ...
 QUIET: Final = 0.06
 # ... nor below this one between two clicks, if that lasts for so many frames.
@@ -46,6 +50,8 @@ SURER_THAN_CLIPPED: Final = 1.0 / (1.0 + math.exp(-10.0))
 _WAVE: Final = 13
 # How far from an instant its core may begin or end, in frames, to be its own.
 _OWN = 48
+# Of what the network speaks of, from the instant.
+_PLACES = np.arange(MIDDLE) - MIDDLE // 2
 # How near to an instant a surer one must know of lost samples, in frames, for both to count.
 _NEAR = 24
 
@@ -151,39 +157,67 @@ def nothing() -> Findings:
     )
 
 
-def doubt_ends(found: Findings, ends: tuple[int, int], factor: int) -> Findings:
+def doubt_ends(
+    found: Findings, ends: tuple[int, int], pace: Pace, sound: NDArray[np.floating]
+) -> Findings:
     """Return findings that ask for more of what begins with the recording, or ends with it.
 
-    Of what is more doubt than damage, that is.
+    Of what is more doubt than damage, that is; and of what is no louder than the music beside it:
+    where a recording was cut and then resampled, its first samples are unlike any music.
 
     Parameters
     ----------
     found : Findings
     ends : tuple of int
-        First frame and stop of the recording; `factor` of them are one of the findings'.
-    factor : int
+        First frame and stop of the recording, in frames of the file.
+    pace : Pace
+    sound : ndarray, shape (frames, channels)
+        What was heard.
     """
     log_odds = found.log_odds.copy()
-    first, last = ends[0] // factor, -(-ends[1] // factor)
+    first, last = math.floor(pace.in_heard(ends[0])), math.ceil(pace.in_heard(ends[1]))
     near = np.minimum(np.abs(found.frames - first), np.abs(found.frames - last)) <= MIDDLE // 2
     for number in np.flatnonzero(near).tolist():
         begin = int(found.frames[number]) - MIDDLE // 2
-        for side in range(2):
-            if any(
-                (begin + a <= first or begin + b >= last)
-                and _is_doubted(
-                    found, number, side, max(a, first - begin), min(b, last - begin), share=1.0
-                )
-                for a, b in own_cores(found.cores[number, side], LEAST_CORE)
-            ):
-                log_odds[number, side] -= ENDS_DOUBT
+        for side in range(sound.shape[1]):
+            for core in own_cores(found.cores[number, side], LEAST_CORE):
+                start, stop = max(core[0], first - begin), min(core[1], last - begin)
+                if begin + core[0] > first and begin + core[1] < last:
+                    continue
+                if _is_no_louder(sound[:, side], begin + start, begin + stop, first, last):
+                    log_odds[number, side] -= CUT_DOUBT
+                elif _is_doubted(found, number, side, start, stop, share=1.0):
+                    log_odds[number, side] -= ENDS_DOUBT
+                else:
+                    continue
+                break
     return replace(found, log_odds=log_odds)
 
 
-def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard:
-    """Return what is said of each sample and channel: in each core, by its event."""
-    channels, factor = samples.shape[1], int(geometry.octave)
-    least = LEAST_CORE if factor == 1 else LEAST_CORE_ALONE
+def _is_no_louder(
+    sound: NDArray[np.floating], start: int, stop: int, first: int, last: int
+) -> bool:
+    """Return whether the sound of a core at an end does not stand out of that beside it."""
+    before = sound[max(start - _BESIDE_END, first) : start]
+    behind = sound[stop : min(stop + _BESIDE_END, last)]
+    beside = max(np.abs(part).max(initial=0.0) for part in (before, behind))
+    return bool(np.abs(sound[start:stop]).max(initial=0.0) <= beside)
+
+
+def paint(samples: FloatArray, found: Findings, geometry: Geometry, pace: Pace) -> Heard:
+    """Return what is said of each sample and channel: in each core, by its event.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (frames, channels)
+    found : Findings
+    geometry : Geometry
+        Of the file.
+    pace : Pace
+        At which the network heard it.
+    """
+    channels = samples.shape[1]
+    least = LEAST_CORE if pace.is_whole else LEAST_CORE_ALONE
     painted = silence(samples.shape)
     confidence = 1.0 / (1.0 + np.exp(-np.clip(found.log_odds, -40.0, 40.0)))
     rows, starts, stops, sure, whose = [], [], [], [], []
@@ -198,11 +232,11 @@ def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard
                 starts.append(begin + first)
                 stops.append(begin + last)
                 sure.append(confidence[number, side])
-                whose.append((number, first, last))
+                whose.append(number)
     if not rows:
         return painted
     channel, start, stop = np.array([rows, starts, stops], dtype=np.intp)
-    start, stop = in_file(start, stop, factor)
+    start, stop = pace.in_file(start, stop)
     level = np.array(sure)
     digital, alone = digital_places(
         samples, channel, start, stop, geometry, sure=level > SURER_THAN_CLIPPED
@@ -212,10 +246,12 @@ def paint(samples: FloatArray, found: Findings, geometry: ViewGeometry) -> Heard
     for index in np.argsort(level, kind="stable").tolist():
         side, core = int(channel[index]), slice(int(start[index]), int(stop[index]))
         painted.probability[core, side] = level[index]
-        if factor == 1 and not alone[index]:
-            number, first, last = whose[index]
-            painted.damage[core, side] = found.damage[number, side, first:last]
-            painted.deviation[core, side] = found.deviation[number, side, first:last]
+        if pace.is_whole and not alone[index]:
+            number = whose[index]
+            places = pace.in_heard(np.arange(core.start, core.stop)) - found.frames[number]
+            for row, told in zip(painted[1:], (found.damage, found.deviation), strict=True):
+                heard = told[number, side]
+                row[core, side] = np.interp(places, _PLACES, heard)
     return painted
 
 
@@ -241,15 +277,6 @@ def _slope(sound: FloatArray) -> int:
     height = np.abs(sound[: _LONGEST_SLOPE + 1])
     steep = (height[:-1] - height[1:] > STEEP * height[0]) & (sound[1 : height.size] * sound[0] > 0)
     return int(np.argmin(np.append(steep, False)))
-
-
-def in_file(start: IntArray, stop: IntArray, factor: int) -> tuple[IntArray, IntArray]:
-    """Return spans of frames of the file, which has `factor` for each that the network sees.
-
-    A sample of the network's stands for those around it.
-    """
-    half = factor // 2
-    return start * factor - half, (stop - 1) * factor + half + 1
 
 
 def _not_explained(found: Findings, side: int, least: float) -> list[int]:

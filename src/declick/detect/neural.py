@@ -25,7 +25,6 @@ from declick.detect.findings import (
     Heard,
     cover_flat_tops,
     doubt_ends,
-    in_file,
     in_order,
     is_loud,
     joined,
@@ -33,6 +32,7 @@ from declick.detect.findings import (
     paint,
     silence,
 )
+from declick.detect.paces import geometries, pace_of
 from declick.detect.places import digital_places, find_edges, within_steps
 from declick.detect.screen import load_screen, pitch_doubt
 from declick.detect.spans import PLAIN_TO_NETWORK, PRIOR_OF_NETWORK, PRIOR_OF_SPECKS
@@ -42,10 +42,8 @@ from declick.detect.towers import plain_towers
 from declick.detect.views import (
     Float32Array,
     Sight,
-    ViewGeometry,
     describe_instants,
     find_instants,
-    is_native,
     local_level,
     see,
     view_upright,
@@ -70,8 +68,6 @@ LEAST_SPOKEN: Final = -7.0
 # The core of what towers is where its prediction errors are, and this much to each side where the
 # network is sure: it sees the surroundings over a level that the click itself has raised.
 TOWER_MARGIN_MS: Final = 0.3
-# It hears one in so many samples of a recording.
-FACTORS: Final = (1, 2, 4, 8, 16)
 # Beside wrong samples, in frames, nothing that the network says for their sake counts.
 BESIDE_SPIKE: Final = 48
 # Range of the natural logarithm of how far the damage may be off.
@@ -171,7 +167,7 @@ class NeuralDetector:
     Parameters
     ----------
     sample_rate : float
-        In Hz; `hears` it.
+        In Hz; the network hears it (`declick.detect.paces`).
     weights : Path
         The ONNX file; its card lies beside it.
 
@@ -187,13 +183,14 @@ class NeuralDetector:
     plain: Final = PLAIN_TO_NETWORK
 
     def __init__(self, sample_rate: float, weights: Path) -> None:
-        if not hears(sample_rate):
+        pace = pace_of(sample_rate)
+        if pace is None:
             raise ReadError(
-                f"the neural detector hears 40 to 54 kHz and 2, 4, 8 or 16 times that, not "
+                f"the neural detector hears 20 to 54 kHz and 2, 4, 8 or 16 times 40 to 54 kHz, not "
                 f"{sample_rate:g} Hz; use --detector ar"
             )
-        self.geometry = ViewGeometry(sample_rate)
-        self.factor = int(self.geometry.octave)
+        self._pace = pace
+        self.geometry, self._heard = geometries(sample_rate, pace)
         self.weights = load_weights(weights)
 
     @property
@@ -241,23 +238,22 @@ class NeuralDetector:
         context = self.geometry.context
         if not np.any(pair[context:-context] != pair[context]):
             return silence(pair.shape)
-        native = ViewGeometry(self.geometry.sample_rate / self.factor)
-        samples = _decimated(pair, self.factor)
-        sight = see(samples, native)
+        samples = self._pace.resample(pair)
+        sight = see(samples, self._heard)
         frames = _inside(sight)
         facts = describe_instants(sight, frames)
         alike = alike_instants(sight, frames)
         findings = self.look(sight, frames[~alike], facts[~alike])
         if alike.any():
-            mean = see(samples.mean(axis=1, keepdims=True), native)
+            mean = see(samples.mean(axis=1, keepdims=True), self._heard)
             of_both = self.look(mean, frames[alike], describe_instants(mean, frames[alike]))
             findings = in_order([findings, as_both(of_both, mean, sight)])
         if ends is not None:
-            findings = doubt_ends(findings, ends, self.factor)
-        heard = paint(pair, findings, self.geometry)
+            findings = doubt_ends(findings, ends, self._pace, samples)
+        heard = paint(pair, findings, self.geometry, self._pace)
         self._paint_towers(heard, pair, sight, frames, facts)
         cover_flat_tops(heard, pair, self.geometry.sample_rate)
-        if self.factor == 1:
+        if self._pace == (1, 1):
             self._paint_spikes(heard, pair, find_spikes(sight, frames, facts))
         return heard
 
@@ -279,7 +275,7 @@ class NeuralDetector:
         start, stop = find_edges(
             sight.around, channel, frames[which] // sight.geometry.cell, sight.geometry
         )
-        start, stop = in_file(start, stop, self.factor)
+        start, stop = self._pace.in_file(start, stop)
         digital, _ = digital_places(pair, channel, start, stop, self.geometry)
         margin = round(TOWER_MARGIN_MS * 1e-3 * self.geometry.sample_rate)
         for side, first, last in zip(
@@ -289,7 +285,7 @@ class NeuralDetector:
             row = heard.probability[:, side]
             sure = row[core].max(initial=0.0) >= SURE
             row[core] = np.maximum(row[core], SURE)
-            if self.factor == 1:
+            if self._pace.is_whole:
                 _trim(row, core, margin if sure else 0)
             # Found or not, the network has not learned to say how high anything like this is.
             heard.deviation[core, side] = np.inf
@@ -348,7 +344,7 @@ class NeuralDetector:
         damage = back(np.clip(damage[:count], -12.0, 12.0)) * sign[spoken, None, None]
         doubt = np.exp(np.clip(back(doubt[:count]), *DOUBT))
         cores = back(cores[:count])
-        if self.factor == 1:
+        if self._pace.is_whole:
             cores = np.where(is_loud(damage), cores, -np.inf)
         return Findings(
             frames=frames,
@@ -372,20 +368,6 @@ def _trim(probability: NDArray[np.float32], core: slice, margin: int) -> None:
     probability[core.start - reach : core.start - min(margin, reach)] = 0.0
     reach = int(np.argmin(np.append(behind, False)))
     probability[core.stop + min(margin, reach) : core.stop + reach] = 0.0
-
-
-def hears(sample_rate: float) -> bool:
-    """Return whether the network can hear a recording: as it is, or one in so many samples."""
-    return any(is_native(sample_rate / factor) for factor in FACTORS)
-
-
-def _decimated(samples: FloatArray, factor: int) -> FloatArray:
-    """Return one in `factor` frames behind a low pass without delay."""
-    if factor == 1:
-        return samples
-    from scipy.signal import resample_poly  # slow to import, and not always needed
-
-    return np.asarray(resample_poly(samples, 1, factor, axis=0))
 
 
 def _inside(sight: Sight) -> IntArray:

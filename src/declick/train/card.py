@@ -14,7 +14,8 @@ UNTRAINED: Final = ("scratch", "gouge")
 """Families of damage that no recipe draws: what a network makes of them, it has not been taught."""
 
 LIMITS: Final = (
-    "hears 40 to 54 kHz, and 2, 4, 8 or 16 times that through a decimated view",
+    "hears 40 to 54 kHz, 2, 4, 8 or 16 times that through a decimated view, and 20 to 40 kHz with "
+    "frames put between",
     "looks only where the prediction error stands out: damage that does not is not seen",
     "finds few dropouts: music that is gone, not covered",
 )

@@ -1,0 +1,101 @@
+"""The network hears sample rates that it was not made for; each frame stays where it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.signal import resample_poly
+
+from declick.clicks import FloatArray
+from declick.damage.apply import wear
+from declick.damage.draw import Family, WearSettings, draw_wear
+from declick.damage.piece import synthesize_piece
+from declick.detect.paces import PACES, Pace, geometries, hears, pace_of
+from declick.pipeline import restore
+from declick.read import Recording
+from declick.settings import DetectSettings, Settings
+
+
+@pytest.mark.parametrize(
+    ("rate", "pace"),
+    [
+        (19_999, None),
+        (20_000, (2, 1)),
+        (22_050, (2, 1)),
+        (27_000, (2, 1)),
+        (32_000, (3, 2)),
+        (37_800, (4, 3)),
+        (39_999, (4, 3)),
+        (40_000, (1, 1)),
+        (48_000, (1, 1)),
+        (54_001, None),
+        (64_000, None),
+        (88_200, (1, 2)),
+        (192_000, (1, 4)),
+        (768_000, (1, 16)),
+    ],
+)
+def test_which_rates_are_heard(rate: float, pace: tuple[int, int] | None) -> None:
+    assert pace_of(rate) == pace
+    assert hears(rate) == (pace is not None)
+
+
+def test_every_rate_from_20_to_54_khz_is_heard() -> None:
+    assert all(hears(rate) for rate in range(20_000, 54_001, 50))
+
+
+@pytest.mark.parametrize("pace", PACES)
+def test_frames_are_found_again(pace: Pace) -> None:
+    """What is lost of the file is within what is told of the file, and little more."""
+    for start in range(40, 60):
+        for length in (1, 2, 5, 17):
+            heard = np.array([start]), np.array([start + length])
+            (first,), (stop,) = pace.in_file(*heard)
+            assert stop > first
+            step = pace.of / pace.heard
+            # No frame that is told lies farther than a step from one that is heard.
+            assert first >= (start - 1) * step
+            assert stop - 1 <= (start + length) * step
+            # All frames of the file that were heard as they are, are told.
+            within = [k for k in range(400) if start <= pace.in_heard(k) <= start + length - 1]
+            assert all(first <= k < stop for k in within)
+
+
+@pytest.mark.parametrize("rate", [20_000, 22_050, 24_000, 26_999, 32_000, 36_100, 37_800])
+def test_tiles_are_whole_frames(rate: int) -> None:
+    pace = pace_of(rate)
+    assert pace is not None
+    file, heard = geometries(rate, pace)
+    for own, theirs in ((file.tile, heard.tile), (file.context, heard.context)):
+        assert own * pace.heard == theirs * pace.of
+    assert heard.context % heard.hop == heard.tile % heard.hop == 0
+
+
+def test_what_is_put_between_frames_is_the_sound_itself() -> None:
+    for pace in PACES[-3:]:
+        step = pace.of / pace.heard
+        heard = pace.resample(np.sin(0.3 * np.arange(1200.0))[:, None])[:, 0]
+        expected = np.sin(0.3 * step * np.arange(heard.size))
+        assert np.abs(heard - expected)[50:-50].max() < 1e-3
+
+
+def worn_at(rate: int) -> tuple[FloatArray, FloatArray]:
+    """Return a clean and a worn piece at a sample rate."""
+    clean = resample_poly(synthesize_piece(5.0, sample_rate=44_100), rate // 50, 882)
+    settings = WearSettings(rates_hz={Family.TICK: 4.0})
+    laid = wear(clean, rate, draw_wear(np.random.default_rng(3), 5.0, settings))
+    return laid.clean, laid.worn
+
+
+@pytest.mark.parametrize("rate", [22_050, 32_000, 37_800])
+def test_at_low_rates_the_network_mends_more_than_the_linear_model(rate: int) -> None:
+    pytest.importorskip("onnxruntime")
+    clean, worn = worn_at(rate)
+    gains = {}
+    for detector in ("auto", "ar"):
+        settings = Settings(detect=DetectSettings(detector=detector))
+        done = restore(Recording.from_array(worn, rate), settings=settings)
+        assert np.array_equal(np.asarray(done.samples)[: rate // 100], worn[: rate // 100])
+        left = np.sum((np.asarray(done.samples) - clean) ** 2)
+        gains[detector] = 10 * np.log10(np.sum((worn - clean) ** 2) / left)
+    assert gains["auto"] > max(gains["ar"] + 1.0, 8.0)
