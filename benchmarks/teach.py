@@ -31,7 +31,7 @@ from declick.train.taught import COLLAR_S, Counts, TeachSettings, count_onsets, 
 
 RATE: Final = 44100
 LEARNED_S, TEST_S = 180.0, 60.0
-TESTS: Final = 3
+TESTS: Final = 9
 APART_S: Final = 3.0
 OTHERS_HZ: Final = 0.6
 JITTER_S: Final = 0.010
