@@ -7,7 +7,6 @@ import io
 import numpy as np
 import pytest
 import soundfile
-from scipy.signal import resample_poly
 
 from declick.clicks import Click, FloatArray
 from declick.damage.piece import synthesize_piece
@@ -85,16 +84,6 @@ def test_a_click_beside_an_end_is_as_sure_where_two_tiles_meet() -> None:
 def test_a_cut_in_the_music_is_no_click(detector: str) -> None:
     for start in range(50_000, 90_000, 4_321):
         assert find(music(start=start), detector) == []
-
-
-@pytest.mark.parametrize(
-    ("up", "down", "step"), [(160, 147, 1_777), (1, 2, 5_432), (320, 441, 5_432)]
-)
-def test_music_that_was_cut_and_then_resampled_has_no_click(up: int, down: int, step: int) -> None:
-    for start in range(50_000, 90_000, step):
-        samples = resample_poly(music(start=start), up, down)
-        recording = Recording.from_array(samples, RATE * up // down)
-        assert detect(recording, DetectSettings()).clicks == []
 
 
 @pytest.mark.parametrize("silent", [0, 1, 50, 3000])

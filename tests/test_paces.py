@@ -61,8 +61,10 @@ def test_frames_are_found_again(pace: Pace) -> None:
             assert all(first <= k < stop for k in within)
 
 
-@pytest.mark.parametrize("rate", [20_000, 22_050, 24_000, 26_999, 32_000, 36_100, 37_800])
-def test_tiles_are_whole_frames(rate: int) -> None:
+@pytest.mark.parametrize(
+    "rate", [20_000, 22_050, 24_000, 26_999.5, 27_000.001, 32_000, 36_000, 36_000.001, 39_999.99]
+)
+def test_tiles_are_whole_frames(rate: float) -> None:
     pace = pace_of(rate)
     assert pace is not None
     file, heard = geometries(rate, pace)
@@ -82,6 +84,8 @@ def test_what_is_put_between_frames_is_the_sound_itself() -> None:
 def worn_at(rate: int) -> tuple[FloatArray, FloatArray]:
     """Return a clean and a worn piece at a sample rate."""
     clean = resample_poly(synthesize_piece(5.0, sample_rate=44_100), rate // 50, 882)
+    # What is resampled from its first frame on begins with what no music does.
+    clean *= np.minimum(np.arange(len(clean)) / (0.05 * rate), 1.0)[:, None]
     settings = WearSettings(rates_hz={Family.TICK: 4.0})
     laid = wear(clean, rate, draw_wear(np.random.default_rng(3), 5.0, settings))
     return laid.clean, laid.worn
@@ -99,3 +103,26 @@ def test_at_low_rates_the_network_mends_more_than_the_linear_model(rate: int) ->
         left = np.sum((np.asarray(done.samples) - clean) ** 2)
         gains[detector] = 10 * np.log10(np.sum((worn - clean) ** 2) / left)
     assert gains["auto"] > max(gains["ar"] + 1.0, 8.0)
+
+
+@pytest.mark.parametrize("rate", [20_000, 22_050, 27_000, 32_000, 36_000, 39_999])
+@pytest.mark.parametrize("frames", [1, 2, 50, 3000])
+def test_short_recordings_at_low_rates(frames: int, rate: int) -> None:
+    for channels in (1, 3):
+        samples = 0.1 * np.random.default_rng(3).standard_normal((frames, channels))
+        done = restore(Recording.from_array(samples, rate))
+        assert np.asarray(done.samples).shape == samples.shape
+
+
+@pytest.mark.parametrize("rate", [22_050, 32_000])
+def test_a_mono_recording_at_a_low_rate_is_mended_where_its_clicks_are(rate: int) -> None:
+    pytest.importorskip("onnxruntime")
+    clean, worn = (sound[:, :1] for sound in worn_at(rate))
+    done = np.asarray(restore(Recording.from_array(worn, rate)).samples)
+    touched = np.flatnonzero((done != worn)[:, 0])
+    damaged = np.flatnonzero(np.abs(worn - clean)[:, 0] > 1e-3)
+    place = np.searchsorted(damaged, touched).clip(1, damaged.size - 1)
+    away = np.minimum(np.abs(touched - damaged[place - 1]), np.abs(touched - damaged[place]))
+    assert touched.size
+    assert away.max() < 0.02 * rate
+    assert np.sum((done - clean) ** 2) < 0.5 * np.sum((worn - clean) ** 2)

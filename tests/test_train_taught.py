@@ -193,3 +193,29 @@ def test_train_says_what_it_needs(tmp_path: Path, capsys: Any) -> None:
     assert "--pairs" in capsys.readouterr().err
     assert main(["train", "-o", str(tmp_path / "m")]) == 2
     assert "RECIPE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("peak", "floor", "expected"),
+    [
+        (8.0, -8.0, (0.0, 0.75)),  # every threshold does: near what suits most
+        (-5.0, -8.0, (0.75, 0.75)),  # none does
+        (6.0, 3.0, (3.0, 6.0)),  # the half way would find nothing but false ones
+    ],
+)
+def test_the_threshold_of_a_sound(peak: float, floor: float, expected: tuple[float, float]) -> None:
+    pytest.importorskip("torch")
+    from declick.train.lessons import Lesson
+    from declick.train.taught import _best
+
+    columns = 4000
+    said = np.full((1, columns), -9.0, dtype=np.float32)
+    said[0, 100::50] = floor
+    onsets = np.arange(125.0, columns - 50, 400.0)
+    said[0, onsets.astype(int)] = peak
+    powers = np.zeros((1, 1), dtype=np.float32)
+    lesson = Lesson(powers=powers, onsets=(onsets,), hop_s=256 / 44100)
+    least, counts = _best([said], [lesson], 0, 0.05)
+    assert expected[0] <= least <= expected[1]
+    assert counts.hits == (0 if peak < 0.0 else len(onsets))
+    assert counts.false == 0

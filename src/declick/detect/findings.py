@@ -30,9 +30,6 @@ LEAST_CORE_IN_DOUBT: Final = -1.5
 # What the network knows of damage it knows amid music; beyond an end there is only what was made up
 # (`declick.detect.ends`), and where music is cut off the first samples are a little unlike that.
 ENDS_DOUBT: Final = 5.0
-# What does not stand out of the music beside it, within so many frames, is doubted the more.
-CUT_DOUBT: Final = 12.0
-_BESIDE_END = 1024
 # Where the damage stays below this share of the level around (as arcsinh), nothing is lost ...
 QUIET: Final = 0.06
 # ... nor below this one between two clicks, if that lasts for so many frames.
@@ -157,13 +154,10 @@ def nothing() -> Findings:
     )
 
 
-def doubt_ends(
-    found: Findings, ends: tuple[int, int], pace: Pace, sound: NDArray[np.floating]
-) -> Findings:
+def doubt_ends(found: Findings, ends: tuple[int, int], pace: Pace) -> Findings:
     """Return findings that ask for more of what begins with the recording, or ends with it.
 
-    Of what is more doubt than damage, that is; and of what is no louder than the music beside it:
-    where a recording was cut and then resampled, its first samples are unlike any music.
+    Of what is more doubt than damage, that is.
 
     Parameters
     ----------
@@ -171,37 +165,22 @@ def doubt_ends(
     ends : tuple of int
         First frame and stop of the recording, in frames of the file.
     pace : Pace
-    sound : ndarray, shape (frames, channels)
-        What was heard.
     """
     log_odds = found.log_odds.copy()
     first, last = math.floor(pace.in_heard(ends[0])), math.ceil(pace.in_heard(ends[1]))
     near = np.minimum(np.abs(found.frames - first), np.abs(found.frames - last)) <= MIDDLE // 2
     for number in np.flatnonzero(near).tolist():
         begin = int(found.frames[number]) - MIDDLE // 2
-        for side in range(sound.shape[1]):
-            for core in own_cores(found.cores[number, side], LEAST_CORE):
-                start, stop = max(core[0], first - begin), min(core[1], last - begin)
-                if begin + core[0] > first and begin + core[1] < last:
-                    continue
-                if _is_no_louder(sound[:, side], begin + start, begin + stop, first, last):
-                    log_odds[number, side] -= CUT_DOUBT
-                elif _is_doubted(found, number, side, start, stop, share=1.0):
-                    log_odds[number, side] -= ENDS_DOUBT
-                else:
-                    continue
-                break
+        for side in range(2):
+            if any(
+                (begin + a <= first or begin + b >= last)
+                and _is_doubted(
+                    found, number, side, max(a, first - begin), min(b, last - begin), share=1.0
+                )
+                for a, b in own_cores(found.cores[number, side], LEAST_CORE)
+            ):
+                log_odds[number, side] -= ENDS_DOUBT
     return replace(found, log_odds=log_odds)
-
-
-def _is_no_louder(
-    sound: NDArray[np.floating], start: int, stop: int, first: int, last: int
-) -> bool:
-    """Return whether the sound of a core at an end does not stand out of that beside it."""
-    before = sound[max(start - _BESIDE_END, first) : start]
-    behind = sound[stop : min(stop + _BESIDE_END, last)]
-    beside = max(np.abs(part).max(initial=0.0) for part in (before, behind))
-    return bool(np.abs(sound[start:stop]).max(initial=0.0) <= beside)
 
 
 def paint(samples: FloatArray, found: Findings, geometry: Geometry, pace: Pace) -> Heard:

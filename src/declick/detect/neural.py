@@ -249,7 +249,7 @@ class NeuralDetector:
             of_both = self.look(mean, frames[alike], describe_instants(mean, frames[alike]))
             findings = in_order([findings, as_both(of_both, mean, sight)])
         if ends is not None:
-            findings = doubt_ends(findings, ends, self._pace, samples)
+            findings = doubt_ends(findings, ends, self._pace)
         heard = paint(pair, findings, self.geometry, self._pace)
         self._paint_towers(heard, pair, sight, frames, facts)
         cover_flat_tops(heard, pair, self.geometry.sample_rate)

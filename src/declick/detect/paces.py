@@ -46,7 +46,8 @@ class Pace(NamedTuple):
     def in_file(self, start: IntArray, stop: IntArray) -> tuple[IntArray, IntArray]:
         """Return the spans of the file that spans of what is heard stand for.
 
-        A frame that is heard stands for what lies no farther than half of its distance to the next.
+        A frame that is heard stands for what lies no farther than half of its distance to the next;
+        one that was put in between, alone, for the frame behind it.
         """
         first = -((self.of - 2 * self.of * start) // (2 * self.heard))
         last = (2 * self.of * stop - self.of) // (2 * self.heard)

@@ -47,6 +47,8 @@ _STROKES: Final = 200
 # chosen on eight sounds of drum kits.
 _SMOOTHED: Final = 0.5
 _USUAL_LEAST: Final = 0.75
+# Where F1 falls by more than this on the way, what suits most does not count.
+_MUCH_WORSE: Final = 0.05
 # Factors of the 2 * NORM + 1 columns that a level is compared with.
 _NEAR: Final = 15
 _FAR: Final = (2 * NORM + 1) // _NEAR
@@ -262,8 +264,15 @@ def _best(
     tried = np.arange(-4.0, 4.01, 0.25)
     found = np.array([(c.hits, c.missed + c.false) for c in map(count, tried)], dtype=np.float64)
     hits, wrong = gaussian_filter1d(found, _SMOOTHED / 0.25, axis=0, mode="nearest").T
-    best = float(tried[int(np.argmax(2 * hits / np.maximum(2 * hits + wrong, 1e-9)))])
+    f1 = 2 * hits / np.maximum(2 * hits + wrong, 1e-9)
+    if not f1.max() > 0.0:
+        return _USUAL_LEAST, count(_USUAL_LEAST)
+    # The middle of all that are equally good.
+    good = np.flatnonzero(f1 >= f1.max() - 1e-6)
+    best = float(tried[good[len(good) // 2]])
     least = 0.5 * (best + _USUAL_LEAST)
+    if count(least).f1 < count(best).f1 - _MUCH_WORSE:
+        least = best
     return least, count(least)
 
 
