@@ -316,8 +316,8 @@ def test_without_onnxruntime_the_remedy_is_told(monkeypatch: Any, tmp_path: Path
 def test_other_sample_rates_are_refused(tmp_path: Path) -> None:
     from declick.detect.neural import NeuralDetector
 
-    with pytest.raises(ReadError, match="32000"):
-        NeuralDetector(32_000, tmp_path / "none.onnx")
+    with pytest.raises(ReadError, match="16000"):
+        NeuralDetector(16_000, tmp_path / "none.onnx")
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8, 16])
