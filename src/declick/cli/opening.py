@@ -48,4 +48,4 @@ def open_target(output: str) -> Path | BinaryIO:
 
 def jobs_for(recording: Recording, jobs: int) -> int:
     """Return how many processes are worth starting: a short piece is done before they are up."""
-    return jobs if recording.duration_s >= 30.0 else 1
+    return jobs if recording.duration_s >= 10.0 else 1
