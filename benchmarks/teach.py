@@ -27,7 +27,8 @@ import soundfile
 from declick.clicks import FloatArray
 from declick.detect.taught import listen, load_taught
 from declick.read import Recording
-from declick.train.taught import COLLAR_S, Counts, TeachSettings, count_onsets, teach_sounds
+from declick.train.onsets import COLLAR_S, Counts, count_onsets
+from declick.train.taught import TeachSettings, teach_sounds
 
 RATE: Final = 44100
 LEARNED_S, TEST_S = 180.0, 60.0

@@ -106,8 +106,7 @@ def test_of_peaks_too_near_the_greater_one_counts() -> None:
 
 
 def test_onsets_are_matched_once_each() -> None:
-    pytest.importorskip("torch")
-    from declick.train.taught import count_onsets
+    from declick.train.onsets import count_onsets
 
     counts = count_onsets([1.0, 2.0, 3.0], [1.02, 1.03, 3.5], 0.05)
     assert (counts.hits, counts.missed, counts.false) == (1, 2, 2)
@@ -204,9 +203,8 @@ def test_train_says_what_it_needs(tmp_path: Path, capsys: Any) -> None:
     ],
 )
 def test_the_threshold_of_a_sound(peak: float, floor: float, expected: tuple[float, float]) -> None:
-    pytest.importorskip("torch")
     from declick.train.lessons import Lesson
-    from declick.train.taught import _best
+    from declick.train.onsets import choose_threshold
 
     columns = 4000
     said = np.full((1, columns), -9.0, dtype=np.float32)
@@ -215,7 +213,7 @@ def test_the_threshold_of_a_sound(peak: float, floor: float, expected: tuple[flo
     said[0, onsets.astype(int)] = peak
     powers = np.zeros((1, 1), dtype=np.float32)
     lesson = Lesson(powers=powers, onsets=(onsets,), hop_s=256 / 44100)
-    least, counts = _best([said], [lesson], 0, 0.05)
+    least, counts = choose_threshold([said], [lesson], 0, 0.05)
     assert expected[0] <= least <= expected[1]
     assert counts.hits == (0 if peak < 0.0 else len(onsets))
     assert counts.false == 0

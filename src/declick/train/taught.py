@@ -19,7 +19,6 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,25 +29,17 @@ from declick.detect.taught import (
     SCHEMA,
     TaughtKind,
     load_taught,
-    pick_peaks,
     to_levels,
 )
 from declick.errors import LabelError, WriteError
 from declick.train.lesson_draws import draw_excerpts, draw_strokes
 from declick.train.lessons import Lesson, fold_lessons, read_lessons
 from declick.train.loop import Say
+from declick.train.onsets import Counts, choose_threshold
 
-COLLAR_S: Final = 0.05
-"""An onset that is found so near to a label is right."""
 TOLERANCE: Final = 2e-3
 # Sounds drawn that are none of those taught.
 _STROKES: Final = 200
-# Thresholds in log odds: how far what was found at them is smoothed, and what suits most sounds;
-# chosen on eight sounds of drum kits.
-_SMOOTHED: Final = 0.5
-_USUAL_LEAST: Final = 0.75
-# Where F1 falls by more than this on the way, what suits most does not count.
-_MUCH_WORSE: Final = 0.05
 # Factors of the 2 * NORM + 1 columns that a level is compared with.
 _NEAR: Final = 15
 _FAR: Final = (2 * NORM + 1) // _NEAR
@@ -203,79 +194,6 @@ def _moved(network: TaughtNetwork, lesson: Lesson, moved_s: float) -> Lesson:
     return Lesson(powers=lesson.powers, onsets=tuple(onsets), hop_s=lesson.hop_s)
 
 
-# --- how good it is ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Counts:
-    """Onsets that were found, that were missed, and that are none."""
-
-    hits: int = 0
-    missed: int = 0
-    false: int = 0
-
-    @property
-    def f1(self) -> float:
-        """Twice the hits over all that was there and all that was found; 1 where nothing was."""
-        every = 2 * self.hits + self.missed + self.false
-        return 2 * self.hits / every if every else 1.0
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            hits=self.hits + other.hits,
-            missed=self.missed + other.missed,
-            false=self.false + other.false,
-        )
-
-
-def count_onsets(true: Sequence[float], found: Sequence[float], collar: float) -> Counts:
-    """Match onsets with those found, in their order, each at most once."""
-    left, hits = sorted(found), 0
-    for onset in sorted(true):
-        while left and left[0] < onset - collar:
-            left.pop(0)
-        if left and left[0] <= onset + collar:
-            left.pop(0)
-            hits += 1
-    return Counts(hits=hits, missed=len(true) - hits, false=len(found) - hits)
-
-
-def _best(
-    said: Sequence[NDArray[np.float32]], lessons: Sequence[Lesson], kind: int, apart_s: float
-) -> tuple[float, Counts]:
-    """Return the log odds from which a kind is found well, and how well.
-
-    A few labels do not tell one threshold from the next: what was found is smoothed over them, and
-    what suits most sounds counts as much.
-
-    Parameters
-    ----------
-    said : sequence of ndarray
-        Log odds of each lesson.
-    """
-
-    def count(least: float) -> Counts:
-        counts = Counts()
-        for rows, lesson in zip(said, lessons, strict=True):
-            found = pick_peaks(rows[kind], least, max(1, round(apart_s / lesson.hop_s)))
-            counts += count_onsets(lesson.onsets[kind].tolist(), found, COLLAR_S / lesson.hop_s)
-        return counts
-
-    tried = np.arange(-4.0, 4.01, 0.25)
-    found = np.array([(c.hits, c.missed + c.false) for c in map(count, tried)], dtype=np.float64)
-    hits, wrong = gaussian_filter1d(found, _SMOOTHED / 0.25, axis=0, mode="nearest").T
-    f1 = 2 * hits / np.maximum(2 * hits + wrong, 1e-9)
-    if not f1.max() > 0.0:
-        return _USUAL_LEAST, count(_USUAL_LEAST)
-    # The middle of all that are equally good.
-    good = np.flatnonzero(f1 >= f1.max() - 1e-6)
-    best = float(tried[good[len(good) // 2]])
-    least = 0.5 * (best + _USUAL_LEAST)
-    if count(least).f1 < count(best).f1 - _MUCH_WORSE:
-        least = best
-    return least, count(least)
-
-
 def teach_sounds(
     recordings: Sequence[Path],
     labels: Sequence[Path],
@@ -335,7 +253,7 @@ def teach_sounds(
         networks.append(network)
         said += [log_odds_of(network, lesson) for lesson in rest]
         held += rest
-    best = [_best(said, held, kind, apart_s) for kind in range(len(names))]
+    best = [choose_threshold(said, held, kind, apart_s) for kind in range(len(names))]
     kinds = [
         TaughtKind(name=name, least=round(least, 3), length_s=round(length_s, 4))
         for name, (least, _) in zip(names, best, strict=True)
