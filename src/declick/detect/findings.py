@@ -18,10 +18,8 @@ from declick.detect.survey import Geometry, IntArray
 from declick.detect.views import MIDDLE, Float32Array
 
 # Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's
-# whole interpolation; a sound one that is lost costs next to nothing where the damage is known ...
+# whole interpolation; a sound one that is lost costs next to nothing where the damage is known.
 LEAST_CORE: Final = -5.0
-# ... and a little where it is not.
-LEAST_CORE_ALONE: Final = -2.5
 # Of a longer core than this many frames, whose damage is doubted by this share of its energy, only
 # what is as likely as this: music is seldom so predictable for so long.
 LONG_CORE: Final = 112
@@ -47,8 +45,10 @@ SURER_THAN_CLIPPED: Final = 1.0 / (1.0 + math.exp(-10.0))
 _WAVE: Final = 13
 # How far from an instant its core may begin or end, in frames, to be its own.
 _OWN = 48
-# Of what the network speaks of, from the instant.
-_PLACES = np.arange(MIDDLE) - MIDDLE // 2
+# Of what the network speaks of.
+_PLACES = np.arange(MIDDLE)
+# How many frames that are heard beside a core tell what the music has beyond them.
+_BESIDE = 1024
 # How near to an instant a surer one must know of lost samples, in frames, for both to count.
 _NEAR = 24
 
@@ -196,16 +196,15 @@ def paint(samples: FloatArray, found: Findings, geometry: Geometry, pace: Pace) 
         At which the network heard it.
     """
     channels = samples.shape[1]
-    least = LEAST_CORE if pace.is_whole else LEAST_CORE_ALONE
     painted = silence(samples.shape)
     confidence = 1.0 / (1.0 + np.exp(-np.clip(found.log_odds, -40.0, 40.0)))
     rows, starts, stops, sure, whose = [], [], [], [], []
     for side in range(channels):
-        for number in _not_explained(found, side, least):
+        for number in _not_explained(found, side):
             frame = int(found.frames[number])
             if confidence[number, side] < 1e-4:
                 continue
-            for first, last in _worth(found, number, side, least):
+            for first, last in _worth(found, number, side):
                 rows.append(side)
                 begin = frame - MIDDLE // 2
                 starts.append(begin + first)
@@ -222,16 +221,33 @@ def paint(samples: FloatArray, found: Findings, geometry: Geometry, pace: Pace) 
     )
     level[digital] = 0.0
     level[alone] = 1.0
+    beyond = pace.unheard(samples)
     for index in np.argsort(level, kind="stable").tolist():
         side, core = int(channel[index]), slice(int(start[index]), int(stop[index]))
         painted.probability[core, side] = level[index]
-        if pace.is_whole and not alone[index]:
-            number = whose[index]
-            places = pace.in_heard(np.arange(core.start, core.stop)) - found.frames[number]
-            for row, told in zip(painted[1:], (found.damage, found.deviation), strict=True):
-                heard = told[number, side]
-                row[core, side] = np.interp(places, _PLACES, heard)
+        if alone[index]:
+            continue
+        number, frames = whose[index], np.arange(core.start, core.stop)
+        first = int(found.frames[number]) - MIDDLE // 2
+        damage = pace.at(frames, found.damage[number, side], first)
+        painted.damage[core, side] = damage + beyond[core, side]
+        places = pace.in_heard(frames) - first
+        doubt = np.interp(places, _PLACES, found.deviation[number, side])
+        painted.deviation[core, side] = _at_each(doubt, beyond[:, side], core, pace)
     return painted
+
+
+def _at_each(doubt: FloatArray, beyond: FloatArray, core: slice, pace: Pace) -> FloatArray:
+    """Return the standard deviation of each sample's damage by that of what is heard.
+
+    Of several samples for one that is heard each tells less. What is `beyond` all that is heard
+    counts as damage; what the music has of it is told by the sound around.
+    """
+    if pace.is_whole:
+        return doubt
+    near = slice(max(core.start - _BESIDE * pace.of, 0), core.stop + _BESIDE * pace.of)
+    hiss = float(np.median(np.abs(beyond[near]))) / 0.6745
+    return np.hypot(doubt * math.sqrt(pace.of / pace.heard), hiss)
 
 
 def cover_flat_tops(heard: Heard, samples: FloatArray, sample_rate: float) -> None:
@@ -258,7 +274,7 @@ def _slope(sound: FloatArray) -> int:
     return int(np.argmin(np.append(steep, False)))
 
 
-def _not_explained(found: Findings, side: int, least: float) -> list[int]:
+def _not_explained(found: Findings, side: int) -> list[int]:
     """Return the instants of a channel that no surer one beside them takes for sound.
 
     What rings behind a core stands out, too; seen from the core it is known that nothing is lost.
@@ -279,20 +295,20 @@ def _not_explained(found: Findings, side: int, least: float) -> list[int]:
                 continue
             at = int(frames[other] - frames[number]) + half
             lost = found.cores[number, side, at - _NEAR : at + _NEAR + 1]
-            explained[other] = lost.max() < least
+            explained[other] = lost.max() < LEAST_CORE
     return kept
 
 
-def _worth(found: Findings, number: int, side: int, least: float) -> list[tuple[int, int]]:
+def _worth(found: Findings, number: int, side: int) -> list[tuple[int, int]]:
     """Return the cores of an instant, long ones without what is more doubt than damage."""
     log_odds = found.cores[number, side]
     worth: list[tuple[int, int]] = []
-    for first, last in own_cores(log_odds, least):
+    for first, last in own_cores(log_odds, LEAST_CORE):
         likely = []
         if last - first > LONG_CORE and _is_doubted(
             found, number, side, first, last, share=DOUBT_SHARE
         ):
-            likely = own_cores(log_odds, max(least, LEAST_CORE_IN_DOUBT))
+            likely = own_cores(log_odds, LEAST_CORE_IN_DOUBT)
         inner = [run for run in likely if run[0] < last and first < run[1]]
         worth += inner or [(first, last)]
     return worth

@@ -343,9 +343,7 @@ class NeuralDetector:
         level = local_level(sight, frames)[:, :, None]
         damage = back(np.clip(damage[:count], -12.0, 12.0)) * sign[spoken, None, None]
         doubt = np.exp(np.clip(back(doubt[:count]), *DOUBT))
-        cores = back(cores[:count])
-        if self._pace.is_whole:
-            cores = np.where(is_loud(damage), cores, -np.inf)
+        cores = np.where(is_loud(damage), back(cores[:count]), -np.inf)
         return Findings(
             frames=frames,
             log_odds=back(events[spoken]).astype(np.float64) * self.weights.slope

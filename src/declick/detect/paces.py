@@ -43,6 +43,25 @@ class Pace(NamedTuple):
         taps: Any = firwin(2 * LOBES * self.heard + 1, 1.0 / self.heard, window=("kaiser", BETA))
         return np.asarray(resample_poly(samples, self.heard, self.of, axis=0, window=taps))
 
+    def put_back(self, heard: FloatArray) -> FloatArray:
+        """Return the sound, thinned out to be heard, at the file's rate."""
+        from scipy.signal import resample_poly
+
+        return np.asarray(resample_poly(heard, self.of, self.heard, axis=0))
+
+    def unheard(self, samples: FloatArray) -> FloatArray:
+        """Return what a sound has above all that is heard."""
+        if self.is_whole:
+            return np.zeros_like(samples)
+        return samples - self.put_back(self.resample(samples))[: len(samples)]
+
+    def at(self, frames: IntArray, told: FloatArray, first: int) -> FloatArray:
+        """Return what is told of the frames that are heard from `first` on, at some of the file."""
+        if self.is_whole:
+            return np.interp(self.in_heard(frames) - first, np.arange(told.size), told)
+        between = self.put_back(told)
+        return between[np.clip(frames - first * self.of // self.heard, 0, between.size - 1)]
+
     def in_file(self, start: IntArray, stop: IntArray) -> tuple[IntArray, IntArray]:
         """Return the spans of the file that spans of what is heard stand for.
 
