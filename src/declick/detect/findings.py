@@ -18,8 +18,10 @@ from declick.detect.survey import Geometry, IntArray
 from declick.detect.views import MIDDLE, Float32Array
 
 # Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's
-# whole interpolation; a sound one that is lost costs next to nothing where the damage is known.
+# whole interpolation; a sound one that is lost costs next to nothing where the damage is known ...
 LEAST_CORE: Final = -5.0
+# ... but of what was thinned out less is lost than seems so: the low pass makes a click longer.
+LEAST_CORE_THINNED: Final = -2.5
 # Of a longer core than this many frames, whose damage is doubted by this share of its energy, only
 # what is as likely as this: music is seldom so predictable for so long.
 LONG_CORE: Final = 112
@@ -48,7 +50,7 @@ _OWN = 48
 # Of what the network speaks of.
 _PLACES = np.arange(MIDDLE)
 # How many frames that are heard beside a core tell what the music has beyond them.
-_BESIDE = 1024
+_BESIDE = 256
 # How near to an instant a surer one must know of lost samples, in frames, for both to count.
 _NEAR = 24
 
@@ -196,15 +198,16 @@ def paint(samples: FloatArray, found: Findings, geometry: Geometry, pace: Pace) 
         At which the network heard it.
     """
     channels = samples.shape[1]
+    least = LEAST_CORE if pace.is_whole else LEAST_CORE_THINNED
     painted = silence(samples.shape)
     confidence = 1.0 / (1.0 + np.exp(-np.clip(found.log_odds, -40.0, 40.0)))
     rows, starts, stops, sure, whose = [], [], [], [], []
     for side in range(channels):
-        for number in _not_explained(found, side):
+        for number in _not_explained(found, side, least):
             frame = int(found.frames[number])
             if confidence[number, side] < 1e-4:
                 continue
-            for first, last in _worth(found, number, side):
+            for first, last in _worth(found, number, side, least):
                 rows.append(side)
                 begin = frame - MIDDLE // 2
                 starts.append(begin + first)
@@ -274,7 +277,7 @@ def _slope(sound: FloatArray) -> int:
     return int(np.argmin(np.append(steep, False)))
 
 
-def _not_explained(found: Findings, side: int) -> list[int]:
+def _not_explained(found: Findings, side: int, least: float) -> list[int]:
     """Return the instants of a channel that no surer one beside them takes for sound.
 
     What rings behind a core stands out, too; seen from the core it is known that nothing is lost.
@@ -295,20 +298,20 @@ def _not_explained(found: Findings, side: int) -> list[int]:
                 continue
             at = int(frames[other] - frames[number]) + half
             lost = found.cores[number, side, at - _NEAR : at + _NEAR + 1]
-            explained[other] = lost.max() < LEAST_CORE
+            explained[other] = lost.max() < least
     return kept
 
 
-def _worth(found: Findings, number: int, side: int) -> list[tuple[int, int]]:
+def _worth(found: Findings, number: int, side: int, least: float) -> list[tuple[int, int]]:
     """Return the cores of an instant, long ones without what is more doubt than damage."""
     log_odds = found.cores[number, side]
     worth: list[tuple[int, int]] = []
-    for first, last in own_cores(log_odds, LEAST_CORE):
+    for first, last in own_cores(log_odds, least):
         likely = []
         if last - first > LONG_CORE and _is_doubted(
             found, number, side, first, last, share=DOUBT_SHARE
         ):
-            likely = own_cores(log_odds, LEAST_CORE_IN_DOUBT)
+            likely = own_cores(log_odds, max(least, LEAST_CORE_IN_DOUBT))
         inner = [run for run in likely if run[0] < last and first < run[1]]
         worth += inner or [(first, last)]
     return worth

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, NamedTuple, overload
 
 import numpy as np
@@ -15,6 +16,19 @@ from declick.detect.views import ViewGeometry, is_native
 # that rings longer makes a click longer, one that falls slower leaves images; chosen on music.
 LOBES: Final = 6
 BETA: Final = 8.0
+
+
+# Frames that are heard on each side that tell what lies between two; as many as thinning takes.
+_AROUND = 10
+
+
+@cache
+def _between(frames: int) -> FloatArray:
+    """Return the low pass that puts so many frames for one."""
+    from scipy.signal import firwin
+
+    taps = firwin(2 * _AROUND * frames + 1, 1.0 / frames, window=("kaiser", 5.0))
+    return np.asarray(taps * frames)
 
 
 class Pace(NamedTuple):
@@ -43,24 +57,33 @@ class Pace(NamedTuple):
         taps: Any = firwin(2 * LOBES * self.heard + 1, 1.0 / self.heard, window=("kaiser", BETA))
         return np.asarray(resample_poly(samples, self.heard, self.of, axis=0, window=taps))
 
-    def put_back(self, heard: FloatArray) -> FloatArray:
-        """Return the sound, thinned out to be heard, at the file's rate."""
-        from scipy.signal import resample_poly
-
-        return np.asarray(resample_poly(heard, self.of, self.heard, axis=0))
-
     def unheard(self, samples: FloatArray) -> FloatArray:
         """Return what a sound has above all that is heard."""
         if self.is_whole:
             return np.zeros_like(samples)
-        return samples - self.put_back(self.resample(samples))[: len(samples)]
+        from scipy.signal import resample_poly
+
+        heard = self.resample(samples)
+        return samples - resample_poly(heard, self.of, self.heard, axis=0)[: len(samples)]
 
     def at(self, frames: IntArray, told: FloatArray, first: int) -> FloatArray:
-        """Return what is told of the frames that are heard from `first` on, at some of the file."""
+        """Return what is told of the frames that are heard from `first` on, at some of the file.
+
+        Parameters
+        ----------
+        frames : ndarray of int, shape (n,)
+            One after the other.
+        told : ndarray, shape (heard frames,)
+        first : int
+        """
         if self.is_whole:
             return np.interp(self.in_heard(frames) - first, np.arange(told.size), told)
-        between = self.put_back(told)
-        return between[np.clip(frames - first * self.of // self.heard, 0, between.size - 1)]
+        from scipy.signal import upfirdn
+
+        low = max(int(frames[0]) // self.of - first - _AROUND, 0)
+        near = told[low : int(frames[-1]) // self.of - first + _AROUND + 1]
+        between = upfirdn(_between(self.of), near, up=self.of)
+        return np.asarray(between[frames - (first + low - _AROUND) * self.of])
 
     def in_file(self, start: IntArray, stop: IntArray) -> tuple[IntArray, IntArray]:
         """Return the spans of the file that spans of what is heard stand for.
