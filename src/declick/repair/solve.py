@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 from scipy.linalg import solve_toeplitz
-from scipy.linalg.lapack import dpbsv, dpotrf, dpotrs, dtrtri, dtrtrs
+from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri, dtrtrs
 
 from declick.dsp.linear_prediction import end_errors, filter_autocorrelation
 
@@ -108,35 +108,6 @@ def solve_missing(
             cluster.append(run)
             missing += run[1] - run[0]
     return traces
-
-
-def solve_roughly(samples: FloatArray, runs: Sequence[Run], coefficients: FloatArray) -> None:
-    """Set the missing runs, in place, as `solve_missing` does, but with silence beyond the ends.
-
-    All runs are one banded system: for many runs and a short filter that is much faster.
-
-    Parameters
-    ----------
-    samples : ndarray of float64, shape (frames,)
-    runs : sequence of (start, stop)
-        Ascending and disjoint, at least one.
-    coefficients : ndarray of float64, shape (order + 1,)
-        Prediction error filter.
-    """
-    band = filter_autocorrelation(coefficients)
-    index = np.concatenate([np.arange(*run) for run in runs])
-    samples[index] = 0.0
-    kernel = np.concatenate([band[:0:-1], band])
-    size = fft.next_fast_len(samples.size + kernel.size, real=True)
-    product = fft.irfft(fft.rfft(samples, size) * fft.rfft(kernel, size), size)
-    lags = np.append(band, 0.0)
-    diagonals = np.zeros((min(band.size, index.size), index.size))
-    for number, diagonal in enumerate(diagonals):
-        steps = index[number:] - index[: index.size - number]
-        diagonal[: steps.size] = lags[np.minimum(steps, band.size)]
-    _, filled, failed = dpbsv(diagonals, -product[index + band.size - 1], lower=1)
-    if not failed:
-        samples[index] = filled
 
 
 def _solve_cluster(

@@ -22,7 +22,7 @@ from declick.repair.ar import (
     farthest_look,
     interpolate,
 )
-from declick.repair.solve import Run, solve_roughly
+from declick.repair.solve import Run, solve_missing
 from declick.repair.weighing import Evidence, interpolate_weighed, weighed_size
 
 FloatArray = NDArray[np.float64]
@@ -139,7 +139,7 @@ def fill_roughly(samples: FloatArray, runs: Sequence[Run], order: int = 64) -> F
     order = min(order, filled.size // 4)
     if runs and order:
         coefficients = prediction_filter(autocorrelation(filled, order))[0]
-        solve_roughly(filled, runs, coefficients)
+        solve_missing(filled, runs, coefficients, errors_for=())
     return filled
 
 
