@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,8 @@ BoolArray = NDArray[np.bool_]
 Run = tuple[int, int]
 
 HOP_S: Final = 0.4
-"""A filter is fitted this often, on a grid that is anchored at frame 0 ..."""
-
-WINDOW_S: Final = 0.4
-"""... to the sound that far on either side."""
+"""A filter is fitted this often, on a grid that is anchored at frame 0, to as much sound on either
+side."""
 
 TAPS: Final = 384
 """Length of a filter at 44.1 kHz: a difference of bass takes milliseconds to die away ..."""
@@ -84,8 +82,7 @@ class Guide:
 
 def reach(sample_rate: float) -> int:
     """Return how many frames beside a stretch its guide depends on."""
-    seconds = (1 + NEIGHBOURS) * HOP_S + WINDOW_S
-    return round(seconds * sample_rate) + _taps(sample_rate)[0] + 2
+    return round(((2 + NEIGHBOURS) * HOP_S + 2 * ROUGH_S) * sample_rate) + _taps(sample_rate)[0] + 2
 
 
 class Matching:
@@ -120,6 +117,7 @@ class Matching:
         self._level = _Levels(target, other, lost | other_lost)
         # Stretches that are near each other have filters in common.
         self._fits: dict[int, _Fit | None] = {}
+        self._cells: dict[int, _Cell] = {}
 
     def guide(self, span: Run, other: FloatArray | None = None) -> Guide:
         """Return what the recording should be by the copy.
@@ -169,13 +167,37 @@ class Matching:
 
     def _fit(self, cell: int) -> _Fit | None:
         if cell not in self._fits:
-            window = self._window(cell)
-            self._fits[cell] = _fit(*self._sounds, *self._lost, window, self._rate)
+            before, behind = self._cell(cell - 1), self._cell(cell)
+            self._fits[cell] = _fit(before, behind, self._window(cell), self._rate)
         return self._fits[cell]
 
+    def _cell(self, cell: int) -> _Cell:
+        """Return both sounds between two filters, as they are fitted."""
+        if cell not in self._cells:
+            rough = round(ROUGH_S * self._rate)
+            low = cell * self._hop - self._start
+            cut = slice(*np.clip((low, low + self._hop), 0, self._sounds[0].size).tolist())
+            around = slice(max(cut.start - 2 * rough, 0), cut.stop + 2 * rough)
+            inside = slice(cut.start - around.start, cut.stop - around.start)
+            sounds, kept = [], np.ones(cut.stop - cut.start, dtype=bool)
+            for sound, mask in zip(self._sounds, self._lost, strict=True):
+                long, short = _by_length(runs_of(mask[around]), rough)
+                sounds.append(fill_roughly(sound[around], short)[inside])
+                for start, stop in long:
+                    kept[max(start - inside.start, 0) : max(stop - inside.start, 0)] = False
+            self._cells[cell] = _Cell(np.stack(sounds), kept)
+        return self._cells[cell]
+
     def _window(self, cell: int) -> Run:
-        middle, width = cell * self._hop - self._start, round(WINDOW_S * self._rate)
-        return middle - width, middle + width
+        middle = cell * self._hop - self._start
+        return middle - self._hop, middle + self._hop
+
+
+class _Cell(NamedTuple):
+    """Both sounds, shape (2, frames), known damage filled; all but what is `kept` is too long."""
+
+    sounds: FloatArray
+    kept: BoolArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,34 +213,26 @@ def _taps(sample_rate: float) -> tuple[int, int]:
     return round(TAPS * scale), round(AHEAD * scale)
 
 
-def _fit(
-    target: FloatArray,
-    other: FloatArray,
-    lost: BoolArray,
-    other_lost: BoolArray,
-    window: Run,
-    sample_rate: float,
-) -> _Fit | None:
-    """Fit one filter; None where there is not enough sound."""
+def _by_length(runs: Sequence[Run], most: int) -> tuple[list[Run], list[Run]]:
+    """Return the runs that are longer than that, and those that are not."""
+    long = [run for run in runs if run[1] - run[0] > most]
+    return long, [run for run in runs if run[1] - run[0] <= most]
+
+
+def _fit(before: _Cell, behind: _Cell, window: Run, sample_rate: float) -> _Fit | None:
+    """Fit one filter to two cells; None where there is not enough sound."""
     size, ahead = _taps(sample_rate)
-    rough = round(ROUGH_S * sample_rate)
-    low, high = max(window[0], 0), min(window[1], target.size)
     length = window[1] - window[0]
-    if high - low < LEAST_SHARE * length:
+    kept = np.concatenate((before.kept, behind.kept))
+    if kept.size < LEAST_SHARE * length:
         return None
-    here = slice(low, high)
-    taper = _hann(length)[low - window[0] : high - window[0]].copy()
-    sounds = []
-    for sound, mask in ((target, lost), (other, other_lost)):
-        runs = runs_of(mask[here])
-        for start, stop in runs:
-            if stop - start > rough:
-                taper[start:stop] = 0.0
-        sounds.append(fill_roughly(sound[here], [run for run in runs if run[1] - run[0] <= rough]))
+    begin = max(-window[0], 0)
+    taper = np.where(kept, _hann(length)[begin : begin + kept.size], 0.0)
     if float(taper.sum()) < LEAST_SHARE * 0.5 * length:
         return None
+    sounds = np.concatenate((before.sounds, behind.sounds), axis=1)
     coefficients = prediction_filter(autocorrelation(sounds[0] * taper, ORDER))[0]
-    first, second = (np.convolve(sound, coefficients)[: high - low] * taper for sound in sounds)
+    first, second = (np.convolve(sound, coefficients)[: kept.size] * taper for sound in sounds)
     auto = autocorrelation(second, size - 1)
     power = float(np.dot(first, first))
     if not (auto[0] > 1e-12 * power and power > 0.0):
@@ -232,7 +246,7 @@ def _fit(
         taps = solve_toeplitz(auto, lags, check_finite=False)
     except LinAlgError:
         return None
-    guide = _apply(sounds[1], taps, (0, high - low), sample_rate)
+    guide = _apply(sounds[1], taps, (0, kept.size), sample_rate)
     weight = taper**2
     left, matched, heard = (
         float(np.dot(weight, sound**2)) for sound in (sounds[0] - guide, guide, sounds[1])

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from declick.clicks import FloatArray
-from declick.copies.guide import HOP_S, WINDOW_S, Matching
+from declick.copies.guide import HOP_S, Matching
 from declick.copies.lay import Copy, outside
 from declick.errors import SettingsError
 from declick.read import Recording
@@ -16,7 +16,7 @@ from declick.read import Recording
 PROBES: Final = 16
 PROBE_S: Final = 1.2
 # Sound beside it, for the filters.
-BESIDE_S: Final = HOP_S + WINDOW_S + 0.1
+BESIDE_S: Final = 2 * HOP_S + 0.1
 # Taken for mono by itself: one channel matched to the other leaves less than this, in dB ...
 MONO_DB: Final = -20.0
 # ... at this share of the places where there is music.
