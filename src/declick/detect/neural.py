@@ -34,6 +34,7 @@ from declick.detect.findings import (
 )
 from declick.detect.paces import geometries, pace_of
 from declick.detect.places import digital_places, find_edges, within_steps
+from declick.detect.rumble import without_rumble
 from declick.detect.screen import load_screen, pitch_doubt
 from declick.detect.spans import PLAIN_TO_NETWORK, PRIOR_OF_NETWORK, PRIOR_OF_SPECKS
 from declick.detect.spikes import Spikes, find_spikes
@@ -238,7 +239,7 @@ class NeuralDetector:
         context = self.geometry.context
         if not np.any(pair[context:-context] != pair[context]):
             return silence(pair.shape)
-        samples = self._pace.resample(pair)
+        samples = without_rumble(self._pace.resample(pair), self._heard.sample_rate)
         sight = see(samples, self._heard)
         frames = _inside(sight)
         facts = describe_instants(sight, frames)

@@ -1,0 +1,54 @@
+"""What is heard of the turntable below the music: the network has hardly learned from any."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+
+from declick.clicks import FloatArray
+
+# Rumble and warps lie below this (Hz); so does the lowest of a bass ...
+BELOW_HZ: Final = 40.0
+# ... and is taken off what the network is shown from this share of the power above on: less hides
+# no click, and what a click itself has down there tells something. Chosen on music of the tune half
+# with the rumble of an LP.
+LEAST_SHARE: Final = 10**-2.4
+# The low pass reaches so far to each side.
+_REACH_S: Final = 0.08
+# It sees the mean of so many frames.
+_STEP: Final = 32
+
+
+def without_rumble(samples: FloatArray, sample_rate: float) -> FloatArray:
+    """Return a tile as the network is to see it: without its rumble where there is much.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (frames, channels)
+    sample_rate : float
+        In Hz.
+    """
+    frames = len(samples)
+    whole = np.pad(samples, ((0, -frames % _STEP), (0, 0)), mode="edge")
+    means = whole.reshape(-1, _STEP, samples.shape[1]).mean(axis=1)
+    taps = _low_pass(sample_rate / _STEP)
+    reach = min(taps.size // 2, len(means) - 1)
+    taps = taps[taps.size // 2 - reach : taps.size // 2 + reach + 1]
+    beside = ((reach, reach), (0, 0))
+    around = np.pad(means, beside, mode="reflect", reflect_type="odd")
+    slow = np.stack([np.convolve(row, taps, "valid") for row in around.T])
+    at = (np.arange(frames) - 0.5 * (_STEP - 1)) / _STEP
+    rumble = np.stack([np.interp(at, np.arange(row.size), row) for row in slow], axis=1)
+    rest = samples - rumble
+    return rest if np.sum(rumble**2) >= LEAST_SHARE * np.sum(rest**2) else samples
+
+
+@cache
+def _low_pass(sample_rate: float) -> FloatArray:
+    """Return the low pass for the means."""
+    half = round(_REACH_S * sample_rate)
+    times = np.arange(-half, half + 1) / sample_rate
+    taps = np.sinc(2.0 * BELOW_HZ * times) * np.kaiser(times.size, 4.0)
+    return np.asarray(taps / taps.sum())
