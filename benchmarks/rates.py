@@ -5,8 +5,7 @@
 Each recording of the report split is resampled, worn at that rate, and restored: by the linear
 model, and by the network where it hears the rate. Clean, it is restored, too. Between low rates
 frames are put in, high ones are thinned out; above 22 kHz the recordings hold nothing, only the
-damage does. Writes
-results/rates.json. Some twenty-five minutes on one core.
+damage does. Writes results/rates.json. Some twenty-five minutes on one core.
 """
 
 from __future__ import annotations

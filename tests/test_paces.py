@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from declick.clicks import FloatArray
+from declick.clicks import FloatArray, Repair
 from declick.damage.apply import wear
 from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.piece import synthesize_piece
@@ -14,6 +16,7 @@ from declick.detect.paces import PACES, Pace, geometries, hears, pace_of
 from declick.pipeline import restore
 from declick.read import Recording
 from declick.settings import DetectSettings, Settings
+from declick.stages import detect, repair
 
 
 @pytest.mark.parametrize(
@@ -103,6 +106,49 @@ def test_at_low_rates_the_network_mends_more_than_the_linear_model(rate: int) ->
         left = np.sum((np.asarray(done.samples) - clean) ** 2)
         gains[detector] = 10 * np.log10(np.sum((worn - clean) ** 2) / left)
     assert gains["auto"] > max(gains["ar"] + 1.0, 8.0)
+
+
+@pytest.mark.parametrize("rate", [88_200, 96_000])
+def test_at_high_rates_the_damage_is_known_too(rate: int) -> None:
+    """What the network hears at half the rate serves the repair, as at 44.1 kHz."""
+    pytest.importorskip("onnxruntime")
+    clean, worn = worn_at(rate)
+    recording = Recording.from_array(worn, rate)
+    clicks = detect(recording).clicks
+    known = [click for click in clicks if click.estimate is not None]
+    assert len(known) > 0.8 * len(clicks)
+    told, guessed = (
+        sum(
+            np.sum((item.samples - clean[slice(*_span(item)), item.click.channel]) ** 2)
+            for item in repair(recording, mended)
+            if item.made
+        )
+        for mended in (known, [replace(click, estimate=None) for click in known])
+    )
+    assert told < 0.7 * guessed
+
+
+def _span(item: Repair) -> tuple[int, int]:
+    return item.click.start, item.click.start + item.samples.size
+
+
+@pytest.mark.parametrize("pace", [pace for pace in PACES if pace.of > pace.heard])
+def test_what_is_told_at_a_high_rate_is_put_between_as_it_was_thinned_out(pace: Pace) -> None:
+    told = np.random.default_rng(1).standard_normal(300)
+    whole = resample_poly(told, pace.of, 1)
+    for first, last in ((0, 3), (40, 90), (280, 299)):
+        frames = np.arange(1000 + first * pace.of, 1000 + last * pace.of)
+        between = pace.at(frames, told, 1000 // pace.of)
+        expected = whole[frames - 1000 // pace.of * pace.of]
+        np.testing.assert_allclose(between, expected, atol=1e-12)
+
+
+def test_what_is_not_heard_is_what_lies_above() -> None:
+    pace, time = Pace(1, 2), np.arange(4000.0)[:, None]
+    low, high = np.sin(0.3 * time), np.sin(2.6 * time)
+    np.testing.assert_allclose(pace.unheard(low + high)[100:-100], high[100:-100], atol=2e-3)
+    assert not pace.unheard(low)[100:-100].max() > 2e-3
+    assert not Pace(1, 1).unheard(low).any()
 
 
 @pytest.mark.parametrize("rate", [20_000, 22_050, 27_000, 32_000, 36_000, 39_999])

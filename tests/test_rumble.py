@@ -1,0 +1,59 @@
+"""Rumble hides no clicks: where it is loud, the network is shown the sound without it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from declick.clicks import FloatArray
+from declick.damage.apply import wear
+from declick.damage.draw import Family, WearSettings, draw_wear
+from declick.damage.piece import synthesize_piece
+from declick.detect.rumble import without_rumble
+from declick.pipeline import restore
+from declick.read import Recording
+
+RATE = 44_100
+
+
+def swinging(frames: int, level: float) -> FloatArray:
+    """Return what a warped record on a cheap turntable adds, shape (frames, 2)."""
+    time = np.arange(frames)[:, None] / RATE
+    pitches = np.array([4.0, 9.3, 11.1, 14.7, 23.9])
+    phases = np.arange(10.0).reshape(5, 2)
+    waves = np.sin(2 * np.pi * pitches[:, None] * time[:, None] + phases)
+    return np.asarray(level * waves.sum(axis=1))
+
+
+def test_music_without_rumble_is_shown_as_it_is() -> None:
+    tone = np.sin(2 * np.pi * 110.0 * np.arange(3 * RATE)[:, None] / RATE)
+    assert without_rumble(tone, RATE) is tone
+
+
+@pytest.mark.parametrize("frames", [1, 2, 31, 32, 33, 1000, 100_003])
+def test_any_length_is_shown_whole(frames: int) -> None:
+    for channels in (1, 2, 5):
+        shown = without_rumble(np.ones((frames, channels)), RATE)
+        assert shown.shape == (frames, channels)
+        assert np.isfinite(shown).all()
+
+
+def test_loud_rumble_goes_and_the_music_stays() -> None:
+    piece = synthesize_piece(3.0, sample_rate=RATE)
+    rumble = swinging(len(piece), 0.02)
+    shown = without_rumble(piece + rumble, RATE)
+    inside = slice(RATE // 4, -RATE // 4)
+    left = shown[inside] - without_rumble(piece, RATE)[inside]
+    assert np.std(left) < 0.1 * np.std(rumble)
+
+
+def test_clicks_over_rumble_are_mended() -> None:
+    pytest.importorskip("onnxruntime")
+    piece = synthesize_piece(6.0, sample_rate=RATE)
+    settings = WearSettings(rates_hz={Family.TICK: 4.0})
+    laid = wear(piece, RATE, draw_wear(np.random.default_rng(3), 6.0, settings))
+    rumble = swinging(len(piece), 0.03)
+    clean, worn = laid.clean + rumble, laid.worn + rumble
+    done = np.asarray(restore(Recording.from_array(worn, RATE)).samples)
+    assert np.sum((done - clean) ** 2) < 0.1 * np.sum((worn - clean) ** 2)
+    assert np.array_equal(done == worn, (done - worn) == 0.0)
