@@ -14,7 +14,7 @@ BELOW_HZ: Final = 40.0
 # ... and is taken off what the network is shown from this share of the power above on: less hides
 # no click, and what a click itself has down there tells something. Chosen on music of the tune half
 # with the rumble of an LP.
-LEAST_SHARE: Final = 10**-2.4
+LEAST_SHARE: Final = 0.01
 # The low pass reaches so far to each side.
 _REACH_S: Final = 0.08
 # It sees the mean of so many frames.
