@@ -28,9 +28,9 @@ from declick.pipeline import restore
 from declick.read import Recording
 
 GROOVE = "lp_dense_crackle.wav"
-LEVELS_DB = (None, -20.0, -10.0, 0.0)
+LEVELS_DB = (None, -10.0, 0.0)
 """Of the rumble over the music; None: no rumble."""
-WORN = ("tick", "pop", "crackle", "thump")
+WORN = ("tick", "pop", "thump")
 EXCERPT_S, SEED = 10.0, 5
 
 

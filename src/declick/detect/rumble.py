@@ -12,7 +12,7 @@ from declick.clicks import FloatArray
 # Rumble and warps lie below this (Hz); so does the lowest of a bass ...
 BELOW_HZ: Final = 40.0
 # ... and is taken off what the network is shown from this share of the power above on: less hides
-# no click, and what a click itself has down there tells something. Chosen on music of the tune half
+# hardly a click, and what music and clicks have down there tells them apart. Chosen on tuning music
 # with the rumble of an LP.
 LEAST_SHARE: Final = 0.01
 # The low pass reaches so far to each side.
