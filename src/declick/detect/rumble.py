@@ -12,9 +12,13 @@ from declick.clicks import FloatArray
 # Rumble and warps lie below this (Hz); so does the lowest of a bass ...
 BELOW_HZ: Final = 40.0
 # ... and is taken off what the network is shown from this share of the power above on: less hides
-# hardly a click, and what music and clicks have down there tells them apart. Chosen on tuning music
-# with the rumble of an LP.
+# hardly a click. Chosen on tuning music with the rumble of an LP.
 LEAST_SHARE: Final = 0.01
+# It goes on all the time: this quantile of its power, window by window, is no less than a share of
+# the mean. What strikes (a kick drum, a plosive) does not, and tells music from clicks.
+STEADY_QUANTILE: Final = 0.2
+STEADY_SHARE: Final = 0.4
+_WINDOW_S: Final = 0.2
 # The low pass reaches so far to each side.
 _REACH_S: Final = 0.08
 # It sees the mean of so many frames.
@@ -39,10 +43,24 @@ def without_rumble(samples: FloatArray, sample_rate: float) -> FloatArray:
     beside = ((reach, reach), (0, 0))
     around = np.pad(means, beside, mode="reflect", reflect_type="odd")
     slow = np.stack([np.convolve(row, taps, "valid") for row in around.T])
+    power = _steady_power(slow, sample_rate)
+    if not power > 0.0:
+        return samples
     at = (np.arange(frames) - 0.5 * (_STEP - 1)) / _STEP
-    rumble = np.stack([np.interp(at, np.arange(row.size), row) for row in slow], axis=1)
-    rest = samples - rumble
-    return rest if np.sum(rumble**2) >= LEAST_SHARE * np.sum(rest**2) else samples
+    rest = samples - np.stack([np.interp(at, np.arange(row.size), row) for row in slow], axis=1)
+    return rest if power >= LEAST_SHARE * np.mean(rest**2) else samples
+
+
+def _steady_power(slow: FloatArray, sample_rate: float) -> float:
+    """Return the power that what lies below always has; 0 where it comes and goes."""
+    size = round(_WINDOW_S * sample_rate / _STEP)
+    whole = slow[:, : slow.shape[1] // size * size]
+    windows = np.mean(whole.reshape(len(slow), -1, size) ** 2, axis=(0, 2))
+    windows = windows[windows > 0.0]
+    if not windows.size:
+        return 0.0
+    always = float(np.quantile(windows, STEADY_QUANTILE))
+    return always if always >= STEADY_SHARE * windows.mean() else 0.0
 
 
 @cache
