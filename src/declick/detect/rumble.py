@@ -17,7 +17,7 @@ LEAST_SHARE: Final = 0.01
 # It goes on all the time: this quantile of its power, window by window, is no less than a share of
 # the mean. What strikes (a kick drum, a plosive) does not, and tells music from clicks.
 STEADY_QUANTILE: Final = 0.2
-STEADY_SHARE: Final = 0.4
+STEADY_SHARE: Final = 0.5
 _WINDOW_S: Final = 0.2
 # The low pass reaches so far to each side.
 _REACH_S: Final = 0.08
