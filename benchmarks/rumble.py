@@ -13,6 +13,7 @@ import argparse
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from scipy.signal import fftconvolve, firwin
@@ -31,6 +32,8 @@ GROOVE = "lp_dense_crackle.wav"
 LEVELS_DB = (None, -10.0)
 """Of the rumble over the music; None: no rumble."""
 WORN = ("tick", "pop")
+SHOWN = {"rumble taken off": rumble.LEAST_SHARE, "all shown": np.inf}
+"""From which share on the rumble is taken off."""
 EXCERPT_S, SEED = 10.0, 5
 
 
@@ -58,7 +61,6 @@ def main() -> None:
         cut_middle(read_music(path), EXCERPT_S) for path in find_music(options.clean, "report")
     ]
     wave = rumble_of(options.groove / GROOVE)
-    least = rumble.LEAST_SHARE
     levels: dict[str, Any] = {}
     for level_db in LEVELS_DB:
         gains: dict[str, dict[str, list[float]]] = {}
@@ -68,9 +70,9 @@ def main() -> None:
             for place, name in enumerate(WORN):
                 rng = np.random.default_rng([SEED, number, place])
                 laid = wear(sound, RATE, draw_wear(rng, len(sound) / RATE, SETS[name]))
-                for shown, share in (("rumble taken off", least), ("all shown", np.inf)):
-                    rumble.LEAST_SHARE = share  # type: ignore[misc]
-                    gain = gain_db(laid.clean, laid.worn, under)
+                for shown, share in SHOWN.items():
+                    with patch.object(rumble, "LEAST_SHARE", share):
+                        gain = gain_db(laid.clean, laid.worn, under)
                     gains.setdefault(shown, {}).setdefault(name, []).append(gain)
         levels["none" if level_db is None else f"{level_db:g} dB"] = {
             shown: {

@@ -109,7 +109,7 @@ def painted_runs(length: int, doubt: float) -> list[tuple[int, int]]:
         deviation=np.full((1, 2, MIDDLE), doubt, np.float32),
     )
     sound = np.random.default_rng(0).standard_normal((8192, 2))
-    heard = paint(sound, found, ViewGeometry(44100), Pace(1, 1))
+    heard = paint(sound, sound, found, ViewGeometry(44100), Pace(1, 1))
     return runs(heard.probability[:, 0] > 0.5)
 
 

@@ -62,4 +62,4 @@ def test_clicks_over_rumble_are_mended() -> None:
     clean, worn = laid.clean + rumble, laid.worn + rumble
     done = np.asarray(restore(Recording.from_array(worn, RATE)).samples)
     assert np.sum((done - clean) ** 2) < 0.1 * np.sum((worn - clean) ** 2)
-    assert np.array_equal(done == worn, (done - worn) == 0.0)
+    assert np.mean(done == worn) > 0.8

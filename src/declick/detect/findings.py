@@ -47,8 +47,6 @@ SURER_THAN_CLIPPED: Final = 1.0 / (1.0 + math.exp(-10.0))
 _WAVE: Final = 13
 # How far from an instant its core may begin or end, in frames, to be its own.
 _OWN = 48
-# Of what the network speaks of.
-_PLACES = np.arange(MIDDLE)
 # How many frames that are heard beside a core tell what the music has beyond them.
 _BESIDE = 256
 # How near to an instant a surer one must know of lost samples, in frames, for both to count.
@@ -185,12 +183,16 @@ def doubt_ends(found: Findings, ends: tuple[int, int], pace: Pace) -> Findings:
     return replace(found, log_odds=log_odds)
 
 
-def paint(samples: FloatArray, found: Findings, geometry: Geometry, pace: Pace) -> Heard:
+def paint(
+    samples: FloatArray, heard: FloatArray, found: Findings, geometry: Geometry, pace: Pace
+) -> Heard:
     """Return what is said of each sample and channel: in each core, by its event.
 
     Parameters
     ----------
     samples : ndarray, shape (frames, channels)
+    heard : ndarray, shape (heard frames, channels)
+        Of these, what ``pace.resample`` gives.
     found : Findings
     geometry : Geometry
         Of the file.
@@ -224,7 +226,7 @@ def paint(samples: FloatArray, found: Findings, geometry: Geometry, pace: Pace) 
     )
     level[digital] = 0.0
     level[alone] = 1.0
-    beyond = pace.unheard(samples)
+    beyond = pace.unheard(samples, heard)
     for index in np.argsort(level, kind="stable").tolist():
         side, core = int(channel[index]), slice(int(start[index]), int(stop[index]))
         painted.probability[core, side] = level[index]
@@ -234,8 +236,7 @@ def paint(samples: FloatArray, found: Findings, geometry: Geometry, pace: Pace) 
         first = int(found.frames[number]) - MIDDLE // 2
         damage = pace.at(frames, found.damage[number, side], first)
         painted.damage[core, side] = damage + beyond[core, side]
-        places = pace.in_heard(frames) - first
-        doubt = np.interp(places, _PLACES, found.deviation[number, side])
+        doubt = pace.along(frames, found.deviation[number, side], first)
         painted.deviation[core, side] = _at_each(doubt, beyond[:, side], core, pace)
     return painted
 

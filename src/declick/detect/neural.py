@@ -239,7 +239,8 @@ class NeuralDetector:
         context = self.geometry.context
         if not np.any(pair[context:-context] != pair[context]):
             return silence(pair.shape)
-        samples = without_rumble(self._pace.resample(pair), self._heard.sample_rate)
+        resampled = self._pace.resample(pair)
+        samples = without_rumble(resampled, self._heard.sample_rate)
         sight = see(samples, self._heard)
         frames = _inside(sight)
         facts = describe_instants(sight, frames)
@@ -251,7 +252,7 @@ class NeuralDetector:
             findings = in_order([findings, as_both(of_both, mean, sight)])
         if ends is not None:
             findings = doubt_ends(findings, ends, self._pace)
-        heard = paint(pair, findings, self.geometry, self._pace)
+        heard = paint(pair, resampled, findings, self.geometry, self._pace)
         self._paint_towers(heard, pair, sight, frames, facts)
         cover_flat_tops(heard, pair, self.geometry.sample_rate)
         if self._pace == (1, 1):

@@ -57,13 +57,12 @@ class Pace(NamedTuple):
         taps: Any = firwin(2 * LOBES * self.heard + 1, 1.0 / self.heard, window=("kaiser", BETA))
         return np.asarray(resample_poly(samples, self.heard, self.of, axis=0, window=taps))
 
-    def unheard(self, samples: FloatArray) -> FloatArray:
-        """Return what a sound has above all that is heard."""
+    def unheard(self, samples: FloatArray, heard: FloatArray) -> FloatArray:
+        """Return what a sound has above all that is `heard`, as `resample` gives it."""
         if self.is_whole:
             return np.zeros_like(samples)
         from scipy.signal import resample_poly
 
-        heard = self.resample(samples)
         return samples - resample_poly(heard, self.of, self.heard, axis=0)[: len(samples)]
 
     def at(self, frames: IntArray, told: FloatArray, first: int) -> FloatArray:
@@ -77,13 +76,17 @@ class Pace(NamedTuple):
         first : int
         """
         if self.is_whole:
-            return np.interp(self.in_heard(frames) - first, np.arange(told.size), told)
+            return self.along(frames, told, first)
         from scipy.signal import upfirdn
 
         low = max(int(frames[0]) // self.of - first - _AROUND, 0)
         near = told[low : int(frames[-1]) // self.of - first + _AROUND + 1]
         between = upfirdn(_between(self.of), near, up=self.of)
         return np.asarray(between[frames - (first + low - _AROUND) * self.of])
+
+    def along(self, frames: IntArray, told: FloatArray, first: int) -> FloatArray:
+        """Return the same by straight lines: of what is no sound."""
+        return np.interp(self.in_heard(frames) - first, np.arange(told.size), told)
 
     def in_file(self, start: IntArray, stop: IntArray) -> tuple[IntArray, IntArray]:
         """Return the spans of the file that spans of what is heard stand for.
