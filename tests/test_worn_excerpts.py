@@ -22,6 +22,7 @@ from declick.train.lessons import Lesson
 from declick.train.machines import gates, grains, pulses, switch, taps
 from declick.train.oddity import burst, estrange, vary_bank
 from declick.train.strokes import draw_stroke, strike
+from declick.train.turntable import hum, rumble
 from declick.train.worn import ExampleSettings, WornExcerpt, draw_worn
 
 RATE = 44100
@@ -150,6 +151,57 @@ def test_a_clipped_recording_has_a_level_that_nothing_exceeds() -> None:
         peak = np.abs(worn.sound).max()
         clipped += int(np.count_nonzero(np.abs(worn.sound) > 0.9999 * peak) > 3)
     assert clipped >= 6
+
+
+def _between_harmonics(frequency: FloatArray, power: FloatArray, mains: float) -> float:
+    """Return the share of the power that is far from harmonics, at the best speed."""
+    shares = []
+    for speed in np.arange(0.97, 1.0301, 0.0005):
+        away = np.abs(frequency - np.rint(frequency / (speed * mains)) * speed * mains)
+        shares.append(power[away > 3.0].sum() / power.sum())
+    return float(min(shares))
+
+
+@pytest.mark.parametrize("make", [rumble, hum])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_a_turntable_adds_has_a_power_of_1_and_repeats_with_its_seed(
+    make: Callable[[np.random.Generator, int, int, float], FloatArray], channels: int
+) -> None:
+    for seed in range(10):
+        sound = make(np.random.default_rng(seed), 2 * RATE + 17, channels, RATE)
+        assert sound.shape == (2 * RATE + 17, channels)
+        assert np.mean(sound**2) == pytest.approx(1.0)
+        again = make(np.random.default_rng(seed), 2 * RATE + 17, channels, RATE)
+        assert np.array_equal(sound, again)
+
+
+def test_rumble_lies_below_the_music_and_hum_at_harmonics_of_the_mains() -> None:
+    for seed in range(10):
+        low = rumble(np.random.default_rng(seed), 2 * RATE, 2, RATE)
+        frequency, power = scipy.signal.welch(low, RATE, nperseg=RATE, axis=0)
+        assert power[frequency > 250].sum() < 1e-2 * power.sum()
+        even = hum(np.random.default_rng(seed), 2 * RATE, 1, RATE)[:, 0]
+        frequency, power = scipy.signal.periodogram(even, RATE, "blackman")
+        assert power[frequency < 45.0].sum() < 1e-3 * power.sum()
+        mains = min((50.0, 60.0), key=lambda hertz: _between_harmonics(frequency, power, hertz))
+        assert _between_harmonics(frequency, power, mains) < 0.02
+
+
+def test_a_turntable_leaves_the_truth_as_it_is() -> None:
+    usual = draw(6, PLAIN)
+    for settings in (replace(PLAIN, rumble=1.0), replace(PLAIN, hum=1.0)):
+        over = draw(6, settings)
+        assert np.array_equal(over.damage, usual.damage)
+        assert np.array_equal(over.cores, usual.cores)
+        added = over.sound - usual.sound
+        assert 0.0 < np.std(added) < 1.5 * np.std(usual.laid.clean)
+
+
+def test_dull_excerpts_have_lost_their_treble_and_that_of_their_clicks() -> None:
+    dull = draw(6, replace(PLAIN, dull=1.0))
+    for sound, least in ((dull.damage, 1e-6), (dull.sound, 1e-3)):
+        frequency, power = scipy.signal.welch(sound, RATE, nperseg=4096, axis=0)
+        assert power[frequency > 14000].sum() < least * power.sum()
 
 
 def test_without_shares_nothing_is_different() -> None:

@@ -6,8 +6,8 @@
 
 `unpack` decodes a parcel (`parcels.py`); `feed` draws from whatever parcels have come so far;
 `train` takes what is there, as it comes. Each network's settings are those of `judge.toml` and
-`writer.toml` beside this file; what examples there are, and how many at hand, the judge's say for
-both, and time ends it, not a number of steps.
+`writer.toml` beside this file, or in the folder of another recipe (`--recipe`); what examples there
+are, and how many at hand, the judge's say for both, and time ends it, not a number of steps.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def feed(worker: int, given: argparse.Namespace) -> None:
     """Draw excerpts without end."""
     from declick.train.settings import read_settings
 
-    settings = read_settings(HERE / "judge.toml").examples
+    settings = read_settings(given.recipe / "judge.toml").examples
     bank = without_records(read_bank(given.bank), settings.held_out_records)
     bank = vary_bank(bank, settings.seed, settings.varied)
     music = Parcels(given.music)
@@ -133,18 +133,18 @@ def feed(worker: int, given: argparse.Namespace) -> None:
 class Learner:
     """A network, its average and its optimizer."""
 
-    def __init__(self, name: str, device: Any) -> None:
+    def __init__(self, recipe: Path, name: str, device: Any) -> None:
         import torch
 
         from declick.train.folding import begin_from
         from declick.train.settings import read_settings
 
-        fed = read_settings(HERE / "judge.toml")
-        own = read_settings(HERE / f"{name}.toml")
+        fed = read_settings(recipe / "judge.toml")
+        own = read_settings(recipe / f"{name}.toml")
         loop = replace(own.loop, pool=fed.loop.pool)
         examples = replace(fed.examples, seed=own.examples.seed)
         self.name, self.settings = name, replace(own, examples=examples, loop=loop)
-        start = HERE / loop.start
+        start = recipe / loop.start
         self.network = begin_from(start, self.settings.network).to(device)
         self.average = begin_from(start, self.settings.network).to(device)
         self.optimizer = torch.optim.AdamW(
@@ -199,7 +199,7 @@ def train(given: argparse.Namespace) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(9)
-    judge, writer = Learner("judge", device), Learner("writer", device)
+    judge, writer = (Learner(given.recipe, name, device) for name in ("judge", "writer"))
     pool = Pool(judge.settings.loop.pool, judge.settings.examples.most, device)
     given.output.mkdir(parents=True, exist_ok=True)
     number, said = 0, 0.0
@@ -257,6 +257,7 @@ def main() -> None:
     """Feed, unpack or train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("feed", "unpack", "train"))
+    parser.add_argument("--recipe", type=Path, default=HERE)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--music", type=Path)
     parser.add_argument("--bank", type=Path)

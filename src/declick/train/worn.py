@@ -26,6 +26,7 @@ from declick.train.machines import switch
 from declick.train.music import Music
 from declick.train.oddity import burst, estrange
 from declick.train.strokes import strike
+from declick.train.turntable import hum, rumble
 from declick.train.variation import equalized, vary
 
 FAMILIES: Final = ("tick", "pop", "crackle", "ring", "thump")
@@ -34,6 +35,10 @@ FAMILIES: Final = ("tick", "pop", "crackle", "ring", "thump")
 # What is added to the level of clicks that tower, and how long the shortest faults are.
 _LOUD_DB: Final = (6.0, 24.0)
 _SHORT_FRAMES: Final = (1.0, 4.0)
+# Rumble and hum over the music, and over full scale where there is none.
+_RUMBLE_DB: Final = (-40.0, 3.0)
+_HUM_DB: Final = (-55.0, -10.0)
+_OF_SILENCE_DB: Final = -45.0
 
 MODES: Final[Mapping[str, WearSettings]] = {
     "clean": WearSettings(rates_hz={}),
@@ -95,6 +100,10 @@ class ExampleSettings:
         ... whose clicks lie outside what is known of their families; see `declick.train.oddity`.
     bursts : float
         ... some of whose ticks and pops are static, or humps.
+    rumble, hum : float
+        ... over a turntable's rumble, over hum; see `declick.train.turntable`.
+    dull : float
+        ... that lost most of their treble, clicks and all, as on a worn tape.
     varied : int
         How many other clicks are made of each real one.
     held_out_records : tuple of str
@@ -132,6 +141,9 @@ class ExampleSettings:
     clipped: float = 0.0
     odd: float = 0.0
     bursts: float = 0.0
+    rumble: float = 0.0
+    hum: float = 0.0
+    dull: float = 0.0
     varied: int = 0
     held_out_records: tuple[str, ...] = ()
 
@@ -221,6 +233,11 @@ def draw_worn(
         edge = rng.uniform(9000, 20000) / rate
         sound, damage = _low_pass(sound, edge), _low_pass(damage, edge)
         sound = sound + rng.standard_normal(sound.shape) * 10 ** rng.uniform(-5.5, -4)
+    elif settings.dull and rng.uniform() < settings.dull:
+        edge = math.exp(rng.uniform(math.log(3500), math.log(9000))) / rate
+        sound, damage = _low_pass(sound, edge), _low_pass(damage, edge)
+        sound = sound + rng.standard_normal(sound.shape) * 10 ** rng.uniform(-5.5, -3)
+    sound = _over_turntable(rng, sound, clean, rate, settings)
     damage, cores = stereo_truth(damage, laid.clicks)
     return WornExcerpt(
         sound=sound,
@@ -270,6 +287,25 @@ def _transferred(
         bed = 10 ** (rng.uniform(*loud) / 20) * math.sqrt(float(np.mean(clean**2)))
         clean = clean + rng.standard_normal(clean.shape) * bed
     return np.ascontiguousarray(clean)
+
+
+def _over_turntable(
+    rng: np.random.Generator,
+    sound: FloatArray,
+    clean: FloatArray,
+    rate: int,
+    settings: ExampleSettings,
+) -> FloatArray:
+    """Return worn music with what the turntable adds to it."""
+    loudness = math.sqrt(float(np.mean(clean**2))) or 10 ** (_OF_SILENCE_DB / 20)
+    for share, make, levels_db in (
+        (settings.rumble, rumble, _RUMBLE_DB),
+        (settings.hum, hum, _HUM_DB),
+    ):
+        if share and rng.uniform() < share:
+            level = loudness * 10 ** (rng.uniform(*levels_db) / 20)
+            sound = sound + level * make(rng, len(sound), sound.shape[1], rate)
+    return sound
 
 
 def _recorded_loud(rng: np.random.Generator, clean: FloatArray) -> tuple[FloatArray, float]:
