@@ -151,9 +151,11 @@ def test_the_recipe_of_the_shipped_weights_is_understood() -> None:
         "surface-7/settings.toml",
         "surface-8/settings.toml",
         "surface-9/judge.toml",
+        "transfers/judge.toml",
     ):
         assert not {"scratch", "gouge"} & set(read_settings(recipes / name).examples.modes)
-    assert read_settings(recipes / "surface-9/writer.toml").network.wide
+    for name in ("surface-9", "transfers"):
+        assert read_settings(recipes / name / "writer.toml").network.wide
 
 
 def test_unknown_recipe_entries_are_refused(tmp_path: Path) -> None:
