@@ -10,6 +10,7 @@ from declick.damage.apply import wear
 from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.piece import synthesize_piece
 from declick.detect.rumble import without_rumble
+from declick.detect.views import ViewGeometry, see
 from declick.pipeline import restore
 from declick.read import Recording
 
@@ -51,6 +52,26 @@ def test_a_kick_drum_is_no_rumble() -> None:
     music = 0.1 * np.sin(2 * np.pi * 440.0 * time)
     beat = np.sin(2 * np.pi * 30.0 * time) * np.exp(-(time % 0.5) / 0.05)
     np.testing.assert_array_equal(without_rumble(music + beat, RATE), music + beat)
+
+
+def test_rumble_that_swells_goes_too() -> None:
+    time = np.arange(4 * RATE)[:, None] / RATE
+    tone = 0.1 * np.sin(2 * np.pi * 440.0 * time)
+    rumble = swinging(len(tone), 0.02) * (1.0 + 0.6 * np.sin(2 * np.pi * 0.55 * time))
+    left = (without_rumble(tone + rumble, RATE) - tone)[RATE // 4 : -RATE // 4]
+    assert np.std(left) < 0.1 * np.std(rumble)
+
+
+def test_the_bands_are_shown_with_their_bass() -> None:
+    sound = np.random.default_rng(2).normal(0.0, 0.05, (40 * 2048, 2))
+    whole = sound + swinging(len(sound), 0.1)
+    geometry = ViewGeometry(RATE)
+    shown, plain = see(sound, geometry, whole), see(sound, geometry)
+    assert shown.coarse[0].mean() > plain.coarse[0].mean() + 0.2
+    assert np.abs(shown.coarse - plain.coarse)[3:-3, 8:-8].mean() < 0.05
+    np.testing.assert_array_equal(shown.around.forward, plain.around.forward)
+    alone = see(sound[:, :1], geometry, whole[:, :1])
+    np.testing.assert_array_equal(alone.coarse[:-3], see(whole[:, :1], geometry).coarse[:-3])
 
 
 def test_clicks_over_rumble_are_mended() -> None:

@@ -241,13 +241,14 @@ class NeuralDetector:
             return silence(pair.shape)
         resampled = self._pace.resample(pair)
         samples = without_rumble(resampled, self._heard.sample_rate)
-        sight = see(samples, self._heard)
+        sight = see(samples, self._heard, resampled)
         frames = _inside(sight)
         facts = describe_instants(sight, frames)
         alike = alike_instants(sight, frames)
         findings = self.look(sight, frames[~alike], facts[~alike])
         if alike.any():
-            mean = see(samples.mean(axis=1, keepdims=True), self._heard)
+            middle, heard_middle = (x.mean(axis=1, keepdims=True) for x in (samples, resampled))
+            mean = see(middle, self._heard, heard_middle)
             of_both = self.look(mean, frames[alike], describe_instants(mean, frames[alike]))
             findings = in_order([findings, as_both(of_both, mean, sight)])
         if ends is not None:

@@ -14,10 +14,10 @@ BELOW_HZ: Final = 40.0
 # ... and is taken off what the network is shown from this share of the power above on: less hides
 # hardly a click. Chosen on tuning music with the rumble of an LP.
 LEAST_SHARE: Final = 0.01
-# It goes on all the time: this quantile of its power, window by window, is no less than a share of
-# the mean. What strikes (a kick drum, a plosive) does not, and tells music from clicks.
+# It goes on all the time, if it swells: this quantile of its power, window by window, is no less
+# than a share of the mean. What strikes (a kick drum, a plosive) does not.
 STEADY_QUANTILE: Final = 0.2
-STEADY_SHARE: Final = 0.5
+STEADY_SHARE: Final = 0.2
 _WINDOW_S: Final = 0.2
 # The low pass reaches so far to each side.
 _REACH_S: Final = 0.08

@@ -131,7 +131,7 @@ class Views(NamedTuple):
         return Views(*(part.astype(np.float16) for part in self))
 
 
-def see(samples: FloatArray, geometry: Geometry) -> Sight:
+def see(samples: FloatArray, geometry: Geometry, heard: FloatArray | None = None) -> Sight:
     """Whiten a tile at both rates and measure its bands.
 
     Parameters
@@ -139,12 +139,16 @@ def see(samples: FloatArray, geometry: Geometry) -> Sight:
     samples : ndarray, shape (frames, channels)
         One or two channels; `frames` a multiple of ``geometry.hop``.
     geometry : Geometry
+    heard : ndarray, optional
+        The same with all its bass, for the bands: what begins with a kick drum is music. By
+        default `samples`.
     """
     mono = samples.shape[1] == 1
-    both = np.repeat(samples, 2, axis=1) if mono else samples
+    heard = samples if heard is None else heard
+    both, whole = (np.repeat(x, 2, axis=1) if mono else x for x in (samples, heard))
     around = survey(both, geometry)
     slow = survey(_slower(both), SlowGeometry(geometry.sample_rate / SLOW))
-    return Sight(geometry, both, mono, around, slow, _coarse(both, around))
+    return Sight(geometry, both, mono, around, slow, _coarse(whole, around))
 
 
 @cache

@@ -57,9 +57,7 @@ def rumble(
             level = 1.0
         else:
             end = _between(rng, *_NOISE_ENDS_HZ)
-            filtered = scipy.signal.lfilter(
-                *scipy.signal.butter(3, end, fs=rate), white, axis=0
-            )  # fmt: skip
+            filtered = scipy.signal.lfilter(*scipy.signal.butter(3, end, fs=rate), white, axis=0)
             level = 10 ** (rng.uniform(*_NOISE_DB) / 20)
         part = np.asarray(filtered)[lead:]
         # Lateral rumble is alike on both channels, vertical opposite.
@@ -84,7 +82,8 @@ def hum(
     levels = numbers ** -rng.uniform(0.3, 1.8) * np.exp(rng.normal(0.0, 0.8, numbers.size))
     # Rectifiers hum twice as high as the mains.
     levels[::2] *= rng.choice((1.0, 0.15))
-    levels, numbers = levels[levels > 1e-3 * levels.max()], numbers[levels > 1e-3 * levels.max()]
+    heard = levels > 1e-3 * levels.max()
+    levels, numbers = levels[heard], numbers[heard]
     # One period, played over and over; harmonics are whole numbers of it.
     turns = np.arange(frames) * (mains / sample_rate) % 1.0
     size = 64 * int(numbers[-1])
