@@ -14,10 +14,14 @@ BELOW_HZ: Final = 40.0
 # ... and is taken off what the network is shown from this share of the power above on: less hides
 # hardly a click. Chosen on tuning music with the rumble of an LP.
 LEAST_SHARE: Final = 0.01
-# It goes on all the time, if it swells: this quantile of its power, window by window, is no less
-# than a share of the mean. What strikes (a kick drum, a plosive) does not.
+# It goes on all the time: this quantile of its power, window by window, is no less than a share of
+# the mean. What strikes (a kick drum, a plosive) does not, and tells music from clicks.
 STEADY_QUANTILE: Final = 0.2
-STEADY_SHARE: Final = 0.2
+STEADY_SHARE: Final = 0.5
+# It may swell, down to this share, if it does so without regard to the music above it: so far do
+# their levels go together at most (correlation).
+SWELLING_SHARE: Final = 0.2
+APART: Final = 0.3
 _WINDOW_S: Final = 0.2
 # The low pass reaches so far to each side.
 _REACH_S: Final = 0.08
@@ -43,24 +47,39 @@ def without_rumble(samples: FloatArray, sample_rate: float) -> FloatArray:
     beside = ((reach, reach), (0, 0))
     around = np.pad(means, beside, mode="reflect", reflect_type="odd")
     slow = np.stack([np.convolve(row, taps, "valid") for row in around.T])
-    power = _steady_power(slow, sample_rate)
-    if not power > 0.0:
-        return samples
     at = (np.arange(frames) - 0.5 * (_STEP - 1)) / _STEP
     rest = samples - np.stack([np.interp(at, np.arange(row.size), row) for row in slow], axis=1)
-    return rest if power >= LEAST_SHARE * np.mean(rest**2) else samples
+    power = _steady_power(_powers(slow.T, sample_rate / _STEP), _powers(rest, sample_rate))
+    return rest if power > 0.0 and power >= LEAST_SHARE * np.mean(rest**2) else samples
 
 
-def _steady_power(slow: FloatArray, sample_rate: float) -> float:
-    """Return the power that what lies below always has; 0 where it comes and goes."""
-    size = round(_WINDOW_S * sample_rate / _STEP)
-    whole = slow[:, : slow.shape[1] // size * size]
-    windows = np.mean(whole.reshape(len(slow), -1, size) ** 2, axis=(0, 2))
-    windows = windows[windows > 0.0]
-    if not windows.size:
+def _powers(sound: FloatArray, sample_rate: float) -> FloatArray:
+    """Return the power of a sound, window by window."""
+    size = round(_WINDOW_S * sample_rate)
+    whole = sound[: len(sound) // size * size]
+    return np.asarray(np.mean(whole.reshape(-1, size, sound.shape[1]) ** 2, axis=(1, 2)))
+
+
+def _steady_power(low: FloatArray, above: FloatArray) -> float:
+    """Return the power that what lies below always has; 0 where it comes and goes.
+
+    Parameters
+    ----------
+    low, above : ndarray
+        Powers of windows, of what lies below and of the rest; one may have a window more.
+    """
+    count = min(low.size, above.size)
+    low, above = low[:count], above[:count]
+    heard = low > 0.0
+    if not heard.any():
         return 0.0
-    always = float(np.quantile(windows, STEADY_QUANTILE))
-    return always if always >= STEADY_SHARE * windows.mean() else 0.0
+    low, levels = low[heard], np.log(np.stack((low[heard], above[heard] + 1e-12)))
+    always, mean = float(np.quantile(low, STEADY_QUANTILE)), float(low.mean())
+    if always >= STEADY_SHARE * mean:
+        return always
+    levels -= levels.mean(axis=1, keepdims=True)
+    together = float(levels[0] @ levels[1] / (np.sqrt(np.prod((levels**2).sum(axis=1))) + 1e-12))
+    return always if always >= SWELLING_SHARE * mean and together <= APART else 0.0
 
 
 @cache
