@@ -47,10 +47,21 @@ def without_rumble(samples: FloatArray, sample_rate: float) -> FloatArray:
     beside = ((reach, reach), (0, 0))
     around = np.pad(means, beside, mode="reflect", reflect_type="odd")
     slow = np.stack([np.convolve(row, taps, "valid") for row in around.T])
+    powers = _powers(slow.T, sample_rate / _STEP)[: frames // round(_WINDOW_S * sample_rate)]
+    heard = powers > 0.0
+    always = float(np.quantile(powers[heard], STEADY_QUANTILE)) if heard.any() else 0.0
+    steady = always / powers[heard].mean() if always > 0.0 else 0.0
+    if steady < SWELLING_SHARE:
+        return samples
     at = (np.arange(frames) - 0.5 * (_STEP - 1)) / _STEP
     rest = samples - np.stack([np.interp(at, np.arange(row.size), row) for row in slow], axis=1)
-    power = _steady_power(_powers(slow.T, sample_rate / _STEP), _powers(rest, sample_rate))
-    return rest if power > 0.0 and power >= LEAST_SHARE * np.mean(rest**2) else samples
+    if always < LEAST_SHARE * np.mean(rest**2):
+        return samples
+    if steady < STEADY_SHARE:
+        above = _powers(rest, sample_rate)[: powers.size]
+        if _likeness(powers[heard], above[heard]) > APART:
+            return samples
+    return np.asarray(rest)
 
 
 def _powers(sound: FloatArray, sample_rate: float) -> FloatArray:
@@ -60,26 +71,12 @@ def _powers(sound: FloatArray, sample_rate: float) -> FloatArray:
     return np.asarray(np.mean(whole.reshape(-1, size, sound.shape[1]) ** 2, axis=(1, 2)))
 
 
-def _steady_power(low: FloatArray, above: FloatArray) -> float:
-    """Return the power that what lies below always has; 0 where it comes and goes.
-
-    Parameters
-    ----------
-    low, above : ndarray
-        Powers of windows, of what lies below and of the rest; one may have a window more.
-    """
-    count = min(low.size, above.size)
-    low, above = low[:count], above[:count]
-    heard = low > 0.0
-    if not heard.any():
-        return 0.0
-    low, levels = low[heard], np.log(np.stack((low[heard], above[heard] + 1e-12)))
-    always, mean = float(np.quantile(low, STEADY_QUANTILE)), float(low.mean())
-    if always >= STEADY_SHARE * mean:
-        return always
+def _likeness(one: FloatArray, other: FloatArray) -> float:
+    """Return how far two levels go together (correlation), of powers window by window."""
+    levels = np.log(np.stack((one, other + 1e-12)))
     levels -= levels.mean(axis=1, keepdims=True)
-    together = float(levels[0] @ levels[1] / (np.sqrt(np.prod((levels**2).sum(axis=1))) + 1e-12))
-    return always if always >= SWELLING_SHARE * mean and together <= APART else 0.0
+    spread = np.sqrt(np.prod((levels**2).sum(axis=1)))
+    return float(levels[0] @ levels[1] / (spread + 1e-12))
 
 
 @cache

@@ -229,14 +229,14 @@ def draw_worn(
         drawn = _altered(rng, drawn, settings)
         laid = wear(clean, rate, drawn, bank=bank)
     sound, damage = laid.worn, laid.worn - laid.clean
+    edge, most_hiss = 0.0, -4.0
     if mode != "shellac" and rng.uniform() < settings.top:
         edge = rng.uniform(9000, 20000) / rate
-        sound, damage = _low_pass(sound, edge), _low_pass(damage, edge)
-        sound = sound + rng.standard_normal(sound.shape) * 10 ** rng.uniform(-5.5, -4)
     elif settings.dull and rng.uniform() < settings.dull:
-        edge = math.exp(rng.uniform(math.log(3500), math.log(9000))) / rate
+        edge, most_hiss = math.exp(rng.uniform(math.log(3500), math.log(9000))) / rate, -3.0
+    if edge:
         sound, damage = _low_pass(sound, edge), _low_pass(damage, edge)
-        sound = sound + rng.standard_normal(sound.shape) * 10 ** rng.uniform(-5.5, -3)
+        sound = sound + rng.standard_normal(sound.shape) * 10 ** rng.uniform(-5.5, most_hiss)
     sound = _over_turntable(rng, sound, clean, rate, settings)
     damage, cores = stereo_truth(damage, laid.clicks)
     return WornExcerpt(
