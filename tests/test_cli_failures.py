@@ -329,7 +329,7 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
 
 

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -145,14 +147,30 @@ def test_sound_of_other_kinds_is_taken_or_told(tmp_path: Path) -> None:
     assert "passed over" not in run("damage", folder, "-o", tmp_path / "pairs", "-q").err
 
 
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """Run the program in a group of its own, of which nothing is left behind."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "declick", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_for(happened: Callable[[], bool], otherwise: str) -> None:
+    """Wait, for as long as even a busy machine may take."""
+    deadline = time.monotonic() + 180
+    while not happened():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.02)
 
 
 def group(leader: int) -> list[str]:
@@ -181,46 +199,34 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, kind: str, many: bool
     out.mkdir()
     (out / "1.wav").write_text("earlier")
     what = (source, out) if many else (source / "1.wav", out / "1.wav")
-    process = start("restore", what[0], "-o", what[1], "--overwrite", "--jobs", "2")
-    deadline = time.monotonic() + 30
-    if many:  # the output of a worker is on its way
-        while not any(name.endswith(".part") for name in files(out)):
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.02)
-    else:  # the workers are up
-        while len(group(process.pid)) < 4 and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-    if kind == "SIGINT":
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to all
-    else:
-        process.terminate()
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert err.splitlines()[-1:] == ["declick: interrupted; nothing half-written is left"]
-    assert "Traceback" not in err
-    assert files(out) == ["1.wav"]
-    assert (out / "1.wav").read_text() == "earlier"
-    while group(process.pid):
-        assert time.monotonic() < deadline, "worker processes are left behind"
-        time.sleep(0.05)
+    with started("restore", what[0], "-o", what[1], "--overwrite", "--jobs", "2") as process:
+        if many:
+            wait_for(lambda: any(name.endswith(".part") for name in files(out)), "no output")
+        else:
+            wait_for(lambda: len(group(process.pid)) >= 4, "no workers")
+        assert process.poll() is None
+        if kind == "SIGINT":
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to all
+        else:
+            process.terminate()
+        _, err = process.communicate(timeout=180)
+        assert process.returncode == 130
+        assert err.splitlines()[-1:] == ["declick: interrupted; nothing half-written is left"]
+        assert "Traceback" not in err
+        assert files(out) == ["1.wav"]
+        assert (out / "1.wav").read_text() == "earlier"
+        wait_for(lambda: not group(process.pid), "worker processes are left behind")
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.tile(worn_sound(), (30, 1)), RATE)
-    process = start("restore", tmp_path / "a.wav", "-j", "2")
-    deadline = time.monotonic() + 30
-    while len(group(process.pid)) < 4 and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    time.sleep(1.0)
-    process.kill()
-    process.communicate()
-    while group(process.pid):
-        assert time.monotonic() < deadline, "worker processes are left behind"
-        time.sleep(0.05)
+    with started("restore", tmp_path / "a.wav", "-j", "2") as process:
+        wait_for(lambda: len(group(process.pid)) >= 4, "no workers")
+        time.sleep(1.0)
+        process.kill()
+        process.communicate()
+        wait_for(lambda: not group(process.pid), "worker processes are left behind")
 
 
 def test_a_bar_on_a_terminal_tells_the_time_left_and_goes(tmp_path: Path) -> None:
