@@ -40,6 +40,7 @@ from declick.detect.spans import PLAIN_TO_NETWORK, PRIOR_OF_NETWORK, PRIOR_OF_SP
 from declick.detect.spikes import Spikes, find_spikes
 from declick.detect.survey import IntArray
 from declick.detect.towers import plain_towers
+from declick.detect.trains import TRAIN_DOUBT, is_in_train
 from declick.detect.views import (
     Float32Array,
     Sight,
@@ -257,7 +258,7 @@ class NeuralDetector:
         self._paint_towers(heard, pair, sight, frames, facts)
         cover_flat_tops(heard, pair, self.geometry.sample_rate)
         if self._pace == (1, 1):
-            self._paint_spikes(heard, pair, find_spikes(sight, frames, facts))
+            self._paint_spikes(heard, pair, sight, find_spikes(sight, frames, facts))
         return heard
 
     def _paint_towers(
@@ -293,7 +294,7 @@ class NeuralDetector:
             # Found or not, the network has not learned to say how high anything like this is.
             heard.deviation[core, side] = np.inf
 
-    def _paint_spikes(self, heard: Heard, pair: FloatArray, spikes: Spikes) -> None:
+    def _paint_spikes(self, heard: Heard, pair: FloatArray, sight: Sight, spikes: Spikes) -> None:
         """Cut out wrong samples, whatever the network says: no more, where the rest is whole.
 
         A groove's click comes with one of the other wall, which the network expects; these do not.
@@ -302,6 +303,9 @@ class NeuralDetector:
             return
         digital, _ = digital_places(pair, *spikes[:3], self.geometry)
         digital |= within_steps(pair, *spikes[:3])
+        for side in range(pair.shape[1]):
+            own = np.flatnonzero((spikes.channel == side) & ~digital)
+            digital[own] = is_in_train(sight, side, spikes.start[own])
         for side, first, last, whole, alone, spared in zip(*spikes, digital, strict=True):
             if spared:
                 continue
@@ -343,15 +347,16 @@ class NeuralDetector:
             reverse = swapped.reshape(-1, *[1] * (answer.ndim - 1))
             return np.where(reverse, answer[:, ::-1], answer)
 
+        log_odds = back(events[spoken]).astype(np.float64) * self.weights.slope
+        log_odds += self.weights.offset - pitch_doubt(facts[spoken])[:, None]
+        log_odds -= TRAIN_DOUBT * _in_train(sight, frames, log_odds)[:, None]
         level = local_level(sight, frames)[:, :, None]
         damage = back(np.clip(damage[:count], -12.0, 12.0)) * sign[spoken, None, None]
         doubt = np.exp(np.clip(back(doubt[:count]), *DOUBT))
         cores = np.where(is_loud(damage), back(cores[:count]), -np.inf)
         return Findings(
             frames=frames,
-            log_odds=back(events[spoken]).astype(np.float64) * self.weights.slope
-            + self.weights.offset
-            - pitch_doubt(facts[spoken])[:, None],
+            log_odds=log_odds,
             families=back(families[spoken]),
             tails_ms=np.expm1(np.clip(back(tails[spoken]), 0.0, 7.0)),
             cores=cores,
@@ -359,6 +364,16 @@ class NeuralDetector:
             # Of a Laplace distribution, carried from arcsinh to the sound itself.
             deviation=np.sqrt(2.0) * doubt * np.cosh(damage) * level,
         )
+
+
+def _in_train(sight: Sight, frames: IntArray, log_odds: FloatArray) -> NDArray[np.bool_]:
+    """Return which instants are pulses of a train, in the channel where damage is likelier."""
+    result = np.zeros(len(frames), dtype=bool)
+    likelier = log_odds.argmax(axis=1)
+    for channel in range(2):
+        own = likelier == channel
+        result[own] = is_in_train(sight, channel, frames[own])
+    return result
 
 
 def _trim(probability: NDArray[np.float32], core: slice, margin: int) -> None:

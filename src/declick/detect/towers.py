@@ -15,6 +15,7 @@ from scipy.ndimage import maximum_filter1d
 from declick.clicks import FloatArray
 from declick.detect.screen import towering_channels
 from declick.detect.survey import FLOOR, IntArray
+from declick.detect.trains import is_in_train
 from declick.detect.views import Float32Array, Sight
 
 # Behind a click goes on what went on before it: from 1 to 5 ms away to either side the level
@@ -43,7 +44,9 @@ def plain_towers(sight: Sight, frames: IntArray, facts: Float32Array) -> NDArray
         which = np.flatnonzero(towers[:, channel])
         if not which.size:
             continue
-        spared = is_struck(sight, channel, frames[which]) | is_train(sight, channel, frames[which])
+        spared = is_struck(sight, channel, frames[which])
+        spared |= is_train(sight, channel, frames[which])
+        spared |= is_in_train(sight, channel, frames[which])
         towers[which[spared], channel] = False
     return towers
 
