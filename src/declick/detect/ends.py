@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from declick.clicks import FloatArray
+from declick.detect.places import finest_step
 from declick.detect.survey import Geometry
 from declick.dsp.whitening import prediction_error_filter
 
@@ -56,6 +57,10 @@ def _beyond(inside: FloatArray, count: int, geometry: Geometry) -> FloatArray:
         foretold = _foretold(near[:, channel], length, geometry.order)
         if foretold is not None:
             beyond[:length, channel] += fade * (foretold - beyond[:length, channel])
+            step = finest_step(near[:, channel])
+            if np.isfinite(step):
+                # In the file's own steps, which tell what is too low to be told from rounding.
+                beyond[:length, channel] = step * np.round(beyond[:length, channel] / step)
     return beyond
 
 

@@ -244,14 +244,19 @@ def within_steps(
     samples: FloatArray, channel: IntArray, start: IntArray, stop: IntArray
 ) -> NDArray[np.bool_]:
     """Return which places differ from the sound before them by a few steps of the file at most."""
-    steps = np.abs(np.diff(samples, axis=0))
-    finest = np.where(steps > 0.0, steps, np.inf).min(axis=0, initial=np.inf)
+    finest = [finest_step(row) for row in samples.T]
     within = []
     for side, first, last in zip(channel.tolist(), start.tolist(), stop.tolist(), strict=True):
         place = samples[max(first, 0) : max(last, 0), side]
         height = np.abs(place - samples[max(first - 1, 0), side]).max(initial=0.0)
         within.append(height < FEW_STEPS * finest[side])
     return np.array(within, dtype=bool)
+
+
+def finest_step(samples: FloatArray) -> float:
+    """Return the smallest step from one sample of a channel to the next; infinite if none steps."""
+    steps = np.abs(np.diff(samples))
+    return float(steps.min(initial=np.inf, where=steps > 0.0))
 
 
 def _loud_elsewhere(
