@@ -14,6 +14,7 @@ from declick.repair.passage import Passage
 from declick.repair.solve import Run, solve_missing
 from declick.repair.weighing import (
     DISTRUST,
+    RELATED_S,
     Evidence,
     gather_evidence,
     interpolate_weighed,
@@ -50,7 +51,9 @@ def posterior(sound: FloatArray, run: Run, known: Evidence) -> tuple[FloatArray,
     missing[slice(*run)] = True
     filled, covariance = dense.conditional_mean(sound, missing, FILTER)
     expected, cut = filled[missing], known.cut(*run)
-    noise = np.diag(np.square(DISTRUST * cut.deviation))
+    apart = np.abs(np.subtract.outer(np.arange(cut.deviation.size), np.arange(cut.deviation.size)))
+    deviation = DISTRUST * cut.deviation
+    noise = np.outer(deviation, deviation) * np.exp(-apart / (RELATED_S * RATE))
     gain = covariance @ np.linalg.inv(covariance + noise)
     return expected + gain @ (cut.values - expected), covariance - gain @ covariance
 
@@ -58,7 +61,7 @@ def posterior(sound: FloatArray, run: Run, known: Evidence) -> tuple[FloatArray,
 def solve(sound: FloatArray, run: Run, known: Evidence) -> tuple[FloatArray, float]:
     samples = sound.copy()
     samples[slice(*run)] = np.nan  # not looked at
-    prior = known.prior({run: 1.0})
+    prior = known.prior({run: 1.0}, RATE)
     traces = solve_missing(samples, [run], FILTER, errors_for=[run], prior=prior)
     return samples[slice(*run)], traces[run]
 
@@ -107,8 +110,11 @@ def test_an_honest_estimate_helps_as_much_as_is_promised() -> None:
         solve_missing(blind, [run], FILTER, errors_for=())
         deviation = rng.uniform(0.2, 3.0, 32)
         damage = rng.standard_normal(32) * 5.0
-        # As far off as estimates are taken to be.
-        added = damage + DISTRUST * deviation * rng.standard_normal(32)
+        # As far off as estimates are taken to be, and as much alike.
+        likeness = np.exp(-1.0 / (RELATED_S * RATE))
+        fresh = np.sqrt(1.0 - likeness**2) * rng.standard_normal(32)
+        fresh[0] = rng.standard_normal()
+        added = damage + DISTRUST * deviation * lfilter([1.0], [1.0, -likeness], fresh)
         known = evidence(sound, run, added, estimate(80, damage, deviation))
         samples, error = solve(sound, run, known)
         before += float(np.sum((blind - sound) ** 2))

@@ -45,11 +45,14 @@ class Prior(NamedTuple):
         What the samples are likely to be.
     precision : ndarray of float64, shape (frames,)
         The inverse variance of these, times the variance of the prediction error; 0 where nothing
-        is known.
+        is known: the diagonal of a matrix.
+    coupling : ndarray of float64, shape (frames,)
+        What stands beside its diagonal, in the row of each frame and the column of the next.
     """
 
     values: FloatArray
     precision: FloatArray
+    coupling: FloatArray
 
 
 def solve_missing(
@@ -146,8 +149,14 @@ def _solve_cluster(
         matrix[np.ix_(beside, beside)] -= errors.T @ errors
         right[beside] += errors.T @ (around @ context)
     if prior is not None:
+        values, coupling = prior.values[index], prior.coupling[index[:-1]]
+        coupling = np.where(np.diff(index) == 1, coupling, 0.0)
         matrix[np.diag_indices_from(matrix)] += prior.precision[index]
-        right += prior.precision[index] * prior.values[index]
+        rows = np.arange(index.size - 1)
+        matrix[rows, rows + 1] += coupling
+        right += prior.precision[index] * values
+        right[:-1] += coupling * values[1:]
+        right[1:] += coupling * values[:-1]
     # The transpose is in LAPACK's order already.
     factor, failed = dpotrf(matrix.T, lower=1, overwrite_a=1)
     if failed:

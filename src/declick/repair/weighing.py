@@ -8,6 +8,7 @@ Audio Restoration" (1998), chapters 4 and 9, where the damage is noise of known 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -29,8 +30,13 @@ from declick.repair.solve import LONGEST_KNOWN, Prior, Run, solve_missing
 
 FloatArray = NDArray[np.float64]
 
-DISTRUST = 2.2
-"""Estimates are taken to deviate this many times further than they say; chosen on tuning music."""
+DISTRUST = 1.2
+"""Estimates are taken to deviate this many times further than they say ..."""
+
+RELATED_S = 1e-4
+"""... and the likeness of how far they deviate to fall to 1/e within so long. Both chosen on tuning
+music; there samples within a core deviate alike (correlation .8 to .95 from each to the next).
+"""
 
 ORDER, CONTEXT = 1024, 8192
 """Order and context of the model at 44.1 kHz, for gaps of all lengths ..."""
@@ -80,12 +86,24 @@ class Evidence(NamedTuple):
             np.isfinite(self.deviation[slice(*run)]).any()
         )
 
-    def prior(self, variance: Mapping[Run, float]) -> Prior:
-        """Return how the evidence counts beside prediction errors of a variance in each run."""
+    def prior(self, variance: Mapping[Run, float], sample_rate: int) -> Prior:
+        """Return how the evidence counts beside prediction errors of a variance in each run.
+
+        The deviations are those of an autoregressive process of the first order, whose inverse
+        covariance is tridiagonal.
+        """
+        likeness = math.exp(-1.0 / (RELATED_S * sample_rate))
+        fresh = 1.0 - likeness**2
         precision = np.zeros(self.values.size)
+        coupling = np.zeros(self.values.size)
         for (start, stop), power in variance.items():
-            precision[start:stop] = power / np.square(DISTRUST * self.deviation[start:stop])
-        return Prior(self.values, precision)
+            weight = 1.0 / (DISTRUST * self.deviation[start:stop])
+            known = np.pad(weight > 0.0, 1).astype(int)
+            neighbours = known[:-2] + known[2:]
+            own = 1.0 + neighbours * likeness**2 / fresh
+            precision[start:stop] = power * own * weight**2
+            coupling[start : stop - 1] = -power * likeness / fresh * weight[1:] * weight[:-1]
+        return Prior(self.values, precision, coupling)
 
 
 def gather_evidence(samples: FloatArray, start: int, clicks: Iterable[Click]) -> Evidence | None:
@@ -180,7 +198,7 @@ def interpolate_weighed(
         near,
         coefficients,
         errors_for=targets,
-        prior=evidence.prior(variance),
+        prior=evidence.prior(variance, sample_rate),
         joint=JOINT_SAMPLES,
     )
     return Interpolation(
