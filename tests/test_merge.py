@@ -230,7 +230,7 @@ def test_a_loss_comes_back_from_a_copy_that_has_a_click_just_there() -> None:
     assert best > 25.0
     for other in (clicked, swung):
         done = merged(sound, (other, table))
-        assert gain_db(sound, samples_of(done), spans) > 20.0
+        assert gain_db(sound, samples_of(done), spans) > 18.0
         assert done.totals.by_method["second copy"] == 2
 
 
@@ -337,12 +337,12 @@ def test_a_copy_that_is_given_twice_is_refused(tmp_path: Path) -> None:
     soundfile.write(rip, music()[:RATE], RATE)
     soundfile.write(other, copy_of()[:RATE], RATE, subtype="PCM_16")
     soundfile.write(tmp_path / "c.flac", soundfile.read(other, dtype="int16")[0], RATE)
-    for given in ([other, other], [other, tmp_path / "c.flac"]):
+    for given in ([other, other], [other, tmp_path / "c.flac"], [rip], [other, rip]):
         seconds = [word for path in given for word in ("--second", path)]
         done = run("restore", rip, *seconds, "-o", tmp_path / "out.wav")
         assert done.status == 2
         assert f"{given[-1]}: holds the same samples as" in done.fault
-    refuse_twins([Recording.open(rip), Recording.open(other)])
+    refuse_twins([Recording.open(other)], Recording.open(rip))
 
 
 def test_a_map_of_other_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -549,7 +549,7 @@ def test_facts_name_the_parts_that_do_not_fit() -> None:
 def test_the_recording_itself_is_no_second_copy() -> None:
     settings = WearSettings(rates_hz={Family.TICK: 2.0}, bed=False)
     sound = wear(music(), RATE, draw_wear(np.random.default_rng(3), SECONDS, settings)).worn
-    done = merged(sound, (sound, known_map(Turntable())))
+    done = merged(sound, (0.8 * sound, known_map(Turntable())))
     assert "second copy" not in done.totals.by_method
     assert notices_of(done.copies, SECONDS) == [
         "the array: is the same digitization as the recording, with the same damage: "

@@ -11,7 +11,7 @@ import numpy as np
 
 from declick import __version__
 from declick.clicks import FloatArray, Repair
-from declick.copies.facts import count_used, describe_copy, notices_of
+from declick.copies.facts import count_used, describe_copy, notices_of, notices_of_shared
 from declick.formats import as_path, output_format, removed_format
 from declick.labels import write_labels
 from declick.merging import Examination
@@ -135,12 +135,13 @@ def write_outcome(
         if known is not None:
             facts.extend(_facts_of(recording, known, remembered))
             notices.extend(notices_of(facts, recording.duration_s))
+            notices.extend(notices_of_shared(remembered))
         energies = [value if np.isfinite(value) else None for value in written.removed_db.tolist()]
         for item, energy in zip(remembered, energies, strict=True):
             tally.add(item, removed_db=energy)
         if labels is not None:
-            rate, channels = recording.sample_rate, recording.channels
-            write_labels(labels, detection.clicks, rate, channels=channels)
+            mended = [item.click for item in remembered if item.made]
+            write_labels(labels, mended, recording.sample_rate, channels=recording.channels)
         if report is None:
             return
         source = source_of(recording)

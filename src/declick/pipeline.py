@@ -67,7 +67,7 @@ def restore(
     report : Path, optional
         Gets the report, enough to repeat or undo the run.
     labels : Path, optional
-        Gets the clicks as an Audacity label track.
+        Gets the clicks that were mended as an Audacity label track.
     overwrite : bool
         Whether existing files may be replaced.
     jobs : int
@@ -86,7 +86,7 @@ def restore(
     NotSameRecordingError
         Where one of `seconds` is something else.
     SettingsError
-        Where two of `seconds` hold the same samples.
+        Where two of `seconds` hold the same samples, or one the recording's own.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def restore(
     check_outputs(
         recording, output, removed=removed, others=others, sources=sources, overwrite=overwrite
     )
-    refuse_twins([second.recording for second in seconds])
+    refuse_twins([second.recording for second in seconds], recording)
     with Workers(jobs) as workers, ExitStack() as stack:
         workers.start(detect.__module__)
         heard = centred(recording)

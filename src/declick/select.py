@@ -12,7 +12,8 @@ from declick.errors import SettingsError
 from declick.labels import parse_channel
 from declick.report import Entry, Report
 
-_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)\s*s?")
+_TIME = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,9}):)?(\d{1,9}(?:\.\d*)?)\s*s?")
+_MOST_DIGITS = 19
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +192,8 @@ def _numbers(text: str) -> tuple[int, int]:
     first, last = _split_range(text)
     ends = [first] if last is None else [first, last or str(_LAST)]
     # isdecimal alone would let other scripts' digits through, which is fine for int().
-    if not all(end.isdecimal() for end in ends) or int(first) < 1:
+    numbers = all(end.isdecimal() and len(end) <= _MOST_DIGITS for end in ends)
+    if not numbers or int(first) < 1:
         raise SettingsError(f"{text!r} is not a click's number: write 12 or 40-44, from 1 on")
     low, high = int(ends[0]), int(ends[-1])
     if high < low:

@@ -14,25 +14,37 @@ from declick.read import Recording
 _BLOCK: Final = 1 << 16
 
 
-def refuse_twins(recordings: Sequence[Recording]) -> None:
-    """Refuse recordings of which two hold the same samples, under whatever names.
+def refuse_twins(copies: Sequence[Recording], recording: Recording) -> None:
+    """Refuse copies that hold the same samples as another, or the recording, whatever their names.
 
     Parameters
     ----------
-    recordings : sequence of Recording
+    copies : sequence of Recording
         Each pair is read up to the first block that differs.
+    recording : Recording
+        What is to be mended from them.
 
     Raises
     ------
     SettingsError
         For the first pair that is alike.
     """
-    for first, second in combinations(recordings, 2):
-        if _is_same_file(first, second) or _holds_same_samples(first, second):
+    for copy in copies:
+        if _are_one(copy, recording):
+            raise SettingsError(
+                f"{copy.name}: holds the same samples as {recording.name}, which cannot be mended "
+                "from itself; give another copy of the record, or none"
+            )
+    for first, second in combinations(copies, 2):
+        if _are_one(first, second):
             raise SettingsError(
                 f"{second.name}: holds the same samples as {first.name}, and two would outvote "
                 "the recording; give each copy once"
             )
+
+
+def _are_one(first: Recording, second: Recording) -> bool:
+    return _is_same_file(first, second) or _holds_same_samples(first, second)
 
 
 def _is_same_file(first: Recording, second: Recording) -> bool:

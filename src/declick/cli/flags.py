@@ -128,8 +128,8 @@ def _from_file(path: Path | None) -> dict[str, dict[str, Any]]:
     if path is None:
         return {}
     try:
-        with path.open("rb") as file:
-            tables = tomllib.load(file)
+        # Some editors begin a file with a byte-order mark.
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); check the name") from None
     except (ValueError, RecursionError) as error:

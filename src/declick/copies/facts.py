@@ -10,10 +10,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from declick.clicks import FloatArray
+from declick.clicks import FloatArray, Repair
 from declick.copies.guide import Run, runs_of
 from declick.copies.lay import Copy
 from declick.errors import NotSameRecordingError
+from declick.repair.decide import IN_THE_COPY
 from declick.repair.transfer import OTHER_WALL, SAME_TRANSFER
 
 # Two digitizations have noise of their own: what leaves less than this is one and the same, in dB.
@@ -113,6 +114,17 @@ def notices_of(copies: Iterable[dict[str, Any]], duration_s: float) -> list[str]
                 more = f" and {len(spans) - _NAMED} more" if len(spans) > _NAMED else ""
                 notices.append(f"{name}: {why} from {places}{more}: not used there")
     return notices
+
+
+def notices_of_shared(repairs: Sequence[Repair]) -> list[str]:
+    """Return what a person should know where most of the clicks are in another copy, too."""
+    shared = sum(not item.made and item.why == IN_THE_COPY for item in repairs)
+    if 2 * shared < len(repairs) or not shared:
+        return []
+    return [
+        f"{shared} of {len(repairs)} clicks are in the other copy, too, and were left alone: if it "
+        "was made from the same rip, restore without it"
+    ]
 
 
 def count_used(repairs: Iterable[tuple[str, tuple[int, ...]]]) -> Counter[int]:
