@@ -185,15 +185,18 @@ def test_repair_like_a_report_repeats_the_run(restored: Path, tmp_path: Path) ->
 def test_labels_go_out_and_exactly_they_come_back_mended(restored: Path, tmp_path: Path) -> None:
     labels = tmp_path / "l.txt"
     assert run("detect", restored / "rip.wav", "-o", labels).status == 0
-    assert labels.read_text() == (restored / "l.txt").read_text()
-    kept = labels.read_text().splitlines()[::2]
+    lines = labels.read_text().splitlines()
+    found = entries(restored / "rip.declicked.json")
+    made = [line for line, click in zip(lines, found, strict=True) if click["made"]]
+    assert made == (restored / "l.txt").read_text().splitlines()
+    assert len(made) < len(lines)
+    kept = lines[::2]
     labels.write_text("\n".join(kept))
     assert run("repair", restored / "rip.wav", tmp_path / "o.wav", "--labels", labels).status == 0
     before, after = read(restored / "rip.wav"), read(tmp_path / "o.wav")
     clicks = entries(tmp_path / "o.json")
     assert len(clicks) == len(kept)
     assert all(click["made"] for click in clicks)
-    found = entries(restored / "rip.declicked.json")
     for click in found:
         click["tail"] = click.get("found_tail", click["tail"])  # more is beyond the labels
     keys = ("start", "stop", "tail", "channel", "kind")
@@ -301,7 +304,8 @@ def test_pipes(restored: Path) -> None:
     sound = piped("restore", "-", "-")
     assert sound.stdout == (restored / "rip.declicked.wav").read_bytes()
     assert sound.stderr.startswith(b"standard input: 0:03.000 in ")
-    assert piped("detect", "-", "-q").stdout.decode() == (restored / "l.txt").read_text()
+    found = piped("detect", "-", "-q").stdout.decode().splitlines()
+    assert set((restored / "l.txt").read_text().splitlines()) < set(found)
 
 
 def test_help_names_every_flag_and_says_what_it_does() -> None:

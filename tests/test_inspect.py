@@ -54,7 +54,8 @@ def test_around(tmp_path: Path, worn: tuple[FloatArray, FloatArray, list[Click]]
         part = slice(begin, click.start + RATE // 5)
         path = draw_around(
             tmp_path / f"{name}.png", damaged[part], clean[part], None, sample_rate=RATE,
-            start=begin, click=click, others=clicks, number=7, method="ar", channels=(0, 1),
+            start=begin, click=click, others=clicks[::2], left=clicks[1::2], number=7, method="ar",
+            channels=(0, 1),
         )  # fmt: skip
         assert_picture(path)
 
@@ -68,6 +69,7 @@ def test_the_title_says_what_became_of_a_click() -> None:
         "left alone",
         "put back",
     ]
+    assert _title(Click(0, 44, 44, 0), 1, "left", RATE, 2, "a beat").endswith("left alone: a beat")
 
 
 @pytest.mark.parametrize("rate", [8000, 192_000])

@@ -143,6 +143,8 @@ def measure(
     """
     ready = prepare(plan, peers)
     items, bank, missing = ready.items, ready.bank, ready.missing
+    if plan.split != "all" and (there := len(find_music(plan.clean, "all"))) > len(ready.music):
+        say(f"{len(ready.music)} of {there} pieces: the {plan.split} half (--split all takes all)")
     wanted = [name for name in plan.sets if name not in missing]
     corpus = {
         "seed": SEED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from math import nan
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from declick.cli.console import print_json
 from declick.cli.lines import say
 from declick.cli.names import choose_output, find_report, free_report
 from declick.cli.opening import open_target
-from declick.cli.results import show_files
+from declick.cli.results import count_clicks, show_files
 from declick.clicks import FloatArray, Repair
 from declick.copies.facts import count_used
 from declick.errors import LabelError, ReadError, SettingsError
@@ -107,7 +108,10 @@ def _chosen(report: Report, path: Path, options: argparse.Namespace) -> tuple[li
     entries = select(report, selection_of(options))
     chosen = [entry for entry in entries if entry.made]
     if not chosen:
-        raise LabelError(f"{path}: none of its repairs is chosen; choose others")
+        made = Counter(entry.click.kind.value for entry in report.entries if entry.made)
+        raise LabelError(
+            f"{path}: none of its repairs is chosen; it has mended {count_clicks(made)}"
+        )
     return chosen, len(entries) - len(chosen)
 
 

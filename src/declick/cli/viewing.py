@@ -121,12 +121,7 @@ def _draw_click(
     reach = round(_AROUND_S * rate)
     start, stop = click.start - reach, click.tail + reach
     near = [
-        other.click
-        for other in report.entries
-        if other is not entry
-        and other.made
-        and other.click.tail > start
-        and other.click.start < stop
+        other for other in report.entries if other.click.tail > start and other.click.start < stop
     ]
     draw_around(
         path,
@@ -136,9 +131,11 @@ def _draw_click(
         sample_rate=rate,
         start=start,
         click=click,
-        others=near,
+        others=[other.click for other in near if other.made],
+        left=[other.click for other in near if other.method == "left"],
         number=entry.number,
         method=entry.method,
+        why=entry.why,
     )
 
 

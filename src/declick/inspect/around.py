@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,6 +14,13 @@ from declick.inspect.spectrogram import common_scale, draw_spectrogram, spectrog
 from declick.labels import channel_name
 from declick.report import UNDONE
 from declick.wording import format_time
+
+_HATCHED: Final[dict[str, Any]] = {
+    "fill": False,
+    "edgecolor": look.CORE,
+    "hatch": "////",
+    "linewidth": 0.8,
+}
 
 
 def draw_around(
@@ -26,8 +33,10 @@ def draw_around(
     start: int,
     click: Click,
     others: Sequence[Click] = (),
+    left: Sequence[Click] = (),
     number: int | None = None,
     method: str | None = None,
+    why: str = "",
     channels: Sequence[int] | None = None,
     around_ms: float = 50.0,
 ) -> Path:
@@ -45,7 +54,9 @@ def draw_around(
         The one in the middle.
     others : sequence of Click
         Neighbours, shaded too.
-    number, method
+    left : sequence of Click
+        Those that were found and left alone, the one in the middle perhaps among them: hatched.
+    number, method, why
         For the title, as the report gives them.
     channels : sequence of int, optional
         Which to draw, side by side; the click's own by default.
@@ -102,7 +113,7 @@ def draw_around(
         wide = figure.add_subplot(lower[0, column])
         marked = [
             item
-            for item in {click, *others}
+            for item in {click, *others, *left}
             if item.channel == channel and item.tail > start + first and item.start < start + last
         ]
         core = max(click.stop - click.start, round(0.2 * per_ms))
@@ -111,7 +122,7 @@ def draw_around(
         for axes, (low, high) in ((close, zoom), (wide, span)):
             _waves(axes, at_ms, before[:, channel], after[:, channel], low, high)
             for item in marked:
-                _shade(axes, item, click.start, per_ms)
+                _shade(axes, item, click.start, per_ms, item in left)
             axes.set_xlim(low, high)
         wide.axvspan(*zoom, fill=False, edgecolor=look.INK, linewidth=0.8, linestyle=":")
         name = channel_name(channel, stereo)
@@ -119,7 +130,7 @@ def draw_around(
             f"close up{', channel ' + name if name else ''}", fontsize=10, loc="left", pad=4
         )
         close.set_xlabel("ms from the start of the core", fontsize=9, labelpad=1)
-        tails = tails or any(item.tail > item.stop for item in marked)
+        tails = tails or any(item.tail > item.stop for item in marked if item not in left)
         for row, part in enumerate(("before", "after", "removed"), start=1):
             axes = figure.add_subplot(lower[row, column], sharex=wide)
             power, highest_hz = powers[part, channel]
@@ -132,12 +143,12 @@ def draw_around(
         axes.set_xlabel("ms from the start of the core", fontsize=9, labelpad=1)
         wide.tick_params(labelbottom=False)
         wide.set_title("surroundings (dotted: the close up)", fontsize=10, loc="left", pad=4)
-    _legend(figure, close, tails)
+    _legend(figure, close, tails, bool(left))
     bar = figure.colorbar(image, cax=figure.add_subplot(lower[1:, -1]))
     bar.set_label("dB re full scale", fontsize=9)
     bar.ax.tick_params(labelsize=9)
     figure.suptitle(
-        _title(click, number, method, sample_rate, stereo),
+        _title(click, number, method, sample_rate, stereo, why),
         x=0.07,
         y=0.972,
         ha="left",
@@ -148,7 +159,12 @@ def draw_around(
 
 
 def _title(
-    click: Click, number: int | None, method: str | None, sample_rate: int, channels: int
+    click: Click,
+    number: int | None,
+    method: str | None,
+    sample_rate: int,
+    channels: int,
+    why: str = "",
 ) -> str:
     parts = [
         f"{'Click' if number is None else f'Click {number}'} at "
@@ -160,7 +176,7 @@ def _title(
     if click.tail > click.stop:
         parts.insert(3, f"tail {(click.tail - click.stop) * 1e3 / sample_rate:.1f} ms")
     if method is not None:
-        fate = {"left": "left alone", UNDONE: "put back"}
+        fate = {"left": ": ".join(filter(None, ["left alone", why])), UNDONE: "put back"}
         parts.append(fate.get(method, f"mended by {method}"))
     return "  ·  ".join(parts)
 
@@ -178,21 +194,26 @@ def _waves(
     look.style(axes)
 
 
-def _shade(axes: Any, click: Click, origin: int, per_ms: float) -> None:
+def _shade(axes: Any, click: Click, origin: int, per_ms: float, left: bool) -> None:
     edges = [(frame - origin - 0.5) / per_ms for frame in (click.start, click.stop, click.tail)]
+    if left:
+        axes.axvspan(edges[0], edges[1], **_HATCHED, zorder=0)
+        return
     axes.axvspan(edges[0], edges[1], color=look.CORE, alpha=0.30, linewidth=0, zorder=0)
     if click.tail > click.stop:
         axes.axvspan(edges[1], edges[2], color=look.TAIL, alpha=0.22, linewidth=0, zorder=0)
 
 
-def _legend(figure: Any, axes: Any, tails: bool) -> None:
+def _legend(figure: Any, axes: Any, tails: bool, left: bool) -> None:
     from matplotlib.patches import Patch
 
     handles, _ = axes.get_legend_handles_labels()
     handles.append(Patch(color=look.CORE, alpha=0.35, label="core: the music is lost"))
     if tails:
         handles.append(Patch(color=look.TAIL, alpha=0.35, label="tail: the music is under it"))
+    if left:
+        handles.append(Patch(**_HATCHED, label="found, and left alone"))
     figure.legend(
-        handles=handles, fontsize=9, ncols=4, frameon=False, loc="upper left",
+        handles=handles, fontsize=9, ncols=5, frameon=False, loc="upper left",
         bbox_to_anchor=(0.064, 0.945), borderaxespad=0.1, handlelength=1.4, columnspacing=1.4,
     )  # fmt: skip
