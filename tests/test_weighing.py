@@ -14,10 +14,10 @@ from declick.repair.passage import Passage
 from declick.repair.solve import Run, solve_missing
 from declick.repair.weighing import (
     DISTRUST,
-    RELATED_S,
     Evidence,
     gather_evidence,
     interpolate_weighed,
+    likeness_of_deviations,
 )
 from declick.settings import RepairSettings
 from declick.tiles import Patch, with_patches
@@ -53,7 +53,7 @@ def posterior(sound: FloatArray, run: Run, known: Evidence) -> tuple[FloatArray,
     expected, cut = filled[missing], known.cut(*run)
     apart = np.abs(np.subtract.outer(np.arange(cut.deviation.size), np.arange(cut.deviation.size)))
     deviation = DISTRUST * cut.deviation
-    noise = np.outer(deviation, deviation) * np.exp(-apart / (RELATED_S * RATE))
+    noise = np.outer(deviation, deviation) * likeness_of_deviations(cut.damage) ** apart
     gain = covariance @ np.linalg.inv(covariance + noise)
     return expected + gain @ (cut.values - expected), covariance - gain @ covariance
 
@@ -61,7 +61,7 @@ def posterior(sound: FloatArray, run: Run, known: Evidence) -> tuple[FloatArray,
 def solve(sound: FloatArray, run: Run, known: Evidence) -> tuple[FloatArray, float]:
     samples = sound.copy()
     samples[slice(*run)] = np.nan  # not looked at
-    prior = known.prior({run: 1.0}, RATE)
+    prior = known.prior({run: 1.0})
     traces = solve_missing(samples, [run], FILTER, errors_for=[run], prior=prior)
     return samples[slice(*run)], traces[run]
 
@@ -111,7 +111,7 @@ def test_an_honest_estimate_helps_as_much_as_is_promised() -> None:
         deviation = rng.uniform(0.2, 3.0, 32)
         damage = rng.standard_normal(32) * 5.0
         # As far off as estimates are taken to be, and as much alike.
-        likeness = np.exp(-1.0 / (RELATED_S * RATE))
+        likeness = likeness_of_deviations(damage)
         fresh = np.sqrt(1.0 - likeness**2) * rng.standard_normal(32)
         fresh[0] = rng.standard_normal()
         added = damage + DISTRUST * deviation * lfilter([1.0], [1.0, -likeness], fresh)

@@ -33,9 +33,10 @@ FloatArray = NDArray[np.float64]
 DISTRUST = 1.2
 """Estimates are taken to deviate this many times further than they say ..."""
 
-RELATED_S = 1e-4
-"""... and the likeness of how far they deviate to fall to 1/e within so long. Both chosen on tuning
-music; there samples within a core deviate alike (correlation .8 to .95 from each to the next).
+UNLIKE, CAUTION, MOST_ALIKE = 0.33, 3.0, 0.95
+"""... and alike from one sample to the next, the more so the smoother the damage. On tuning music
+the correlation of one deviation with the next is about 1 - UNLIKE * sqrt(1 - that of the damage);
+this to the power of CAUTION serves best, since estimates err most where interpolation does, too.
 """
 
 ORDER, CONTEXT = 1024, 8192
@@ -67,14 +68,17 @@ class Evidence(NamedTuple):
     deviation : ndarray of float64, shape (frames,)
         Standard deviation of `values` from the music, as estimated; infinite where nothing is
         known.
+    damage : ndarray of float64, shape (frames,)
+        As estimated; 0 where nothing is known.
     """
 
     values: FloatArray
     deviation: FloatArray
+    damage: FloatArray
 
     def cut(self, start: int, stop: int) -> Evidence:
         """Return the same for some of the frames."""
-        return Evidence(self.values[start:stop], self.deviation[start:stop])
+        return Evidence(*(part[start:stop] for part in self))
 
     def less(self, guide: FloatArray) -> Evidence:
         """Return what is left of the sound less a known one."""
@@ -86,17 +90,17 @@ class Evidence(NamedTuple):
             np.isfinite(self.deviation[slice(*run)]).any()
         )
 
-    def prior(self, variance: Mapping[Run, float], sample_rate: int) -> Prior:
+    def prior(self, variance: Mapping[Run, float]) -> Prior:
         """Return how the evidence counts beside prediction errors of a variance in each run.
 
         The deviations are those of an autoregressive process of the first order, whose inverse
         covariance is tridiagonal.
         """
-        likeness = math.exp(-1.0 / (RELATED_S * sample_rate))
-        fresh = 1.0 - likeness**2
         precision = np.zeros(self.values.size)
         coupling = np.zeros(self.values.size)
         for (start, stop), power in variance.items():
+            likeness = likeness_of_deviations(self.damage[start:stop])
+            fresh = 1.0 - likeness**2
             weight = 1.0 / (DISTRUST * self.deviation[start:stop])
             known = np.pad(weight > 0.0, 1).astype(int)
             neighbours = known[:-2] + known[2:]
@@ -104,6 +108,22 @@ class Evidence(NamedTuple):
             precision[start:stop] = power * own * weight**2
             coupling[start : stop - 1] = -power * likeness / fresh * weight[1:] * weight[:-1]
         return Prior(self.values, precision, coupling)
+
+
+def likeness_of_deviations(damage: FloatArray) -> float:
+    """Return how far estimates of one sample and the next deviate alike (correlation), 0..1.
+
+    Parameters
+    ----------
+    damage : ndarray of float64, shape (frames,)
+        As it is estimated.
+    """
+    energy = float(damage @ damage) * (damage.size - 1)
+    if not energy > 0.0:
+        return 0.0
+    alike = float(damage[1:] @ damage[:-1]) * damage.size / energy
+    likeness = 1.0 - UNLIKE * math.sqrt(min(max(1.0 - alike, 0.0), 1.0))
+    return float(min(likeness**CAUTION, MOST_ALIKE))
 
 
 def gather_evidence(samples: FloatArray, start: int, clicks: Iterable[Click]) -> Evidence | None:
@@ -124,7 +144,7 @@ def gather_evidence(samples: FloatArray, start: int, clicks: Iterable[Click]) ->
         None where there is no estimate.
     """
     deviation = np.full(samples.size, np.inf)
-    values = np.zeros(samples.size)
+    values, damage = np.zeros(samples.size), np.zeros(samples.size)
     nothing = True
     for click in clicks:
         estimate = click.estimate
@@ -139,8 +159,9 @@ def gather_evidence(samples: FloatArray, start: int, clicks: Iterable[Click]) ->
         surer = told < deviation[first:last]
         np.copyto(deviation[first:last], told, where=surer)
         np.copyto(values[first:last], samples[first:last] - estimate.damage[part], where=surer)
+        np.copyto(damage[first:last], estimate.damage[part], where=surer)
         nothing = False
-    return None if nothing else Evidence(values, deviation)
+    return None if nothing else Evidence(values, deviation, damage)
 
 
 def weighed_size(longest: int, sample_rate: int) -> ModelSize:
@@ -198,7 +219,7 @@ def interpolate_weighed(
         near,
         coefficients,
         errors_for=targets,
-        prior=evidence.prior(variance, sample_rate),
+        prior=evidence.prior(variance),
         joint=JOINT_SAMPLES,
     )
     return Interpolation(
