@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, BinaryIO
 
 from declick.beside import repair_beside
@@ -224,7 +225,8 @@ class Second:
         if not same:
             raise SettingsError(
                 f"the map given for {self.recording.name} is {what}; make it "
-                f"with 'declick align {recording.name} {self.recording.name} -o map.json'"
+                f"with: declick align {quote(recording.name)} {quote(self.recording.name)} "
+                "-o map.json"
             )
         return found
 

@@ -11,6 +11,7 @@ from declick.bench.corpus import GIVEN, SIDE
 from declick.bench.score import GAPS_MS, gap_class
 from declick.damage.sets import SETS
 from declick.errors import ReadError, WriteError
+from declick.wording import count_of
 
 Row = Mapping[str, Any]
 OWN = "declick"
@@ -301,8 +302,9 @@ def about(results: Results) -> str:
     real = (
         f"; {clips['clicks']} real clicks from {len(clips['records'])} recordings" if clips else ""
     )
+    took = count_of(round(values["minutes"]), "minute")
     return (
-        f"`{values['command']}`, {values['minutes']:.0f} minutes on {machine['cores']} cores "
+        f"`{values['command']}`, {took} on {machine['cores']} cores "
         f"({machine['processor']}{memory}), {values['date']}; declick {values['declick']}, "
         f"Python {values['versions']['python']}, NumPy {values['versions']['numpy']}, SciPy "
         f"{values['versions']['scipy']}{f', ViSQOL {visqol}' if visqol else ''}. "

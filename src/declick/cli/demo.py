@@ -65,8 +65,8 @@ def run_demo(options: argparse.Namespace) -> int:
                 f"{folder}: cannot be written to ({error}); give another with -o"
             ) from None
     say(
-        f"{_DURATION_S:.0f} s of music; {count_of(len(drawn.damages), 'click')} laid on it, "
-        f"{len(laid.clicks)} of them counted by channel",
+        f"{_DURATION_S:.0f} s of music; {count_of(len(drawn.damages), 'click')} laid on it "
+        f"({len(laid.clicks)}, counted on each channel)",
         quiet=options.quiet,
     )
     with Recording.open(folder / "worn.flac") as recording:

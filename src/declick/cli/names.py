@@ -130,8 +130,8 @@ def find_report(options: argparse.Namespace) -> Path:
         return own
     if not report.exists():
         raise ReadError(
-            f"{path}: there is no report beside it ({report.name}); name its report with "
-            "--report, or give the restored file"
+            f"{path}: there is no report beside it ({report.name}); name it with --report where "
+            "the file was renamed, or give the restored file"
         )
     return report
 

@@ -158,7 +158,7 @@ def _add_restore(commands: _Commands[Parser]) -> None:
         usage="declick restore [options] IN [OUT]\n"
         "       declick restore [options] IN... [-o FOLDER]",
         description="Find the damage of recordings and mend it. One file, several, or folders; "
-        "'- -' is standard input to standard output. Without OUT, rip.flac becomes "
+        "with - for both, from standard input to standard output. Without OUT, rip.flac becomes "
         "rip.declicked.flac, and the recordings of rips/ go to rips-declicked/. With several "
         "recordings, one that fails does not stop the rest; the exit status is then 1.",
     )
