@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -327,7 +327,7 @@ class NeuralDetector:
             self._ask(sight, frames[start : start + BATCH], facts[start : start + BATCH])
             for start in range(0, len(frames), BATCH)
         ]
-        return joined(parts) if parts else nothing()
+        return _doubt_trains(joined(parts), sight) if parts else nothing()
 
     def _ask(self, sight: Sight, frames: IntArray, facts: Float32Array) -> Findings:
         """Return what the network says of a batch of instants; `facts` describe them."""
@@ -349,7 +349,6 @@ class NeuralDetector:
 
         log_odds = back(events[spoken]).astype(np.float64) * self.weights.slope
         log_odds += self.weights.offset - pitch_doubt(facts[spoken])[:, None]
-        log_odds -= TRAIN_DOUBT * _in_train(sight, frames, log_odds)[:, None]
         level = local_level(sight, frames)[:, :, None]
         damage = back(np.clip(damage[:count], -12.0, 12.0)) * sign[spoken, None, None]
         doubt = np.exp(np.clip(back(doubt[:count]), *DOUBT))
@@ -366,14 +365,13 @@ class NeuralDetector:
         )
 
 
-def _in_train(sight: Sight, frames: IntArray, log_odds: FloatArray) -> NDArray[np.bool_]:
-    """Return which instants are pulses of a train, in the channel where damage is likelier."""
-    result = np.zeros(len(frames), dtype=bool)
-    likelier = log_odds.argmax(axis=1)
+def _doubt_trains(found: Findings, sight: Sight) -> Findings:
+    """Return findings that doubt the pulses of a train, in the channel where damage is likelier."""
+    log_odds, likelier = found.log_odds.copy(), found.log_odds.argmax(axis=1)
     for channel in range(2):
-        own = likelier == channel
-        result[own] = is_in_train(sight, channel, frames[own])
-    return result
+        own = np.flatnonzero(likelier == channel)
+        log_odds[own[is_in_train(sight, channel, found.frames[own])]] -= TRAIN_DOUBT
+    return replace(found, log_odds=log_odds)
 
 
 def _trim(probability: NDArray[np.float32], core: slice, margin: int) -> None:

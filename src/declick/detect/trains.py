@@ -47,6 +47,8 @@ def is_in_train(sight: Sight, channel: int, frames: IntArray) -> NDArray[np.bool
     frames : ndarray of int, shape (n,)
         Of the tile.
     """
+    if not len(frames):
+        return np.zeros(0, dtype=bool)
     rate = sight.geometry.sample_rate / _STEP
     reach, soonest, shortest, longest = (
         round(s * rate) for s in (_REACH_S, _SOONEST_S, SHORTEST_S, LONGEST_S)
@@ -66,9 +68,11 @@ def is_in_train(sight: Sight, channel: int, frames: IntArray) -> NDArray[np.bool
         last = first + around.size - size + 1
         there = energy[first + size : last + size] - energy[first:last]
         mine = float(own @ own)
-        height = np.sqrt(there * mine) + 1e-30
-        again = np.correlate(around, own, "valid") > ALIKE * height
-        again &= (there < AS_HIGH**2 * mine) & (there * AS_HIGH**2 > mine)
+        again = (there < AS_HIGH**2 * mine) & (there * AS_HIGH**2 > mine)
+        likeness = np.correlate(around, own, "valid")
+        again &= likeness * np.abs(likeness) > ALIKE**2 * mine * there
+        if np.count_nonzero(again) < 3:
+            continue
         # By its distance, less than -far to far: a period is the same but for a sample or so.
         again = maximum_filter1d(again, 2 * _EITHER + 1)
         middle = far - reach
