@@ -151,3 +151,22 @@ def test_next_to_nothing_can_be_continued(frames: int) -> None:
     sound = music(frames)
     padded = np.pad(sound, ((300, 300), (0, 0)))
     assert np.isfinite(continued(padded, -300, frames, Geometry(RATE))).all()
+
+
+def test_what_is_made_up_goes_in_the_steps_of_the_file() -> None:
+    geometry = ViewGeometry(RATE)
+    rough = np.round(music() * 128) / 128
+    tile = np.zeros((geometry.tile + 2 * geometry.context, 2))
+    tile[geometry.context :][: len(rough)] = rough
+    whole = continued(tile, -geometry.context, len(rough), geometry)
+    assert np.array_equal(whole * 128, np.round(whole * 128))
+    assert np.any(whole[geometry.context - 40 : geometry.context])
+    for finest in (5e-324, 1e-30):  # of no file
+        whole = continued(tile + finest, -geometry.context, len(rough), geometry)
+        assert np.isfinite(whole).all()
+
+
+def test_the_rounding_of_a_fade_in_eight_bits_is_no_click() -> None:
+    piece = synthesize_piece(3.0, sample_rate=RATE)
+    faded = piece * np.linspace(1.0, 0.0, len(piece))[:, None]
+    assert not find(np.floor(faded * 128) / 128)

@@ -19,6 +19,8 @@ from declick.dsp.whitening import prediction_error_filter
 
 # What is foretold gives way to the mirror image within so many cells (3 ms).
 FADE_CELLS: Final = 4
+# Finer steps than of 24 bits are none of a file's.
+LEAST_STEP: Final = 2.0**-24
 
 
 def continued(samples: FloatArray, start: int, frames: int, geometry: Geometry) -> FloatArray:
@@ -58,7 +60,7 @@ def _beyond(inside: FloatArray, count: int, geometry: Geometry) -> FloatArray:
         if foretold is not None:
             beyond[:length, channel] += fade * (foretold - beyond[:length, channel])
             step = finest_step(near[:, channel])
-            if np.isfinite(step):
+            if LEAST_STEP < step < np.inf:
                 # In the file's own steps, which tell what is too low to be told from rounding.
                 beyond[:length, channel] = step * np.round(beyond[:length, channel] / step)
     return beyond
