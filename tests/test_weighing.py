@@ -13,8 +13,10 @@ from declick.repair.choose import repair_passage
 from declick.repair.passage import Passage
 from declick.repair.solve import Run, solve_missing
 from declick.repair.weighing import (
+    BOAST,
     DISTRUST,
     Evidence,
+    believed,
     gather_evidence,
     interpolate_weighed,
     likeness_of_deviations,
@@ -164,6 +166,41 @@ def test_sound_that_is_silent_or_short_is_no_trouble() -> None:
         np.testing.assert_allclose(got.samples, 0.0, atol=1e-6)
 
 
+def test_less_is_believed_of_what_is_hardly_more_than_it_may_be_off() -> None:
+    damage, deviation = np.array([0.0, 0.01, -1.0, 3.0, 50.0]), np.ones(5)
+    share = believed(estimate(0, damage, deviation))[1:] / damage[1:]
+    assert share[0] == pytest.approx(1.0 - BOAST, abs=0.01)
+    assert np.all(np.diff(share) > 0.05)
+    assert share[-1] == pytest.approx(1.0)
+    assert believed(estimate(0, damage, np.full(5, np.inf))) == pytest.approx(damage * (1 - BOAST))
+
+
+def test_unknown_samples_part_what_is_known_in_two() -> None:
+    rng = np.random.default_rng(6)
+    sound, run = draw(rng)
+    damage = np.cumsum(rng.standard_normal(32))  # smooth: deviations are much alike
+    deviation = rng.uniform(0.1, 4.0, 32)
+    deviation[[4, 5, 20]] = np.inf
+    known = evidence(sound, run, damage + 0.5, estimate(80, damage, deviation))
+    samples, error = solve(sound, run, known)
+    missing = np.zeros(sound.size, dtype=bool)
+    missing[slice(*run)] = True
+    filled, covariance = dense.conditional_mean(sound, missing, FILTER)
+    seen = np.isfinite(known.deviation[slice(*run)])
+    parts = np.cumsum(~seen)
+    apart = np.abs(np.subtract.outer(np.arange(32), np.arange(32)))
+    together = np.equal.outer(parts, parts)
+    likeness = likeness_of_deviations(known.damage[slice(*run)][seen])
+    assert likeness > 0.5
+    off = DISTRUST * known.deviation[slice(*run)][seen]
+    noise = np.outer(off, off) * (likeness**apart * together)[np.ix_(seen, seen)]
+    gain = covariance[:, seen] @ np.linalg.inv(covariance[np.ix_(seen, seen)] + noise)
+    mean = filled[missing] + gain @ (known.values[slice(*run)] - filled[missing])[seen]
+    np.testing.assert_allclose(samples, mean, rtol=0, atol=1e-8)
+    left = covariance - gain @ covariance[seen]
+    assert error == pytest.approx(np.trace(left), rel=1e-8)
+
+
 def test_where_two_clicks_know_something_the_surer_counts() -> None:
     clicks = [
         Click(2, 6, 6, 0, estimate=estimate(2, np.ones(4), np.array([1.0, 1.0, 3.0, 3.0]))),
@@ -172,7 +209,9 @@ def test_where_two_clicks_know_something_the_surer_counts() -> None:
     ]
     known = gather_evidence(np.zeros(8), 1, clicks)
     assert known is not None
-    assert known.values.tolist() == [0, -1, -1, -2, -2, -2, -2, -2]
+    own, other = (believed(c.estimate) for c in clicks[:2] if c.estimate is not None)
+    assert known.values.tolist() == [0, *-own[:2], *-other]
+    assert known.damage.tolist() == [0, *own[:2], *other]
     assert known.deviation.tolist() == [np.inf, 1, 1, 2, 2, 2, 2, 2]
     assert gather_evidence(np.zeros(8), 1, clicks[2:]) is None
 
