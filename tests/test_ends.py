@@ -161,6 +161,11 @@ def test_what_is_made_up_goes_in_the_steps_of_the_file() -> None:
     whole = continued(tile, -geometry.context, len(rough), geometry)
     assert np.array_equal(whole * 128, np.round(whole * 128))
     assert np.any(whole[geometry.context - 40 : geometry.context])
+    square = 0.7 * np.sign(np.sin(2 * np.pi * 1000 * np.arange(LENGTH) / RATE + 0.6))
+    tile[geometry.context :][: len(rough)] = square[:, None]
+    whole = continued(tile, -geometry.context, len(rough), geometry)
+    # Two levels tell no step: what goes on does so at one of them.
+    assert np.all(np.abs(whole[geometry.context + len(rough) :][:3]) == 0.7)
     for finest in (5e-324, 1e-30):  # of no file
         whole = continued(tile + finest, -geometry.context, len(rough), geometry)
         assert np.isfinite(whole).all()

@@ -173,6 +173,11 @@ def wait_for(happened: Callable[[], bool], otherwise: str) -> None:
         time.sleep(0.02)
 
 
+def is_at_work(process: subprocess.Popen[str]) -> bool:
+    """Return whether workers are up, or all is over."""
+    return len(group(process.pid)) >= 4 or process.poll() is not None
+
+
 def group(leader: int) -> list[str]:
     """Return the processes that are left of a group."""
     found = []
@@ -198,12 +203,16 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, kind: str, many: bool
     out = tmp_path / "out"
     out.mkdir()
     (out / "1.wav").write_text("earlier")
+
+    def has_begun() -> bool:
+        return any(name.endswith(".part") for name in files(out))
+
     what = (source, out) if many else (source / "1.wav", out / "1.wav")
     with started("restore", what[0], "-o", what[1], "--overwrite", "--jobs", "2") as process:
         if many:
-            wait_for(lambda: any(name.endswith(".part") for name in files(out)), "no output")
+            wait_for(lambda: has_begun() or process.poll() is not None, "no output")
         else:
-            wait_for(lambda: len(group(process.pid)) >= 4, "no workers")
+            wait_for(lambda: is_at_work(process), "no workers")
         assert process.poll() is None
         if kind == "SIGINT":
             os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to all
@@ -222,7 +231,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, kind: str, many: bool
 def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.tile(worn_sound(), (30, 1)), RATE)
     with started("restore", tmp_path / "a.wav", "-j", "2") as process:
-        wait_for(lambda: len(group(process.pid)) >= 4, "no workers")
+        wait_for(lambda: is_at_work(process), "no workers")
         time.sleep(1.0)
         process.kill()
         process.communicate()

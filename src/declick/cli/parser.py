@@ -168,7 +168,10 @@ def _add_restore(commands: _Commands[Parser]) -> None:
     )
     add_targets(parser)
     parser.add_argument(
-        "--labels", type=Path, metavar="TXT", help="write an Audacity label track, too"
+        "--labels",
+        type=Path,
+        metavar="TXT",
+        help="write what was mended as an Audacity label track",
     )
     parser.add_argument(
         "--skip-existing",

@@ -16,6 +16,7 @@ from declick.copies.lay import Copy
 from declick.errors import NotSameRecordingError
 from declick.repair.decide import IN_THE_COPY
 from declick.repair.transfer import OTHER_WALL, SAME_TRANSFER
+from declick.wording import count_of
 
 # Two digitizations have noise of their own: what leaves less than this is one and the same, in dB.
 SAME_DB: Final = 10.0 * math.log10(SAME_TRANSFER)
@@ -122,8 +123,8 @@ def notices_of_shared(repairs: Sequence[Repair]) -> list[str]:
     if 2 * shared < len(repairs) or not shared:
         return []
     return [
-        f"{shared} of {len(repairs)} clicks are in the other copy, too, and were left alone: if it "
-        "was made from the same rip, restore without it"
+        f"of {count_of(len(repairs), 'click')} {shared} can be heard in another copy, too, and "
+        "nothing was changed there: a copy that was made from the same rip is better left out"
     ]
 
 

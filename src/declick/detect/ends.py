@@ -62,7 +62,9 @@ def _beyond(inside: FloatArray, count: int, geometry: Geometry) -> FloatArray:
             step = finest_step(near[:, channel])
             if LEAST_STEP < step < np.inf:
                 # In the file's own steps, which tell what is too low to be told from rounding.
-                beyond[:length, channel] = step * np.round(beyond[:length, channel] / step)
+                last = near[-1, channel]
+                steps = np.round((beyond[:length, channel] - last) / step)
+                beyond[:length, channel] = last + step * steps
     return beyond
 
 

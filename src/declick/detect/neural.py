@@ -48,6 +48,7 @@ from declick.detect.views import (
     find_instants,
     local_level,
     see,
+    stand_out,
     view_upright,
 )
 from declick.errors import MissingExtraError, ReadError
@@ -304,7 +305,8 @@ class NeuralDetector:
         digital, _ = digital_places(pair, *spikes[:3], self.geometry)
         digital |= within_steps(pair, *spikes[:3])
         for side in range(pair.shape[1]):
-            own = np.flatnonzero((spikes.channel == side) & ~digital)
+            # What is whole but for a sample is no pulse, though a buffer may fail once a period.
+            own = np.flatnonzero((spikes.channel == side) & ~spikes.whole & ~digital)
             digital[own] = is_in_train(sight, side, spikes.start[own])
         for side, first, last, whole, alone, spared in zip(*spikes, digital, strict=True):
             if spared:
@@ -366,12 +368,13 @@ class NeuralDetector:
 
 
 def _doubt_trains(found: Findings, sight: Sight) -> Findings:
-    """Return findings that doubt the pulses of a train, in the channel where damage is likelier."""
-    log_odds, likelier = found.log_odds.copy(), found.log_odds.argmax(axis=1)
-    for channel in range(2):
-        own = np.flatnonzero(likelier == channel)
-        log_odds[own[is_in_train(sight, channel, found.frames[own])]] -= TRAIN_DOUBT
-    return replace(found, log_odds=log_odds)
+    """Return findings that doubt the pulses of a train.
+
+    Also in a channel out of which nothing stands there: the network says of both much the same.
+    """
+    trains = np.stack([is_in_train(sight, side, found.frames) for side in (0, 1)], axis=1)
+    others = trains[:, ::-1] & ~stand_out(sight, found.frames)
+    return replace(found, log_odds=found.log_odds - TRAIN_DOUBT * (trains | others))
 
 
 def _trim(probability: NDArray[np.float32], core: slice, margin: int) -> None:

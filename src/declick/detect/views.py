@@ -380,6 +380,14 @@ def _cut(
             inside[:] = rows[:, low:high]
 
 
+def stand_out(sight: Sight, frames: IntArray) -> NDArray[np.bool_]:
+    """Return out of which channels something stands at instants, shape (n, 2)."""
+    score = sight.around.peak[:2] / sight.around.scale[:2]
+    cell = np.clip(frames // sight.geometry.cell, 1, score.shape[1] - 2)
+    highest = np.max([score[:, cell + beside] for beside in (-1, 0, 1)], axis=0)
+    return np.asarray(highest.T > STANDS_OUT)
+
+
 def describe_instants(sight: Sight, frames: IntArray) -> Float32Array:
     """Return the classical description of each instant on both channels, shape (n, FACTS)."""
     cell = np.clip(frames // sight.geometry.cell, 1, sight.around.peak.shape[1] - 2)

@@ -15,6 +15,7 @@ from declick.labels import channel_name
 from declick.report import UNDONE
 from declick.wording import format_time
 
+_LONG_TITLE: Final = 85
 _HATCHED: Final[dict[str, Any]] = {
     "fill": False,
     "edgecolor": look.CORE,
@@ -107,7 +108,7 @@ def draw_around(
     scale_db = common_scale(
         *(power for (name, _), (power, _) in powers.items() if name == "before")
     )
-    tails = False
+    tails = hatched = False
     for column, channel in enumerate(shown):
         close = figure.add_subplot(upper[0, column])
         wide = figure.add_subplot(lower[0, column])
@@ -131,6 +132,7 @@ def draw_around(
         )
         close.set_xlabel("ms from the start of the core", fontsize=9, labelpad=1)
         tails = tails or any(item.tail > item.stop for item in marked if item not in left)
+        hatched = hatched or any(item in left for item in marked)
         for row, part in enumerate(("before", "after", "removed"), start=1):
             axes = figure.add_subplot(lower[row, column], sharex=wide)
             power, highest_hz = powers[part, channel]
@@ -143,16 +145,17 @@ def draw_around(
         axes.set_xlabel("ms from the start of the core", fontsize=9, labelpad=1)
         wide.tick_params(labelbottom=False)
         wide.set_title("surroundings (dotted: the close up)", fontsize=10, loc="left", pad=4)
-    _legend(figure, close, tails, bool(left))
+    _legend(figure, close, tails, hatched)
     bar = figure.colorbar(image, cax=figure.add_subplot(lower[1:, -1]))
     bar.set_label("dB re full scale", fontsize=9)
     bar.ax.tick_params(labelsize=9)
+    title = _title(click, number, method, sample_rate, stereo, why)
     figure.suptitle(
-        _title(click, number, method, sample_rate, stereo, why),
+        title,
         x=0.07,
         y=0.972,
         ha="left",
-        fontsize=13,
+        fontsize=13 if len(title) < _LONG_TITLE else 10,
         parse_math=False,
     )
     return look.save_png(figure, path, look.spectrogram_palette())
