@@ -13,16 +13,14 @@ from declick.repair.choose import repair_passage
 from declick.repair.passage import Passage
 from declick.repair.solve import Run, solve_missing
 from declick.repair.weighing import (
-    BOAST,
     DISTRUST,
     Evidence,
-    believed,
     gather_evidence,
     interpolate_weighed,
     likeness_of_deviations,
 )
 from declick.settings import RepairSettings
-from declick.tiles import Patch, with_patches
+from declick.tiles import BOAST, Patch, believed, with_patches
 from reference import dense_interpolation as dense
 
 FloatArray = NDArray[np.float64]
@@ -168,11 +166,12 @@ def test_sound_that_is_silent_or_short_is_no_trouble() -> None:
 
 def test_less_is_believed_of_what_is_hardly_more_than_it_may_be_off() -> None:
     damage, deviation = np.array([0.0, 0.01, -1.0, 3.0, 50.0]), np.ones(5)
-    share = believed(estimate(0, damage, deviation))[1:] / damage[1:]
+    share = believed(estimate(0, damage, deviation)).damage[1:] / damage[1:]
     assert share[0] == pytest.approx(1.0 - BOAST, abs=0.01)
     assert np.all(np.diff(share) > 0.05)
     assert share[-1] == pytest.approx(1.0)
-    assert believed(estimate(0, damage, np.full(5, np.inf))) == pytest.approx(damage * (1 - BOAST))
+    unknown = believed(estimate(0, damage, np.full(5, np.inf)))
+    assert unknown.damage == pytest.approx(damage * (1 - BOAST))
 
 
 def test_unknown_samples_part_what_is_known_in_two() -> None:
@@ -209,9 +208,8 @@ def test_where_two_clicks_know_something_the_surer_counts() -> None:
     ]
     known = gather_evidence(np.zeros(8), 1, clicks)
     assert known is not None
-    own, other = (believed(c.estimate) for c in clicks[:2] if c.estimate is not None)
-    assert known.values.tolist() == [0, *-own[:2], *-other]
-    assert known.damage.tolist() == [0, *own[:2], *other]
+    assert known.values.tolist() == [0, -1, -1, -2, -2, -2, -2, -2]
+    assert known.damage.tolist() == [0, 1, 1, 2, 2, 2, 2, 2]
     assert known.deviation.tolist() == [np.inf, 1, 1, 2, 2, 2, 2, 2]
     assert gather_evidence(np.zeros(8), 1, clicks[2:]) is None
 
@@ -268,8 +266,11 @@ def test_patches_of_two_tiles_meet_in_a_click() -> None:
         Patch(0, estimate(95, np.full(5, 3.0), 1.0)),
     ]
     clicks = [Click(93, 103, 103, 0), Click(200, 210, 210, 0)]
-    near, far = with_patches(clicks, patches)
+    near, far = with_patches(clicks, patches, own=False)
     assert near.estimate is not None
+    ours, _ = with_patches(clicks, patches)
+    assert ours.estimate is not None
+    assert np.array_equal(ours.estimate.damage, believed(near.estimate).damage)
     assert near.estimate.damage.tolist() == [0, 0, 3, 3, 3, 3, 3, 2, 2, 2]
     assert np.isinf(near.estimate.deviation[:2]).all()
     assert far.estimate is None

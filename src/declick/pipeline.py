@@ -271,12 +271,15 @@ def mend(
             repairs = redraw(recording, clicks, drawn)
         else:
             heard = centred(recording)
+            like_before = chain is not None
             if chain is None:
                 chain = estimate_chain(heard.read, clicks, sample_rate=recording.sample_rate)
                 # Who marks the clicks wants nothing changed but what is marked.
                 chain = replace(chain, slow_tails=None)
             if settings.repair.method == "auto":
-                clicks = estimate_damage(heard, clicks, settings.detect, workers=workers)
+                clicks = estimate_damage(
+                    heard, clicks, settings.detect, own=like_before, workers=workers
+                )
             repairs = repair(
                 heard,
                 clicks,

@@ -153,6 +153,7 @@ def estimate_damage(
     clicks: Sequence[Click],
     settings: DetectSettings = DetectSettings(),
     *,
+    own: bool = True,
     workers: Workers | None = None,
 ) -> list[Click]:
     """Return clicks with what was added to the music there, as `detect` would tell it.
@@ -164,6 +165,8 @@ def estimate_damage(
         Ascending.
     settings : DetectSettings
         Of them, the detector and its weights.
+    own : bool
+        Whether it has told the cores, too; else they are taken at their word.
     workers : Workers, optional
     """
     detector = make_detector(settings, recording.sample_rate)
@@ -182,7 +185,7 @@ def estimate_damage(
     patches: list[Patch] = []
     for told in (workers or Workers(1)).map(_tell_patches, tiles):
         patches += told
-    return with_patches(clicks, patches)
+    return with_patches(clicks, patches, own=own)
 
 
 def repair(

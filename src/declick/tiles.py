@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 # Floats may be anything: what is louder than this is heard in a unit near the music's level, and as
 # if no sample were louder; beside such a one single precision would lose the music.
 LOUDEST: Final = 1e5
+# In the cores that the detector tells, damage is overstated where it is hardly more than it may be
+# off: by this share where next to nothing, and by 1/e of that where it is so many times its
+# deviation. On tuning music of all kinds .6, .76, .92 and 1 of it is true at .5, 1.5, 3 and more.
+BOAST: Final = 0.5
+PROVEN: Final = 1.7
 
 
 def make_detector(settings: DetectSettings, sample_rate: float) -> ArDetector | NeuralDetector:
@@ -180,7 +185,19 @@ def _patches(heard: Heard, start: int) -> tuple[Patch, ...]:
     return tuple(patches)
 
 
-def with_patches(clicks: Sequence[Click], patches: Sequence[Patch]) -> list[Click]:
+def believed(estimate: Estimate) -> Estimate:
+    """Return how much damage is likely in a core that the detector has told itself.
+
+    Such a core reaches out into the music, where the estimate is hardly more than it may be off.
+    """
+    known = np.abs(estimate.damage) / np.maximum(estimate.deviation, np.finfo(np.float32).tiny)
+    share = 1.0 - BOAST * np.exp(-known / PROVEN)
+    return replace(estimate, damage=(estimate.damage * share).astype(np.float32))
+
+
+def with_patches(
+    clicks: Sequence[Click], patches: Sequence[Patch], *, own: bool = True
+) -> list[Click]:
     """Return clicks with what was added to the music in their cores.
 
     Parameters
@@ -188,6 +205,8 @@ def with_patches(clicks: Sequence[Click], patches: Sequence[Patch]) -> list[Clic
     clicks : sequence of Click
     patches : sequence of Patch
         Those of a channel are disjoint.
+    own : bool
+        Whether the detector has told the cores; see `believed`.
     """
     ordered = sorted(patches, key=lambda patch: (patch.channel, patch.estimate.start))
     stops = [(patch.channel, patch.estimate.stop) for patch in ordered]
@@ -202,5 +221,7 @@ def with_patches(clicks: Sequence[Click], patches: Sequence[Patch]) -> list[Clic
             known = join_estimates(known, estimate)
             at += 1
         cut = None if known is None else known.cut(click.start, click.stop)
+        if cut is not None and own:
+            cut = believed(cut)
         found.append(replace(click, estimate=cut))
     return found

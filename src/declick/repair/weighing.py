@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from declick.clicks import Click, Estimate
+from declick.clicks import Click
 from declick.dsp.linear_prediction import autocorrelation, prediction_filter
 from declick.repair.ar import (
     Interpolation,
@@ -37,12 +37,6 @@ UNLIKE, CAUTION, MOST_ALIKE = 0.33, 3.0, 0.95
 """... and alike from one sample to the next, the more so the smoother the damage. On tuning music
 the correlation of one deviation with the next is about 1 - UNLIKE * sqrt(1 - that of the damage);
 this to the power of CAUTION serves best, since estimates err most where interpolation does, too.
-"""
-
-BOAST, PROVEN = 0.5, 1.7
-"""Damage is overstated where it is hardly more than it may be off: by this share where next to
-nothing, and by 1/e of that where it is this many times its deviation. On tuning music of all kinds
-.6, .76, .92 and 1 of it is true at .5, 1.5, 3 and more deviations.
 """
 
 ORDER, CONTEXT = 1024, 8192
@@ -117,13 +111,6 @@ class Evidence(NamedTuple):
         return Prior(self.values, precision, coupling)
 
 
-def believed(estimate: Estimate) -> FloatArray:
-    """Return how much damage there is likely to be, shape (frames,), by an estimate of it."""
-    damage = estimate.damage.astype(np.float64)
-    known = np.abs(damage) / np.maximum(estimate.deviation, np.finfo(np.float32).tiny)
-    return np.asarray(damage * (1.0 - BOAST * np.exp(-known / PROVEN)))
-
-
 def likeness_of_deviations(damage: FloatArray) -> float:
     """Return how far estimates of one sample and the next deviate alike (correlation).
 
@@ -170,7 +157,7 @@ def gather_evidence(samples: FloatArray, start: int, clicks: Iterable[Click]) ->
         if first >= last:
             continue
         part = slice(first + start - estimate.start, last + start - estimate.start)
-        told, added = estimate.deviation[part], believed(estimate)[part]
+        told, added = estimate.deviation[part], estimate.damage[part]
         # Where two clicks know something, the surer counts.
         surer = told < deviation[first:last]
         np.copyto(deviation[first:last], told, where=surer)
