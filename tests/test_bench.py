@@ -115,6 +115,17 @@ def test_no_music_is_on_both_sides_of_the_split() -> None:
     assert {corpus.split_of(f"a record {n}") for n in range(20)} == set(corpus.SPLITS)
 
 
+def test_names_that_clash_in_the_other_half_are_no_matter(music: Path, tmp_path: Path) -> None:
+    for path in music.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    other = tmp_path / f"{MUSIC[1]}.aif"
+    other.write_bytes(b"")
+    assert other in corpus.list_recordings(tmp_path)
+    assert MUSIC[1] not in [p.stem for p in corpus.find_music(tmp_path, "report")]
+    with pytest.raises(ReadError, match="two recordings named"):
+        corpus.find_music(tmp_path, "all")
+
+
 def test_find_music(music: Path, tmp_path: Path) -> None:
     assert [p.stem for p in corpus.find_music(music, "all")] == sorted(MUSIC)
     assert [p.stem for p in corpus.find_music(music, "tune")] == [MUSIC[1]]

@@ -124,8 +124,25 @@ class Made:
     clicks: tuple[Click, ...] = field(repr=False)
 
 
+def list_recordings(folder: Path) -> list[Path]:
+    """Return the recordings of a folder, of whatever split.
+
+    Raises
+    ------
+    ReadError
+        If it cannot be read.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    except OSError as error:
+        raise ReadError(
+            f"{folder}: cannot be read ({error.strerror}); give a folder of clean recordings "
+            "with --clean"
+        ) from None
+
+
 def find_music(folder: Path, split: str) -> list[Path]:
-    """Return the recordings of a folder that belong to a split, by name.
+    """Return the recordings of a folder that belong to a split, in the order of their names.
 
     Parameters
     ----------
@@ -138,14 +155,7 @@ def find_music(folder: Path, split: str) -> list[Path]:
     ReadError
         If the folder holds none.
     """
-    try:
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
-    except OSError as error:
-        raise ReadError(
-            f"{folder}: cannot be read ({error.strerror}); give a folder of clean recordings "
-            "with --clean"
-        ) from None
-    chosen = [path for path in files if split in ("all", split_of(path.stem))]
+    chosen = [p for p in list_recordings(folder) if split in ("all", split_of(p.stem))]
     stems = [path.stem for path in chosen]
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if twice is not None:

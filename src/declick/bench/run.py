@@ -21,6 +21,7 @@ from declick.bench.corpus import (
     find_music,
     gather_bank,
     list_items,
+    list_recordings,
     make,
 )
 from declick.bench.given import REPAIRERS, regions_of
@@ -143,7 +144,7 @@ def measure(
     """
     ready = prepare(plan, peers)
     items, bank, missing = ready.items, ready.bank, ready.missing
-    if plan.split != "all" and (there := len(find_music(plan.clean, "all"))) > len(ready.music):
+    if (there := len(list_recordings(plan.clean))) > len(ready.music):
         say(f"{len(ready.music)} of {there} pieces: the {plan.split} half (--split all takes all)")
     wanted = [name for name in plan.sets if name not in missing]
     corpus = {
