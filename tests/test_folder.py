@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from runs import files, read, run, worn_sound, write_worn
+from runs import files, read, run, wait_until, worn_sound, write_worn
 from worn import RATE
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX signals")
@@ -165,14 +165,6 @@ def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_for(happened: Callable[[], bool], otherwise: str) -> None:
-    """Wait, for as long as even a busy machine may take."""
-    deadline = time.monotonic() + 180
-    while not happened():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.02)
-
-
 def is_at_work(process: subprocess.Popen[str]) -> bool:
     """Return whether workers are up, or all is over."""
     return len(group(process.pid)) >= 4 or process.poll() is not None
@@ -210,9 +202,9 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, kind: str, many: bool
     what = (source, out) if many else (source / "1.wav", out / "1.wav")
     with started("restore", what[0], "-o", what[1], "--overwrite", "--jobs", "2") as process:
         if many:
-            wait_for(lambda: has_begun() or process.poll() is not None, "no output")
+            wait_until(lambda: has_begun() or process.poll() is not None, "no output")
         else:
-            wait_for(lambda: is_at_work(process), "no workers")
+            wait_until(lambda: is_at_work(process), "no workers")
         assert process.poll() is None
         if kind == "SIGINT":
             os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to all
@@ -224,18 +216,18 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, kind: str, many: bool
         assert "Traceback" not in err
         assert files(out) == ["1.wav"]
         assert (out / "1.wav").read_text() == "earlier"
-        wait_for(lambda: not group(process.pid), "worker processes are left behind")
+        wait_until(lambda: not group(process.pid), "worker processes are left behind")
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.tile(worn_sound(), (30, 1)), RATE)
     with started("restore", tmp_path / "a.wav", "-j", "2") as process:
-        wait_for(lambda: is_at_work(process), "no workers")
+        wait_until(lambda: is_at_work(process), "no workers")
         time.sleep(1.0)
         process.kill()
         process.communicate()
-        wait_for(lambda: not group(process.pid), "worker processes are left behind")
+        wait_until(lambda: not group(process.pid), "worker processes are left behind")
 
 
 def test_a_bar_on_a_terminal_tells_the_time_left_and_goes(tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from declick.bench.peers.running import mortal, run
 from declick.bench.peers.screen import screen
 from declick.bench.tables import is_ours
 from declick.errors import SettingsError
+from runs import wait_until
 
 RATE = 44100
 CLICKS = (9000, 30011, 52000, 77000, 101000)
@@ -235,13 +234,6 @@ def is_gone(pid: str) -> bool:
         return " Z " in (Path("/proc") / pid / "stat").read_text()
     except OSError:
         return True
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_program_that_is_not_there() -> None:

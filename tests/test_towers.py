@@ -8,7 +8,8 @@ import pytest
 from declick.clicks import FloatArray
 from declick.detect.findings import cover_flat_tops, silence
 from declick.detect.survey import IntArray
-from declick.detect.towers import is_struck, is_train, plain_towers
+from declick.detect.towers import is_struck, plain_towers
+from declick.detect.trains import return_as_high
 from declick.detect.views import (
     Float32Array,
     Sight,
@@ -61,7 +62,7 @@ def test_pulses_at_even_distances_are_a_train() -> None:
     sound = hiss(32 * 2048)
     sound[2000::1470] += 0.3
     inner = np.arange(2000 + 5 * 1470, len(sound) - 5 * 1470, 1470)
-    assert is_train(seen(sound)[0], 0, inner).all()
+    assert return_as_high(seen(sound)[0], 0, inner).all()
 
 
 @pytest.mark.parametrize("turn_s", [60 / 78.26, 1.8])
@@ -69,7 +70,7 @@ def test_a_scratch_is_no_train(turn_s: float) -> None:
     sound = hiss(96 * 2048)
     at = np.arange(9000, len(sound), round(turn_s * RATE))
     sound[at] += 0.3
-    assert not is_train(seen(sound)[0], 0, at).any()
+    assert not return_as_high(seen(sound)[0], 0, at).any()
 
 
 @pytest.mark.parametrize(("top", "whole"), [(60, True), (2, False), (400, False)])

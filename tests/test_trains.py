@@ -8,7 +8,7 @@ from scipy.signal import lfilter
 
 from declick.clicks import FloatArray
 from declick.detect.survey import IntArray
-from declick.detect.trains import LONGEST_S, SHORTEST_S, is_in_train
+from declick.detect.trains import LONGEST_S, SHORTEST_S, return_alike
 from declick.detect.views import ViewGeometry, see
 from declick.pipeline import restore
 from declick.read import Recording
@@ -29,7 +29,7 @@ def pulses(starts: IntArray, frames: int) -> FloatArray:
 def told(starts: IntArray) -> list[bool]:
     """Return which pulses are said to be of a train."""
     sound = pulses(starts, 12 * GEOMETRY.hop)
-    return list(is_in_train(see(sound, GEOMETRY), 0, starts + 6))
+    return list(return_alike(see(sound, GEOMETRY), 0, starts + 6))
 
 
 @pytest.mark.parametrize("period_s", [1.1 * SHORTEST_S, 0.0303, 0.95 * LONGEST_S])

@@ -271,15 +271,14 @@ def mend(
             repairs = redraw(recording, clicks, drawn)
         else:
             heard = centred(recording)
-            like_before = chain is not None
+            if settings.repair.method == "auto":
+                # An earlier run has told the cores along with the chain.
+                own = chain is not None
+                clicks = estimate_damage(heard, clicks, settings.detect, own=own, workers=workers)
             if chain is None:
                 chain = estimate_chain(heard.read, clicks, sample_rate=recording.sample_rate)
                 # Who marks the clicks wants nothing changed but what is marked.
                 chain = replace(chain, slow_tails=None)
-            if settings.repair.method == "auto":
-                clicks = estimate_damage(
-                    heard, clicks, settings.detect, own=like_before, workers=workers
-                )
             repairs = repair(
                 heard,
                 clicks,

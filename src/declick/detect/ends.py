@@ -58,13 +58,12 @@ def _beyond(inside: FloatArray, count: int, geometry: Geometry) -> FloatArray:
     for channel in range(inside.shape[1]):
         foretold = _foretold(near[:, channel], length, geometry.order)
         if foretold is not None:
-            beyond[:length, channel] += fade * (foretold - beyond[:length, channel])
+            row, last = beyond[:length, channel], near[-1, channel]
+            row += fade * (foretold - row)
             step = finest_step(near[:, channel])
             if LEAST_STEP < step < np.inf:
                 # In the file's own steps, which tell what is too low to be told from rounding.
-                last = near[-1, channel]
-                steps = np.round((beyond[:length, channel] - last) / step)
-                beyond[:length, channel] = last + step * steps
+                row[:] = last + step * np.round((row - last) / step)
     return beyond
 
 

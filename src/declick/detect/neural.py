@@ -40,7 +40,7 @@ from declick.detect.spans import PLAIN_TO_NETWORK, PRIOR_OF_NETWORK, PRIOR_OF_SP
 from declick.detect.spikes import Spikes, find_spikes
 from declick.detect.survey import IntArray
 from declick.detect.towers import plain_towers
-from declick.detect.trains import TRAIN_DOUBT, is_in_train
+from declick.detect.trains import TRAIN_DOUBT, return_alike
 from declick.detect.views import (
     Float32Array,
     Sight,
@@ -48,7 +48,7 @@ from declick.detect.views import (
     find_instants,
     local_level,
     see,
-    stand_out,
+    standing_channels,
     view_upright,
 )
 from declick.errors import MissingExtraError, ReadError
@@ -307,7 +307,7 @@ class NeuralDetector:
         for side in range(pair.shape[1]):
             # What is whole but for a sample is no pulse, though a buffer may fail once a period.
             own = np.flatnonzero((spikes.channel == side) & ~spikes.whole & ~digital)
-            digital[own] = is_in_train(sight, side, spikes.start[own])
+            digital[own] = return_alike(sight, side, spikes.start[own])
         for side, first, last, whole, alone, spared in zip(*spikes, digital, strict=True):
             if spared:
                 continue
@@ -349,15 +349,15 @@ class NeuralDetector:
             reverse = swapped.reshape(-1, *[1] * (answer.ndim - 1))
             return np.where(reverse, answer[:, ::-1], answer)
 
-        log_odds = back(events[spoken]).astype(np.float64) * self.weights.slope
-        log_odds += self.weights.offset - pitch_doubt(facts[spoken])[:, None]
         level = local_level(sight, frames)[:, :, None]
         damage = back(np.clip(damage[:count], -12.0, 12.0)) * sign[spoken, None, None]
         doubt = np.exp(np.clip(back(doubt[:count]), *DOUBT))
         cores = np.where(is_loud(damage), back(cores[:count]), -np.inf)
         return Findings(
             frames=frames,
-            log_odds=log_odds,
+            log_odds=back(events[spoken]).astype(np.float64) * self.weights.slope
+            + self.weights.offset
+            - pitch_doubt(facts[spoken])[:, None],
             families=back(families[spoken]),
             tails_ms=np.expm1(np.clip(back(tails[spoken]), 0.0, 7.0)),
             cores=cores,
@@ -372,8 +372,9 @@ def _doubt_trains(found: Findings, sight: Sight) -> Findings:
 
     Also in a channel out of which nothing stands there: the network says of both much the same.
     """
-    trains = np.stack([is_in_train(sight, side, found.frames) for side in (0, 1)], axis=1)
-    others = trains[:, ::-1] & ~stand_out(sight, found.frames)
+    sides = range(1 if sight.mono else 2)
+    trains = np.stack([return_alike(sight, side, found.frames) for side in sides], axis=1)
+    others = trains[:, ::-1] & ~standing_channels(sight, found.frames)
     return replace(found, log_odds=found.log_odds - TRAIN_DOUBT * (trains | others))
 
 

@@ -32,10 +32,28 @@ TRAIN_DOUBT: Final = 8.0
 # be a whole number of samples, or the same each time.
 _STEP: Final = 2
 _LOW_PASS: Final = np.array([1.0, 3.0, 3.0, 1.0], dtype=np.float32) / 8.0
+# Give or take so many samples of these, or cells.
 _EITHER: Final = 1
+_SHORTEST_CELLS: Final = 6
 
 
-def is_in_train(sight: Sight, channel: int, frames: IntArray) -> NDArray[np.bool_]:
+def return_as_high(sight: Sight, channel: int, frames: IntArray) -> NDArray[np.bool_]:
+    """Return which frames have others as high at even distances, two before and two behind.
+
+    By the cells of the prediction error; the parameters are those of `return_alike`.
+    """
+    cell = sight.geometry.cell
+    peak = sight.around.peak[channel]
+    longest = round(LONGEST_S * sight.geometry.sample_rate / cell)
+    pad = 2 * longest + _EITHER
+    near = maximum_filter1d(np.pad(peak, pad), 2 * _EITHER + 1)
+    at = np.clip(frames // cell, 0, peak.size - 1) + pad
+    lags = np.arange(_SHORTEST_CELLS, longest + 1)
+    others = near[at[:, None, None] + lags[:, None] * np.array([-2, -1, 1, 2])].min(axis=2)
+    return np.asarray(others.max(axis=1) * AS_HIGH > peak[at - pad])
+
+
+def return_alike(sight: Sight, channel: int, frames: IntArray) -> NDArray[np.bool_]:
     """Return which instants come again at even distances: two more of the kind in a row.
 
     One before and one behind, or two on the same side: a train has a first pulse and a last.

@@ -380,12 +380,13 @@ def _cut(
             inside[:] = rows[:, low:high]
 
 
-def stand_out(sight: Sight, frames: IntArray) -> NDArray[np.bool_]:
+def standing_channels(sight: Sight, frames: IntArray) -> NDArray[np.bool_]:
     """Return out of which channels something stands at instants, shape (n, 2)."""
-    score = sight.around.peak[:2] / sight.around.scale[:2]
-    cell = np.clip(frames // sight.geometry.cell, 1, score.shape[1] - 2)
-    highest = np.max([score[:, cell + beside] for beside in (-1, 0, 1)], axis=0)
-    return np.asarray(highest.T > STANDS_OUT)
+    around = sight.around
+    cell = np.clip(frames // sight.geometry.cell, 1, around.peak.shape[1] - 2)
+    near = cell[:, None] + np.arange(-1, 2)
+    score = around.peak[:2, near] / around.scale[:2, near]
+    return np.asarray(score.max(axis=-1).T > STANDS_OUT)
 
 
 def describe_instants(sight: Sight, frames: IntArray) -> Float32Array:

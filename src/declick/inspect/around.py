@@ -131,8 +131,9 @@ def draw_around(
             f"close up{', channel ' + name if name else ''}", fontsize=10, loc="left", pad=4
         )
         close.set_xlabel("ms from the start of the core", fontsize=9, labelpad=1)
-        tails = tails or any(item.tail > item.stop for item in marked if item not in left)
-        hatched = hatched or any(item in left for item in marked)
+        spared = [item for item in marked if item in left]
+        hatched = hatched or bool(spared)
+        tails = tails or any(item.tail > item.stop for item in marked if item not in spared)
         for row, part in enumerate(("before", "after", "removed"), start=1):
             axes = figure.add_subplot(lower[row, column], sharex=wide)
             power, highest_hz = powers[part, channel]

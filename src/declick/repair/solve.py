@@ -47,7 +47,8 @@ class Prior(NamedTuple):
         The inverse variance of these, times the variance of the prediction error; 0 where nothing
         is known: the diagonal of a matrix.
     coupling : ndarray of float64, shape (frames,)
-        What stands beside its diagonal, in the row of each frame and the column of the next.
+        What stands beside its diagonal, in the row of each frame and the column of the next; 0
+        in the last of a run.
     """
 
     values: FloatArray
@@ -150,7 +151,6 @@ def _solve_cluster(
         right[beside] += errors.T @ (around @ context)
     if prior is not None:
         values, coupling = prior.values[index], prior.coupling[index[:-1]]
-        coupling = np.where(np.diff(index) == 1, coupling, 0.0)
         matrix[np.diag_indices_from(matrix)] += prior.precision[index]
         rows = np.arange(index.size - 1)
         matrix[rows, rows + 1] += coupling

@@ -147,7 +147,7 @@ def gather_evidence(samples: FloatArray, start: int, clicks: Iterable[Click]) ->
         None where there is no estimate.
     """
     deviation = np.full(samples.size, np.inf)
-    values, damage = np.zeros(samples.size), np.zeros(samples.size)
+    damage = np.zeros(samples.size)
     nothing = True
     for click in clicks:
         estimate = click.estimate
@@ -157,14 +157,16 @@ def gather_evidence(samples: FloatArray, start: int, clicks: Iterable[Click]) ->
         if first >= last:
             continue
         part = slice(first + start - estimate.start, last + start - estimate.start)
-        told, added = estimate.deviation[part], estimate.damage[part]
+        told = estimate.deviation[part]
         # Where two clicks know something, the surer counts.
         surer = told < deviation[first:last]
         np.copyto(deviation[first:last], told, where=surer)
-        np.copyto(values[first:last], samples[first:last] - added, where=surer)
-        np.copyto(damage[first:last], added, where=surer)
+        np.copyto(damage[first:last], estimate.damage[part], where=surer)
         nothing = False
-    return None if nothing else Evidence(values, deviation, damage)
+    if nothing:
+        return None
+    values = np.where(np.isfinite(deviation), samples - damage, 0.0)
+    return Evidence(values, deviation, damage)
 
 
 def weighed_size(longest: int, sample_rate: int) -> ModelSize:
