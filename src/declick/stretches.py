@@ -77,7 +77,7 @@ def stretches_of_clicks(
     context_ms: float,
     chain: Chain = Chain(),
 ) -> Iterator[Stretch]:
-    """Yield stretches with `context_ms` of sound around their own clicks.
+    """Yield stretches with `context_ms` of sound around their own clicks, where there is any.
 
     Parameters
     ----------
@@ -98,8 +98,8 @@ def stretches_of_clicks(
             if gap > quiet and clicks[last].start > start + STRETCH // 2:
                 break
             last += 1
-        low = start - context
-        high = max(click.stop for click in clicks[first:last]) + context
+        low = max(start - context, 0)
+        high = min(max(click.stop for click in clicks[first:last]) + context, recording.frames)
         yield Stretch(
             start=low,
             samples=Excerpt.cut(recording, low, high),

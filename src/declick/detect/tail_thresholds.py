@@ -54,6 +54,11 @@ class TailThresholds:
     thump_hidden_ms, thump_hidden_evidence : float
         Behind a core longer than the first nobody has seen the swing begin: where no other confirms
         it, it takes so much evidence. A drum that is struck under such a core has less.
+    thump_seen_ms, thump_cut_evidence : float
+        What is heard for less than the first, up to the end of the recording, and what no other
+        confirms, takes so much evidence: many a note begins like a thump.
+    thump_struck_evidence : float
+        The same for one with which a note or a drum begins, or just before it.
     thump_head_ms : float
         Unless it shows in the bass of the core, this long behind the core's beginning.
     thump_fall : float
@@ -84,6 +89,9 @@ class TailThresholds:
     thump_push: float = 0.35
     thump_hidden_ms: float = 10.0
     thump_hidden_evidence: float = 5000.0
+    thump_seen_ms: float = 90.0
+    thump_cut_evidence: float = 1000.0
+    thump_struck_evidence: float = 600.0
     thump_head_ms: float = 2.0
     thump_shortest_ms: float = 30.0
     thump_fall: float = 0.78

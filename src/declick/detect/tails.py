@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.fft import rfft
 
 from declick.clicks import Kind
-from declick.detect.rises import levels_before, rises_behind
+from declick.detect.rises import is_struck, levels_before, rises_behind
 from declick.detect.swings import APART_S, LONGEST_S, find_thump, hardest
 from declick.detect.tail_thresholds import TailThresholds
 from declick.dsp.chain import PLAIN_SPREAD, Chain
@@ -199,9 +199,8 @@ class TailFinder:
         core_ms = 1e3 * (stop - start) / self._rate
         if core_ms < thresholds.thump_core_ms:
             return
-        hidden = core_ms > thresholds.thump_hidden_ms
-        if hidden and expected is None and not self._begins_with_push(index, thresholds):
-            thresholds = replace(thresholds, thump_evidence=thresholds.thump_hidden_evidence)
+        if expected is None:
+            thresholds = replace(thresholds, thump_evidence=self._evidence(index, thresholds))
         end, thump = find_thump(
             self._sound,
             self._missing,
@@ -215,6 +214,20 @@ class TailFinder:
         if thump is not None:
             result[index] = result[index]._replace(thump=thump)
             self._carry(result, index, end, Kind.THUMP)
+
+    def _evidence(self, index: int, thresholds: TailThresholds) -> float:
+        """Return the evidence of a thump behind a core that no other confirms."""
+        start, stop = self._cores[index]
+        least = thresholds.thump_evidence
+        seen = self._sound.size - stop
+        if seen < thresholds.thump_seen_ms * 1e-3 * self._rate:
+            least = max(least, thresholds.thump_cut_evidence)
+        if is_struck(self._sound, start, stop, self._rate):
+            least = max(least, thresholds.thump_struck_evidence)
+        hidden = stop - start > thresholds.thump_hidden_ms * 1e-3 * self._rate
+        if hidden and not self._begins_with_push(index, thresholds):
+            least = max(least, thresholds.thump_hidden_evidence)
+        return least
 
     def _begins_with_push(self, index: int, thresholds: TailThresholds) -> bool:
         """Return whether a thump begins where a long core does, as far as the core lets it through.
