@@ -74,6 +74,30 @@ def test_the_onset_of_a_stroke_is_no_wrong_sample() -> None:
     assert not len(find_spikes(sight, frames, describe_instants(sight, frames)).start)
 
 
+def test_what_both_channels_have_and_is_no_fault_in_one_is_none_in_the_other() -> None:
+    rng = np.random.default_rng(6)
+    found = []
+    for alike in (False, True):
+        sound = music(channels=2)
+        for place in range(20_000, 160_000, 9_001):
+            pulse, noise = 0.3 * rng.standard_normal(3), rng.standard_normal((48, 2))
+            behind = slice(place + 12, place + 60)
+            sound[place : place + 3, 0] += pulse
+            sound[behind, 0] += 0.01 * noise[:, 0]
+            if alike:
+                # More goes on behind it in the other channel: there it is an attack.
+                sound[place : place + 3, 1] += pulse
+                sound[behind, 1] += 0.04 * noise[:, 1]
+        samples = sound[: len(sound) // 2048 * 2048]
+        sight = see(samples, ViewGeometry(RATE))
+        frames, _ = find_instants(sight)
+        spikes = find_spikes(sight, frames, describe_instants(sight, frames))
+        found.append(int(np.sum(~spikes.whole & (spikes.channel == 0))))
+    alone, shared = found
+    assert alone > 5
+    assert shared < 0.3 * alone
+
+
 def test_channels_are_alike_but_for_what_one_wall_has() -> None:
     mono = music(channels=1)[: 80 * 2048, 0]
     noise = 1e-5 * np.random.default_rng(1).standard_normal((len(mono), 2))

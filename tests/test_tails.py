@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from declick.clicks import Kind
+from declick.clicks import Click, Kind
+from declick.detect.rises import is_struck
 from declick.detect.swings import FoundSwing, recurring_swing
 from declick.detect.tail_thresholds import TailThresholds
 from declick.detect.tails import FoundTail, TailFinder
@@ -16,6 +17,8 @@ from declick.dsp.chain import Chain
 from declick.dsp.rings import Ring
 from declick.dsp.tailfit import is_rival
 from declick.dsp.thumps import Swing
+from declick.read import Recording
+from declick.stretches import stretches_of_clicks
 
 FloatArray = NDArray[np.float64]
 
@@ -328,6 +331,61 @@ def test_a_thump_that_begins_under_a_long_core_shows_in_the_bass_of_the_core() -
             sound[place : place + 8] += 0.2 * rng.standard_normal(8)
     found = find_tails(sound, long, sample_rate=sample_rate)
     assert all(tail.kind is Kind.THUMP for tail in found)
+
+
+@pytest.mark.parametrize(
+    ("begins_ms", "struck"), [(0.0, False), (-20.0, True)], ids=["thump", "drum"]
+)
+@pytest.mark.parametrize("sample_rate", [22050, 44100, 96000])
+def test_what_swings_before_the_click_is_struck(
+    begins_ms: float, struck: bool, sample_rate: int
+) -> None:
+    rng = np.random.default_rng(4)
+    sound = 1e-3 * rng.standard_normal(sample_rate)
+    core = sample_rate // 2, sample_rate // 2 + 20
+    first = core[0] + round(begins_ms * 1e-3 * sample_rate)
+    swing = 0.3 * thump(sample_rate // 4, sample_rate, 0.05)
+    sound[first : first + swing.size] += swing
+    assert is_struck(sound, *core, sample_rate) is struck
+    # It may be a thump all the same, but takes more.
+    strict = TailThresholds(thump_struck_evidence=1e12)
+    sound[slice(*core)] += 0.5
+    (found,) = find_tails(sound, [core], sample_rate=sample_rate, thresholds=strict)
+    assert (found.kind is Kind.THUMP) is not struck
+
+
+def test_a_drum_that_rattles_on_is_struck_and_a_ring_is_not() -> None:
+    sample_rate = 44100
+    rng = np.random.default_rng(4)
+    sound = 1e-3 * rng.standard_normal(sample_rate)
+    core = sample_rate // 2, sample_rate // 2 + 20
+    rattle, rung = sound.copy(), sound.copy()
+    tail = slice(core[1], core[1] + sample_rate // 8)
+    rattle[tail] += 0.02 * rng.standard_normal(sample_rate // 8)
+    rung[tail] += 0.1 * ring(sample_rate // 8, sample_rate, 4000.0, 0.002)
+    assert is_struck(rattle, *core, sample_rate)
+    assert not is_struck(rung, *core, sample_rate)
+    assert not is_struck(np.zeros(sample_rate), *core, sample_rate)
+    assert not is_struck(sound[core[0] :], 0, 20, sample_rate)
+
+
+def test_what_the_end_of_the_recording_cuts_off_takes_more_to_be_a_thump() -> None:
+    sample_rate = 44100
+    sound, cores = ticks(sample_rate, 0.4 * thump(sample_rate // 4, sample_rate, 0.04))
+    strict = TailThresholds(thump_cut_evidence=1e12)
+    start, stop = cores[-1]
+    for heard_ms, kinds in ((120.0, {Kind.THUMP}), (60.0, {None})):
+        end = stop + round(heard_ms * 1e-3 * sample_rate)
+        found = find_tails(sound[:end], [(start, stop)], sample_rate=sample_rate, thresholds=strict)
+        assert {tail.kind for tail in found} == kinds
+
+
+def test_stretches_end_where_the_recording_does() -> None:
+    recording = Recording.from_array(np.random.default_rng(1).standard_normal((5000, 1)), 44100)
+    clicks = [Click(10, 20, 20, 0, 1.0), Click(4900, 4950, 4950, 0, 1.0)]
+    (stretch,) = stretches_of_clicks(recording, clicks, context_ms=700.0)
+    assert stretch.start == 0
+    assert len(stretch.sound) == recording.frames
 
 
 def test_nothing_is_looked_for_behind_a_doubtful_core() -> None:

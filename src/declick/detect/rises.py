@@ -15,8 +15,8 @@ from scipy.fft import rfft
 
 FloatArray = NDArray[np.float64]
 
-# What is struck: these bands, in Hz, rise by so much over what was before, right behind the core and
-# still a little later ...
+# What is struck: these bands, in Hz, rise by so much over what was before, right behind the core
+# and still a little later ...
 _STRUCK_HZ, _STRUCK_DB = (1500.0, 8000.0), (12.0, 10.0)
 # ... or the bass has risen so much just before it, to no less than this under what is behind it.
 _BASS_HZ, _BASS_RISE_DB, _BASS_LEAST_DB = (30.0, 170.0), 15.0, -20.0
@@ -77,8 +77,8 @@ def rises_behind(
 def is_struck(sound: FloatArray, start: int, stop: int, sample_rate: float) -> bool:
     """Return whether a note or a drum begins at a core, or just before it.
 
-    The attack of what is struck lifts the high bands, and they stay up; the swing of a drum that was
-    struck before is there before the click. What an arm does begins with the click, in the bass.
+    The attack of what is struck lifts the high bands, and they stay up; the swing of a drum that
+    was struck before is there before the click. What an arm does begins with the click.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def is_struck(sound: FloatArray, start: int, stop: int, sample_rate: float) -> b
         part = (part - part.mean()) * np.hanning(part.size + 2)[1:-1]
         spectrum = rfft(part)
         bins = slice(*(round(hertz * part.size / sample_rate) for hertz in band))
-        return float(np.sum(np.abs(spectrum[bins]) ** 2)) / part.size**2 + 1e-30
+        return float(np.sum(np.abs(spectrum[bins]) ** 2) / part.size**2) + 1e-30
 
     def over(one: float, other: float) -> float:
         return 10.0 * math.log10(one / other) if one and other else -math.inf

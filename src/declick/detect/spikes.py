@@ -7,6 +7,7 @@ its own sound, which nothing that went before foretells.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -28,6 +29,10 @@ _NEAR, _FAR = 6, 400
 # The rest is whole where the errors that are left have at most so many times their usual power, and
 # of more than one wrong sample so small a share: a groove's tick leaves more, or is weaker.
 _USUAL, _LEFT = 4.0, 0.01
+
+# The other channel has the same where its errors are so much like these (correlation), and have so
+# large a share of their energy.
+_ALIKE, _AS_MUCH = 0.95, 0.25
 
 _SCORE: Final = FEATURES.index("height over the larger scale")
 
@@ -70,8 +75,25 @@ def find_spikes(sight: Sight, frames: IntArray, facts: Float32Array) -> Spikes:
             span = _spike_at(sight, channel, int(frames[index]))
             if span is not None:
                 found.append((channel, *span, bool(other[index] < np.log(STANDS_OUT))))
+    if not sight.mono:
+        found = [spike for spike in found if spike[3] or not _is_shared(sight, spike, found)]
     channels, start, stop, whole, alone = np.array(found, dtype=np.intp).reshape(-1, 5).T
     return Spikes(channels, start, stop, whole.astype(bool), alone.astype(bool))
+
+
+def _is_shared(
+    sight: Sight,
+    spike: tuple[int, int, int, bool, bool],
+    found: Sequence[tuple[int, int, int, bool, bool]],
+) -> bool:
+    """Return whether the other channel has the same, and it is no fault there: an attack."""
+    channel, start, stop = spike[:3]
+    if any(one != channel and a < stop and start < b for one, a, b, *_ in found):
+        return False
+    near = slice(max(start - _NEAR, 0), stop + _NEAR)
+    own, other = (sight.around.forward[side, near].astype(float) for side in (channel, 1 - channel))
+    energy, rival, both = own @ own, other @ other, own @ other
+    return bool(rival > _AS_MUCH * energy and both > _ALIKE * np.sqrt(energy * rival))
 
 
 def _spike_at(sight: Sight, channel: int, frame: int) -> tuple[int, int, bool] | None:
