@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from declick.clicks import Click, Kind
-from declick.detect.rises import is_struck
+from declick.detect.rises import attacks_behind, swings_before
 from declick.detect.swings import FoundSwing, recurring_swing
 from declick.detect.tail_thresholds import TailThresholds
 from declick.detect.tails import FoundTail, TailFinder
@@ -334,11 +334,11 @@ def test_a_thump_that_begins_under_a_long_core_shows_in_the_bass_of_the_core() -
 
 
 @pytest.mark.parametrize(
-    ("begins_ms", "struck"), [(0.0, False), (-20.0, True)], ids=["thump", "drum"]
+    ("begins_ms", "drum"), [(0.0, False), (-20.0, True)], ids=["thump", "drum"]
 )
 @pytest.mark.parametrize("sample_rate", [22050, 44100, 96000])
-def test_what_swings_before_the_click_is_struck(
-    begins_ms: float, struck: bool, sample_rate: int
+def test_what_swings_before_the_click_takes_more_to_be_a_thump(
+    begins_ms: float, drum: bool, sample_rate: int
 ) -> None:
     rng = np.random.default_rng(4)
     sound = 1e-3 * rng.standard_normal(sample_rate)
@@ -346,27 +346,37 @@ def test_what_swings_before_the_click_is_struck(
     first = core[0] + round(begins_ms * 1e-3 * sample_rate)
     swing = 0.3 * thump(sample_rate // 4, sample_rate, 0.05)
     sound[first : first + swing.size] += swing
-    assert is_struck(sound, *core, sample_rate) is struck
-    # It may be a thump all the same, but takes more.
-    strict = TailThresholds(thump_struck_evidence=1e12)
+    assert swings_before(sound, *core, sample_rate) is drum
+    strict = TailThresholds(thump_before_evidence=1e12)
     sound[slice(*core)] += 0.5
     (found,) = find_tails(sound, [core], sample_rate=sample_rate, thresholds=strict)
-    assert (found.kind is Kind.THUMP) is not struck
+    assert (found.kind is Kind.THUMP) is not drum
 
 
-def test_a_drum_that_rattles_on_is_struck_and_a_ring_is_not() -> None:
+def test_what_rattles_on_behind_the_click_takes_more_to_be_a_thump() -> None:
     sample_rate = 44100
     rng = np.random.default_rng(4)
     sound = 1e-3 * rng.standard_normal(sample_rate)
     core = sample_rate // 2, sample_rate // 2 + 20
+    tail = slice(core[1], core[1] + sample_rate // 4)
+    sound[tail] += 0.3 * thump(sample_rate // 4, sample_rate, 0.05)
     rattle, rung = sound.copy(), sound.copy()
-    tail = slice(core[1], core[1] + sample_rate // 8)
-    rattle[tail] += 0.02 * rng.standard_normal(sample_rate // 8)
-    rung[tail] += 0.1 * ring(sample_rate // 8, sample_rate, 4000.0, 0.002)
-    assert is_struck(rattle, *core, sample_rate)
-    assert not is_struck(rung, *core, sample_rate)
-    assert not is_struck(np.zeros(sample_rate), *core, sample_rate)
-    assert not is_struck(sound[core[0] :], 0, 20, sample_rate)
+    rattle[tail] += 0.02 * rng.standard_normal(sample_rate // 4)
+    rung[tail] += 0.1 * ring(sample_rate // 4, sample_rate, 4000.0, 0.002)
+    strict = TailThresholds(thump_attack_evidence=1e12)
+    for one, kind in ((sound, Kind.THUMP), (rung, Kind.THUMP), (rattle, None)):
+        assert attacks_behind(one, *core, sample_rate) is (kind is None)
+        one[slice(*core)] += 0.5
+        (found,) = find_tails(one, [core], sample_rate=sample_rate, thresholds=strict)
+        assert found.kind is kind
+
+
+def test_where_the_recording_begins_or_ends_nothing_tells_of_drums() -> None:
+    sound = np.random.default_rng(4).standard_normal(44100)
+    for core in ((0, 20), (300, 320), (44000, 44020), (44080, 44100)):
+        assert not attacks_behind(sound, *core, 44100)
+        assert not swings_before(sound, *core, 44100)
+    assert not swings_before(np.zeros(44100), 22050, 22070, 44100)
 
 
 def test_what_the_end_of_the_recording_cuts_off_takes_more_to_be_a_thump() -> None:

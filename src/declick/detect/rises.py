@@ -15,10 +15,10 @@ from scipy.fft import rfft
 
 FloatArray = NDArray[np.float64]
 
-# What is struck: these bands, in Hz, rise by so much over what was before, right behind the core
-# and still a little later ...
-_STRUCK_HZ, _STRUCK_DB = (1500.0, 8000.0), (12.0, 10.0)
-# ... or the bass has risen so much just before it, to no less than this under what is behind it.
+# An attack: these bands, in Hz, rise by so much over what was before, right behind the core and
+# still a little later.
+_ATTACK_HZ, _ATTACK_DB = (1500.0, 8000.0), (12.0, 10.0)
+# A drum: the bass has risen so much just before, to no less than this under what is behind.
 _BASS_HZ, _BASS_RISE_DB, _BASS_LEAST_DB = (30.0, 170.0), 15.0, -20.0
 _RING_WINDOW_S = 0.011
 _THUMP_WINDOW_S = 0.07
@@ -74,11 +74,8 @@ def rises_behind(
     return np.concatenate(rings), np.concatenate(thumps)
 
 
-def is_struck(sound: FloatArray, start: int, stop: int, sample_rate: float) -> bool:
-    """Return whether a note or a drum begins at a core, or just before it.
-
-    The attack of what is struck lifts the high bands, and they stay up; the swing of a drum that
-    was struck before is there before the click. What an arm does begins with the click.
+def attacks_behind(sound: FloatArray, start: int, stop: int, sample_rate: float) -> bool:
+    """Return whether a note or a drum begins at a core: its attack lifts the high bands, and stays.
 
     Parameters
     ----------
@@ -90,28 +87,51 @@ def is_struck(sound: FloatArray, start: int, stop: int, sample_rate: float) -> b
         In Hz.
     """
 
-    def level(origin: int, first_ms: float, last_ms: float, band: tuple[float, float]) -> float:
-        low, high = (origin + round(ms * 1e-3 * sample_rate) for ms in (first_ms, last_ms))
-        part = sound[max(low, 0) : max(high, 0)]
-        if part.size < 16:
-            return 0.0
-        part = (part - part.mean()) * np.hanning(part.size + 2)[1:-1]
-        spectrum = rfft(part)
-        bins = slice(*(round(hertz * part.size / sample_rate) for hertz in band))
-        return float(np.sum(np.abs(spectrum[bins]) ** 2) / part.size**2) + 1e-30
+    def over_before(first_ms: float, last_ms: float) -> float:
+        power = _power(sound, stop, first_ms, last_ms, _ATTACK_HZ, sample_rate)
+        return _over(power, _power(sound, start, -30.0, -0.5, _ATTACK_HZ, sample_rate))
 
-    def over(one: float, other: float) -> float:
-        return 10.0 * math.log10(one / other) if one and other else -math.inf
+    return over_before(3.0, 30.0) > _ATTACK_DB[0] and over_before(20.0, 60.0) > _ATTACK_DB[1]
 
-    before = level(start, -30.0, -0.5, _STRUCK_HZ)
-    at_once, later = level(stop, 3.0, 30.0, _STRUCK_HZ), level(stop, 20.0, 60.0, _STRUCK_HZ)
-    if over(at_once, before) > _STRUCK_DB[0] and over(later, before) > _STRUCK_DB[1]:
-        return True
-    bass = level(start, -25.0, 0.0, _BASS_HZ)
-    return (
-        over(bass, level(start, -100.0, -35.0, _BASS_HZ)) > _BASS_RISE_DB
-        and over(bass, level(stop, 0.0, 25.0, _BASS_HZ)) > _BASS_LEAST_DB
-    )
+
+def swings_before(sound: FloatArray, start: int, stop: int, sample_rate: float) -> bool:
+    """Return whether a drum swings just before a core already; what an arm does begins with it.
+
+    The parameters are those of `attacks_behind`.
+    """
+
+    def bass(origin: int, first_ms: float, last_ms: float) -> float:
+        return _power(sound, origin, first_ms, last_ms, _BASS_HZ, sample_rate)
+
+    before = bass(start, -25.0, 0.0)
+    rise, share = _over(before, bass(start, -100.0, -35.0)), _over(before, bass(stop, 0.0, 25.0))
+    return rise > _BASS_RISE_DB and share > _BASS_LEAST_DB
+
+
+def _power(
+    sound: FloatArray,
+    origin: int,
+    first_ms: float,
+    last_ms: float,
+    band: tuple[float, float],
+    sample_rate: float,
+) -> float:
+    """Return the power of a band in a window, from and to so long after `origin`.
+
+    0 where the sound does not go so far.
+    """
+    low, high = (origin + round(ms * 1e-3 * sample_rate) for ms in (first_ms, last_ms))
+    if low < 0 or high > sound.size:
+        return 0.0
+    part = sound[low:high] - sound[low:high].mean()
+    spectrum = rfft(part * np.hanning(part.size + 2)[1:-1])
+    bins = slice(*(round(hertz * part.size / sample_rate) for hertz in band))
+    return float(np.sum(np.abs(spectrum[bins]) ** 2) / part.size**2) + 1e-30
+
+
+def _over(one: float, other: float) -> float:
+    """Return how many dB one power exceeds another; -inf where one of them is not known."""
+    return 10.0 * math.log10(one / other) if one and other else -math.inf
 
 
 def _windows(sound: FloatArray, starts: NDArray[np.int64], window: FloatArray) -> FloatArray:

@@ -57,8 +57,9 @@ class TailThresholds:
     thump_seen_ms, thump_cut_evidence : float
         What is heard for less than the first, up to the end of the recording, and what no other
         confirms, takes so much evidence: many a note begins like a thump.
-    thump_struck_evidence : float
-        The same for one with which a note or a drum begins, or just before it.
+    thump_attack_evidence, thump_before_evidence : float
+        The same for one with which a note or a drum begins, and for one before which the bass
+        swings already: a drum that was struck before the click.
     thump_head_ms : float
         Unless it shows in the bass of the core, this long behind the core's beginning.
     thump_fall : float
@@ -91,7 +92,8 @@ class TailThresholds:
     thump_hidden_evidence: float = 5000.0
     thump_seen_ms: float = 90.0
     thump_cut_evidence: float = 1000.0
-    thump_struck_evidence: float = 600.0
+    thump_attack_evidence: float = 600.0
+    thump_before_evidence: float = 2000.0
     thump_head_ms: float = 2.0
     thump_shortest_ms: float = 30.0
     thump_fall: float = 0.78

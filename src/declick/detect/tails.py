@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.fft import rfft
 
 from declick.clicks import Kind
-from declick.detect.rises import is_struck, levels_before, rises_behind
+from declick.detect.rises import attacks_behind, levels_before, rises_behind, swings_before
 from declick.detect.swings import APART_S, LONGEST_S, find_thump, hardest
 from declick.detect.tail_thresholds import TailThresholds
 from declick.dsp.chain import PLAIN_SPREAD, Chain
@@ -222,8 +222,10 @@ class TailFinder:
         seen = self._sound.size - stop
         if seen < thresholds.thump_seen_ms * 1e-3 * self._rate:
             least = max(least, thresholds.thump_cut_evidence)
-        if is_struck(self._sound, start, stop, self._rate):
-            least = max(least, thresholds.thump_struck_evidence)
+        if attacks_behind(self._sound, start, stop, self._rate):
+            least = max(least, thresholds.thump_attack_evidence)
+        if swings_before(self._sound, start, stop, self._rate):
+            least = max(least, thresholds.thump_before_evidence)
         hidden = stop - start > thresholds.thump_hidden_ms * 1e-3 * self._rate
         if hidden and not self._begins_with_push(index, thresholds):
             least = max(least, thresholds.thump_hidden_evidence)
