@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float64]
 # still a little later.
 _ATTACK_HZ, _ATTACK_DB = (1500.0, 8000.0), (12.0, 10.0)
 # A drum: the bass has risen so much just before, to no less than this under what is behind.
-_BASS_HZ, _BASS_RISE_DB, _BASS_LEAST_DB = (30.0, 170.0), 15.0, -20.0
+_BASS_HZ, _BASS_RISE_DB, _BASS_LEAST_DB = (30.0, 170.0), 15.0, -30.0
 _RING_WINDOW_S = 0.011
 _THUMP_WINDOW_S = 0.07
 _CORES_AT_ONCE = 256
