@@ -140,7 +140,7 @@ class TailFinder:
             self._look_for_thump(result, index, None, known)
         for index in self._apart(self._thump_candidates(known.quiet_rise_db), plain):
             self._look_for_thump(result, index, None, quiet)
-        self._look_for_rings(result)
+        self._fit_rings(result, np.flatnonzero(self._ring_rise > -np.inf).tolist())
         return result
 
     def find_hidden(
@@ -219,8 +219,7 @@ class TailFinder:
         """Return the evidence of a thump behind a core that no other confirms."""
         start, stop = self._cores[index]
         least = thresholds.thump_evidence
-        seen = self._sound.size - stop
-        if seen < thresholds.thump_seen_ms * 1e-3 * self._rate:
+        if self._sound.size - stop < thresholds.thump_seen_ms * 1e-3 * self._rate:
             least = max(least, thresholds.thump_cut_evidence)
         if attacks_behind(self._sound, start, stop, self._rate):
             least = max(least, thresholds.thump_attack_evidence)
@@ -272,9 +271,6 @@ class TailFinder:
             ]
             self._fit_rings(result, silent, asked=True)
         return result
-
-    def _look_for_rings(self, result: list[FoundTail]) -> None:
-        self._fit_rings(result, np.flatnonzero(self._ring_rise > -np.inf).tolist())
 
     def _fit_rings(
         self, result: list[FoundTail], indices: Sequence[int], *, asked: bool = False

@@ -27,6 +27,7 @@ from declick.dsp.thumps import Swing
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+Span = tuple[int, int]
 
 CONTEXT_MS = 700.0
 """Sound that `subtract_tails` looks at on each side of a tail and its core."""
@@ -34,6 +35,9 @@ CONTEXT_MS = 700.0
 FADE_S = 0.005
 _SHORTEST = 8
 _BETTER_FIT = 1.5
+# What a piece grows by, in energy, when a thump is taken out that is not in it: of 269 that were in
+# theirs one made it grow by more than 1.25.
+_GROWS = 1.4
 
 
 def fade_out(frames: int, longest: int) -> FloatArray:
@@ -88,10 +92,7 @@ def subtract_tails(
     pushes = [work.push(stop) for stop, _, _ in order]
     for pieces in _spans(order, missing, pushes, sample_rate):
         if pieces[0][2] is Kind.THUMP:
-            whole = (pieces[0][0], pieces[-1][1])
-            if not work.subtract_thump(*whole, arm) and len(pieces) > 1:
-                for stop, tail, _ in pieces:
-                    work.subtract_thump(stop, tail, arm)
+            work.subtract_thumps([piece[:2] for piece in pieces], arm)
         under = pieces[0][2] is not Kind.THUMP and len(pieces) > 1 and bool(guesses)
         if under:
             # One ring under weaker cores; what they add to it is in the pieces.
@@ -154,8 +155,23 @@ class _Separation:
         core = slice(start, stop)
         return float(np.abs(self.result[core] - self._sound[core]).max(initial=0.0))
 
-    def subtract_thump(self, stop: int, tail: int, expected: Swing | None) -> bool:
-        """Take a thump out of ``[stop, tail)``; say whether there was one."""
+    def subtract_thumps(self, pieces: Sequence[Span], expected: Swing | None) -> None:
+        """Take one thump out of all pieces, or of all from a later one on; or one out of each."""
+        end = pieces[-1][1]
+        for number, (stop, tail) in enumerate(pieces):
+            wave = self._fit_thump(stop, end, expected)
+            if wave is not None and number + 1 < len(pieces) and self._grows(stop, tail, wave):
+                # It begins behind a later core.
+                continue
+            if (wave is None or not self._take(stop, end, wave)) and number + 1 < len(pieces):
+                for one in pieces[number:]:
+                    wave = self._fit_thump(*one, expected)
+                    if wave is not None:
+                        self._take(*one, wave)
+            return
+
+    def _fit_thump(self, stop: int, tail: int, expected: Swing | None) -> FloatArray | None:
+        """Return the thump in ``[stop, tail)``, if there is one."""
         self._dirty[stop:tail] = False
         thump = None
         for swing in (expected, None) if expected is not None else (None,):
@@ -174,8 +190,14 @@ class _Separation:
             ):
                 thump = fitted
         if thump is None:
-            return False
-        return self._take(stop, tail, thump.samples(np.arange(tail - stop) / self._rate))
+            return None
+        return thump.samples(np.arange(tail - stop) / self._rate)
+
+    def _grows(self, stop: int, tail: int, wave: FloatArray) -> bool:
+        """Return whether a piece is much louder without a wave: that is not in it."""
+        heard = self.result[stop:tail]
+        rest = heard - wave[: tail - stop]
+        return float(rest @ rest) > _GROWS * float(heard @ heard)
 
     def subtract_rings(self, stop: int, tail: int, guesses: Sequence[Ring], *, fresh: bool) -> None:
         """Take the rings out of ``[stop, tail)``: expected ones, and with `fresh` others, too."""
