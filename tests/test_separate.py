@@ -187,6 +187,20 @@ def test_thump_under_later_clicks_is_one_thump() -> None:
     assert np.array_equal(mended[missing], damaged[missing])
 
 
+def test_a_thump_that_begins_behind_a_later_click_is_none_of_the_first() -> None:
+    sample_rate = 44100
+    clean = music(4 * sample_rate // 2, sample_rate)
+    first, later = sample_rate, sample_rate + round(0.026 * sample_rate)
+    damaged, missing = damage(clean, later, 20, 0.8 * thump(sample_rate // 3, sample_rate, 0.05))
+    damaged[first : first + 20] += np.random.default_rng(4).standard_normal(20)
+    missing[first : first + 20] = True
+    tail = later + round(0.15 * sample_rate)
+    tails = [(first + 20, later, Kind.THUMP), (later + 20, tail, Kind.THUMP)]
+    mended = subtract_tails(damaged, missing, tails, sample_rate=sample_rate)
+    assert np.array_equal(mended[:later], damaged[:later])
+    assert gone_db(clean, damaged, mended, slice(later + 20, tail)) > 12.0
+
+
 @pytest.mark.parametrize("factor", [-1.0, 2.0**-10, 2.0**8])
 def test_scale_and_polarity(factor: float) -> None:
     clean = music(44100, 44100)
