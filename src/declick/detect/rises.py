@@ -86,12 +86,11 @@ def attacks_behind(sound: FloatArray, start: int, stop: int, sample_rate: float)
     sample_rate : float
         In Hz.
     """
-
-    def over_before(first_ms: float, last_ms: float) -> float:
-        power = _power(sound, stop, first_ms, last_ms, _ATTACK_HZ, sample_rate)
-        return _over(power, _power(sound, start, -30.0, -0.5, _ATTACK_HZ, sample_rate))
-
-    return over_before(3.0, 30.0) > _ATTACK_DB[0] and over_before(20.0, 60.0) > _ATTACK_DB[1]
+    before = _power(sound, start, (-30.0, -0.5), _ATTACK_HZ, sample_rate)
+    return all(
+        _over(_power(sound, stop, window_ms, _ATTACK_HZ, sample_rate), before) > least_db
+        for window_ms, least_db in zip(((3.0, 30.0), (20.0, 60.0)), _ATTACK_DB, strict=True)
+    )
 
 
 def swings_before(sound: FloatArray, start: int, stop: int, sample_rate: float) -> bool:
@@ -99,34 +98,35 @@ def swings_before(sound: FloatArray, start: int, stop: int, sample_rate: float) 
 
     The parameters are those of `attacks_behind`.
     """
-
-    def bass(origin: int, first_ms: float, last_ms: float) -> float:
-        return _power(sound, origin, first_ms, last_ms, _BASS_HZ, sample_rate)
-
-    before = bass(start, -25.0, 0.0)
-    rise, share = _over(before, bass(start, -100.0, -35.0)), _over(before, bass(stop, 0.0, 25.0))
-    return rise > _BASS_RISE_DB and share > _BASS_LEAST_DB
+    before, earlier, behind = (
+        _power(sound, origin, window_ms, _BASS_HZ, sample_rate)
+        for origin, window_ms in (
+            (start, (-25.0, 0.0)),
+            (start, (-100.0, -35.0)),
+            (stop, (0.0, 25.0)),
+        )
+    )
+    return _over(before, earlier) > _BASS_RISE_DB and _over(before, behind) > _BASS_LEAST_DB
 
 
 def _power(
     sound: FloatArray,
     origin: int,
-    first_ms: float,
-    last_ms: float,
-    band: tuple[float, float],
+    window_ms: tuple[float, float],
+    band_hz: tuple[float, float],
     sample_rate: float,
 ) -> float:
     """Return the power of a band in a window, from and to so long after `origin`.
 
     0 where the sound does not go so far.
     """
-    low, high = (origin + round(ms * 1e-3 * sample_rate) for ms in (first_ms, last_ms))
+    low, high = (origin + round(ms * 1e-3 * sample_rate) for ms in window_ms)
     if low < 0 or high > sound.size:
         return 0.0
-    part = sound[low:high] - sound[low:high].mean()
-    spectrum = rfft(part * np.hanning(part.size + 2)[1:-1])
-    bins = slice(*(round(hertz * part.size / sample_rate) for hertz in band))
-    return float(np.sum(np.abs(spectrum[bins]) ** 2) / part.size**2) + 1e-30
+    frames = high - low
+    (power,) = _windows(sound, np.array([low]), np.hanning(frames + 2)[1:-1])
+    bins = slice(*(round(hertz * frames / sample_rate) for hertz in band_hz))
+    return float(power[bins].sum() / frames**2) + 1e-30
 
 
 def _over(one: float, other: float) -> float:

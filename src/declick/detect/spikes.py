@@ -88,12 +88,13 @@ def _is_shared(
 ) -> bool:
     """Return whether the other channel has the same, and it is no fault there: an attack."""
     channel, start, stop = spike[:3]
-    if any(one != channel and a < stop and start < b for one, a, b, *_ in found):
-        return False
     near = slice(max(start - _NEAR, 0), stop + _NEAR)
     own, other = (sight.around.forward[side, near].astype(float) for side in (channel, 1 - channel))
     energy, rival, both = own @ own, other @ other, own @ other
-    return bool(rival > _AS_MUCH * energy and both > _ALIKE * np.sqrt(energy * rival))
+    alike = rival > _AS_MUCH * energy and both > _ALIKE * np.sqrt(energy * rival)
+    return bool(alike) and not any(
+        one != channel and a < stop and start < b for one, a, b, *_ in found
+    )
 
 
 def _spike_at(sight: Sight, channel: int, frame: int) -> tuple[int, int, bool] | None:

@@ -27,7 +27,6 @@ from declick.dsp.thumps import Swing
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-Span = tuple[int, int]
 
 CONTEXT_MS = 700.0
 """Sound that `subtract_tails` looks at on each side of a tail and its core."""
@@ -155,19 +154,17 @@ class _Separation:
         core = slice(start, stop)
         return float(np.abs(self.result[core] - self._sound[core]).max(initial=0.0))
 
-    def subtract_thumps(self, pieces: Sequence[Span], expected: Swing | None) -> None:
+    def subtract_thumps(self, pieces: Sequence[tuple[int, int]], expected: Swing | None) -> None:
         """Take one thump out of all pieces, or of all from a later one on; or one out of each."""
         end = pieces[-1][1]
         for number, (stop, tail) in enumerate(pieces):
-            wave = self._fit_thump(stop, end, expected)
-            if wave is not None and number + 1 < len(pieces) and self._grows(stop, tail, wave):
+            wave, more = self._fit_thump(stop, end, expected), number + 1 < len(pieces)
+            if more and wave is not None and self._grows(stop, tail, wave):
                 # It begins behind a later core.
                 continue
-            if (wave is None or not self._take(stop, end, wave)) and number + 1 < len(pieces):
+            if not self._take(stop, end, wave) and more:
                 for one in pieces[number:]:
-                    wave = self._fit_thump(*one, expected)
-                    if wave is not None:
-                        self._take(*one, wave)
+                    self._take(*one, self._fit_thump(*one, expected))
             return
 
     def _fit_thump(self, stop: int, tail: int, expected: Swing | None) -> FloatArray | None:
@@ -215,8 +212,9 @@ class _Separation:
         if rings:
             self._take(stop, tail, np.sum([ring.samples(tail - stop) for ring in rings], axis=0))
 
-    def _take(self, stop: int, tail: int, wave: FloatArray) -> bool:
-        if not np.isfinite(wave).all():
+    def _take(self, stop: int, tail: int, wave: FloatArray | None) -> bool:
+        """Take a wave out of ``[stop, tail)``; say whether there was one, and it was in there."""
+        if wave is None or not np.isfinite(wave).all():
             return False
         span = slice(stop, tail)
         known = ~self._missing[span]
