@@ -11,8 +11,8 @@ import soundfile
 from declick.clicks import Click, FloatArray
 from declick.damage.piece import synthesize_piece
 from declick.detect.ends import continued
+from declick.detect.sight import ViewGeometry
 from declick.detect.survey import Geometry
-from declick.detect.views import ViewGeometry
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.settings import DetectSettings

@@ -16,7 +16,8 @@ from declick.detect.findings import (
     paint,
 )
 from declick.detect.paces import Pace
-from declick.detect.views import MIDDLE, ViewGeometry
+from declick.detect.sight import ViewGeometry
+from declick.detect.views import MIDDLE
 
 Row = NDArray[np.float32]
 

@@ -10,7 +10,7 @@ from declick.damage.apply import wear
 from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.piece import synthesize_piece
 from declick.detect.rumble import without_rumble
-from declick.detect.views import ViewGeometry, see
+from declick.detect.sight import ViewGeometry, see
 from declick.pipeline import restore
 from declick.read import Recording
 

@@ -16,7 +16,7 @@ import soundfile
 from declick.damage.piece import synthesize_piece
 from declick.detect.confidence import FEATURES
 from declick.detect.screen import Screen, load_screen
-from declick.detect.views import ViewGeometry, describe_instants, find_instants, see
+from declick.detect.sight import ViewGeometry, describe_instants, find_instants, see
 from declick.errors import ReadError
 from declick.train.music import FolderMusic
 from declick.train.worn import ExampleSettings

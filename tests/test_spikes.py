@@ -9,8 +9,8 @@ from declick.clicks import FloatArray
 from declick.detect.alike import alike_instants
 from declick.detect.confidence import FEATURES
 from declick.detect.screen import PITCH_DOUBT, pitch_doubt
+from declick.detect.sight import ViewGeometry, describe_instants, find_instants, see
 from declick.detect.spikes import find_spikes
-from declick.detect.views import ViewGeometry, describe_instants, find_instants, see
 from declick.pipeline import restore
 from declick.read import Recording
 

@@ -7,10 +7,7 @@ import pytest
 
 from declick.clicks import FloatArray
 from declick.detect.findings import cover_flat_tops, silence
-from declick.detect.survey import IntArray
-from declick.detect.towers import is_struck, plain_towers
-from declick.detect.trains import return_as_high
-from declick.detect.views import (
+from declick.detect.sight import (
     Float32Array,
     Sight,
     ViewGeometry,
@@ -18,6 +15,9 @@ from declick.detect.views import (
     find_instants,
     see,
 )
+from declick.detect.survey import IntArray
+from declick.detect.towers import is_struck, plain_towers
+from declick.detect.trains import return_as_high
 
 RATE = 44100
 

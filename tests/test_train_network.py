@@ -16,20 +16,8 @@ import soundfile
 
 from declick.damage.bank import Bank
 from declick.damage.piece import synthesize_piece
-from declick.detect.views import (
-    COARSE,
-    COARSE_ROWS,
-    FACTS,
-    FINE_ROWS,
-    MIDDLE,
-    SLOW,
-    SLOW_ROWS,
-    WINDOW,
-    ViewGeometry,
-    find_instants,
-    see,
-    view,
-)
+from declick.detect.sight import COARSE_ROWS, FACTS, SLOW, ViewGeometry, find_instants, see
+from declick.detect.views import COARSE, FINE_ROWS, MIDDLE, SLOW_ROWS, WINDOW, view
 from declick.errors import MissingExtraError, ReadError, SettingsError, WriteError
 from declick.train.examples import Examples, draw_examples
 from declick.train.music import FolderMusic

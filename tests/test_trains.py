@@ -7,9 +7,9 @@ import pytest
 from scipy.signal import lfilter
 
 from declick.clicks import FloatArray
+from declick.detect.sight import ViewGeometry, see
 from declick.detect.survey import IntArray
 from declick.detect.trains import LONGEST_S, SHORTEST_S, return_alike
-from declick.detect.views import ViewGeometry, see
 from declick.pipeline import restore
 from declick.read import Recording
 

@@ -14,8 +14,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from declick.detect.findings import Findings
+from declick.detect.sight import Sight
 from declick.detect.survey import IntArray
-from declick.detect.views import Sight, local_level
+from declick.detect.views import local_level
 
 # The channels hold the same where the prediction errors of L-R stay below this share of theirs ...
 ALIKE: Final = 0.2

@@ -14,8 +14,9 @@ from scipy.ndimage import maximum_filter1d, minimum_filter1d
 from declick.clicks import FloatArray
 from declick.detect.paces import Pace
 from declick.detect.places import FLAT_LEVEL, digital_places
+from declick.detect.sight import Float32Array
 from declick.detect.survey import Geometry, IntArray
-from declick.detect.views import MIDDLE, Float32Array
+from declick.detect.views import MIDDLE
 
 # Log odds from which a sample counts as lost. A damaged sample that is left in spoils the gap's
 # whole interpolation; a sound one that is lost costs next to nothing where the damage is known ...

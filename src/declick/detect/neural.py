@@ -1,7 +1,8 @@
 """The neural detector: the places that stand out, each looked at by a network.
 
-`declick.detect.views` proposes instants and cuts the views; the network (ONNX, run by onnxruntime
-on one thread) says whether each is damage, on which channel, and which samples are lost.
+`declick.detect.sight` proposes instants, `declick.detect.views` cuts the views; the network (ONNX,
+run by onnxruntime on one thread) says whether each is damage, on which channel, and which samples
+are lost.
 """
 
 from __future__ import annotations
@@ -36,21 +37,20 @@ from declick.detect.paces import geometries, pace_of
 from declick.detect.places import digital_places, find_edges, within_steps
 from declick.detect.rumble import without_rumble
 from declick.detect.screen import load_screen, pitch_doubt
+from declick.detect.sight import (
+    Float32Array,
+    Sight,
+    describe_instants,
+    find_instants,
+    see,
+    standing_channels,
+)
 from declick.detect.spans import PLAIN_TO_NETWORK, PRIOR_OF_NETWORK, PRIOR_OF_SPECKS
 from declick.detect.spikes import Spikes, find_spikes
 from declick.detect.survey import IntArray
 from declick.detect.towers import plain_towers
 from declick.detect.trains import TRAIN_DOUBT, return_alike
-from declick.detect.views import (
-    Float32Array,
-    Sight,
-    describe_instants,
-    find_instants,
-    local_level,
-    see,
-    standing_channels,
-    view_upright,
-)
+from declick.detect.views import local_level, view_upright
 from declick.errors import MissingExtraError, ReadError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple, overload
 import numpy as np
 
 from declick.clicks import FloatArray
+from declick.detect.sight import ViewGeometry, is_native
 from declick.detect.survey import Geometry, IntArray
-from declick.detect.views import ViewGeometry, is_native
 
 # Of the low pass between frames that are put in: zero crossings to each side, and its window. One
 # that rings longer makes a click longer, one that falls slower leaves images; chosen on music.

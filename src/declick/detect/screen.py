@@ -77,7 +77,7 @@ class Screen:
         Parameters
         ----------
         facts : ndarray of float32, shape (n, 2 * features)
-            From `declick.detect.views.describe_instants`.
+            From `declick.detect.sight.describe_instants`.
         """
         x = (plainer_first(facts) - self.mean) / self.spread
         last = len(self.weights) - 1

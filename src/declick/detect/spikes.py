@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
 from declick.detect.confidence import FEATURES
+from declick.detect.sight import Float32Array, Sight
 from declick.detect.survey import IntArray
-from declick.detect.views import Float32Array, Sight
 
 # Wrong samples, how many dB of the energy of the prediction errors goes with them, and how far (as
 # a ratio) they must tower above other errors within 10 ms. In 40 minutes of clean music, much of it
@@ -65,7 +65,7 @@ def find_spikes(sight: Sight, frames: IntArray, facts: Float32Array) -> Spikes:
         At the file's own rate.
     frames : ndarray of int, shape (n,)
     facts : ndarray of float32, shape (n, 2 * features)
-        From `declick.detect.views.describe_instants`.
+        From `declick.detect.sight.describe_instants`.
     """
     found: list[tuple[int, int, int, bool, bool]] = []
     count = len(FEATURES)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
 from declick.detect.screen import towering_channels
+from declick.detect.sight import Float32Array, Sight
 from declick.detect.survey import FLOOR, IntArray
 from declick.detect.trains import return_alike, return_as_high
-from declick.detect.views import Float32Array, Sight
 
 # Behind a click goes on what went on before it: from 1 to 5 ms away to either side the level
 # differs by less than this many dB. Behind an attack on castanets or a metronome it is 26 to 42.
@@ -32,7 +32,7 @@ def plain_towers(sight: Sight, frames: IntArray, facts: Float32Array) -> NDArray
     frames : ndarray of int, shape (n,)
         Of the tile, ascending.
     facts : ndarray of float32, shape (n, 2 * features)
-        From `declick.detect.views.describe_instants`.
+        From `declick.detect.sight.describe_instants`.
     """
     towers = towering_channels(facts)
     for channel in range(2):

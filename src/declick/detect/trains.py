@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
+from declick.detect.sight import Sight
 from declick.detect.survey import IntArray
-from declick.detect.views import Sight
 
 # Periods, in s: no scratch returns so soon, and what returns sooner is a higher note, whose pulses
 # the network knows, and among which a click may lie.

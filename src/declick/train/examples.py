@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from declick.clicks import FloatArray
 from declick.damage.bank import Bank
+from declick.detect.sight import ViewGeometry, find_instants, see
 from declick.detect.survey import IntArray
-from declick.detect.views import MIDDLE, ViewGeometry, Views, find_instants, local_level, see, view
+from declick.detect.views import MIDDLE, Views, local_level, view
 from declick.train.music import Music
 from declick.train.worn import ExampleSettings, WornExcerpt, draw_worn
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from declick.detect.neural import BATCH, SCHEMA, load_weights
-from declick.detect.views import COARSE, COARSE_ROWS, FACTS, FINE_ROWS, SLOW, SLOW_ROWS, WINDOW
+from declick.detect.sight import COARSE_ROWS, FACTS, SLOW
+from declick.detect.views import COARSE, FINE_ROWS, SLOW_ROWS, WINDOW
 from declick.errors import WriteError
 from declick.train.folding import WIDENED, WRITER, fold
 from declick.train.graph import SurfaceGraph, Told

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from declick.detect.views import FINE_ROWS, SLOW, SLOW_ROWS
+from declick.detect.sight import SLOW
+from declick.detect.views import FINE_ROWS, SLOW_ROWS
 from declick.train.folding import fold
 from declick.train.network import PATCH, SurfaceNetwork, middle
 

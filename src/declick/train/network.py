@@ -15,16 +15,8 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from declick.detect.views import (
-    COARSE,
-    COARSE_ROWS,
-    FACTS,
-    FINE_ROWS,
-    MIDDLE,
-    SLOW,
-    SLOW_ROWS,
-    WINDOW,
-)
+from declick.detect.sight import COARSE_ROWS, FACTS, SLOW
+from declick.detect.views import COARSE, FINE_ROWS, MIDDLE, SLOW_ROWS, WINDOW
 from declick.errors import SettingsError
 from declick.train.worn import FAMILIES
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from declick.clicks import Click
 from declick.damage.apply import Worn
-from declick.detect.views import ViewGeometry
+from declick.detect.sight import ViewGeometry
 from declick.train.worn import WornExcerpt
 
 

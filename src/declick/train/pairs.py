@@ -23,7 +23,7 @@ from declick.damage.apply import CORE_SHARE, TAIL_SHARE, Worn
 from declick.damage.dataset import METADATA
 from declick.damage.measure import find_core
 from declick.damage.pairs import compare_pair
-from declick.detect.views import is_native
+from declick.detect.sight import is_native
 from declick.errors import LabelError, ReadError
 from declick.labels import read_labels
 from declick.read import Recording

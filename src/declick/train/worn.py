@@ -20,7 +20,7 @@ from declick.damage.apply import Worn, wear
 from declick.damage.bank import Bank
 from declick.damage.draw import Family, WearSettings, draw_wear
 from declick.damage.model import Damage, Wear
-from declick.detect.views import ViewGeometry
+from declick.detect.sight import ViewGeometry
 from declick.errors import SettingsError
 from declick.train.machines import switch
 from declick.train.music import Music
