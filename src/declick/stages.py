@@ -10,6 +10,7 @@ import numpy as np
 
 from declick.centre import centred
 from declick.clicks import Click, Kind, Repair, disjoint_clicks
+from declick.detect.beats import without_beats
 from declick.detect.spans import (
     LARGEST_SHARE,
     RETURNING,
@@ -129,6 +130,7 @@ def detect(
     clicks = with_patches(found, patches)
     if not make_detector(settings, rate).finds_whole_cores:
         clicks = disjoint_clicks(settled(recording, clicks, workers, progress))
+    clicks = without_beats(recording.read, clicks, sample_rate=rate)
     chain = Chain()
     if settings.find_tails and clicks:
         swings = swings_among(clicks, sample_rate=rate)

@@ -1,0 +1,229 @@
+"""Which clicks are the beats of a machine.
+
+The network sees half a second. Over more of a record an electronic drum is told from damage by what
+no click does: it keeps the beat, or it is the same sound again, with the same sound behind it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from declick.clicks import Click, FloatArray
+from declick.rotation import PERIODS_S
+
+BoolArray = NDArray[np.bool_]
+Read = Callable[[int, int], FloatArray]
+
+# Clicks of all channels this close are one instant; so many of them are looked at together ...
+_INSTANT_S: Final = 0.02
+_WINDOW_S: Final = 30.0
+# ... if there are at least so many; where there are more, none of them is a beat.
+_FEWEST, _MOST_HZ = 20, 10.0
+# Beats a second, down to sixteenth notes.
+_BEATS_HZ: Final = (1.0, 9.0)
+# They fall on a beat where the mean of their phases, as a vector, is so long, and its square times
+# their number so much: one window in 100,000 is so by chance, with all beats tried (Rayleigh's
+# test). Those on the beat are those within this share of it.
+_TOGETHER, _EVIDENCE = 0.85, 18.0
+_ON_BEAT: Final = 0.12
+# No player, and no network that hears one, is exact to so many s; what is, a machine has put there.
+_EXACT_S: Final = 1e-3
+# A scratch is as regular, but most of its clicks come again after a turn of the disc: to so many s,
+# at one of the speeds that are no further off than this share.
+_RETURNS_S: Final = 1.5e-3
+_SPEED, _SPEEDS = 0.01, 41
+_MOST: Final = 0.5
+
+# A sound and what is behind it, in s from where it changes most, in two parts: so late, no ring of
+# the pick-up goes on. All are alike (cosine) and as loud (ratio) in so many others of the channel,
+# of those that are no further off and do not lie a turn of the disc or more away: there a scratch
+# comes again, and over silent groove nothing but its thump is heard behind it.
+_PARTS_S: Final = (-0.002, 0.002, 0.024, 0.1)
+_NEAR_CORE_S: Final = 1e-3
+_ALIKE: Final = 0.9
+_AS_LOUD: Final = 1.2
+# Behind a beat it is louder than before (power): under clicks a tone goes on, and comes again, too.
+_BEFORE_S: Final = (-0.024, -0.002)
+_LOUDER: Final = 4.0
+_OTHERS: Final = 2
+_NEIGHBOURS, _NEAR_S, _FAR_S = 48, 0.05, 4.0
+_SHIFT_S: Final = 1e-4
+
+# The record is read in blocks, with this much around the clicks in each.
+_BLOCK_S, _MARGIN_S = 10.0, 0.11
+
+
+def without_beats(read: Read, clicks: Sequence[Click], *, sample_rate: float) -> list[Click]:
+    """Return the clicks that are none of the music's.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(start, stop)`` gives frames of the whole record, ``(frames, channels)``, with zeros
+        beyond its ends.
+    clicks : sequence of Click
+        Ascending, of the whole record.
+    sample_rate : float
+        In Hz.
+
+    Returns
+    -------
+    list of Click
+        Without those on the beat of a machine, and those that come again with what is behind them.
+    """
+    beats = on_beat([click.start / sample_rate for click in clicks])
+    kept = [click for click, beat in zip(clicks, beats, strict=True) if not beat]
+    music: set[Click] = set()
+    before: dict[int, deque[_Heard]] = {}
+    for own in _heard(read, kept, sample_rate):
+        others = before.setdefault(own.click.channel, deque(maxlen=_NEIGHBOURS))
+        for other in others:
+            if own.is_like(other, sample_rate):
+                own.others += 1
+                other.others += 1
+                music.update(one.click for one in (own, other) if one.others >= _OTHERS)
+        others.append(own)
+    return [click for click in kept if click not in music]
+
+
+def on_beat(times_s: Sequence[float]) -> BoolArray:
+    """Return which clicks fall on the beat of a machine, as most around them do.
+
+    Parameters
+    ----------
+    times_s : sequence of float
+        Times of clicks of all channels, ascending.
+
+    Returns
+    -------
+    ndarray of bool, shape (clicks,)
+    """
+    times = np.asarray(times_s, dtype=np.float64)
+    result = np.zeros(times.size, dtype=bool)
+    if not times.size:
+        return result
+    instants = times[np.diff(times, prepend=-math.inf) > _INSTANT_S]
+    start = float(times[0])
+    while start <= times[-1]:
+        within = instants[(instants >= start) & (instants < start + _WINDOW_S)] - start
+        if _FEWEST <= within.size <= _MOST_HZ * _WINDOW_S:
+            hertz, phase = _beat(within)
+            if hertz:
+                turn = (times - start) * hertz - phase
+                near = np.abs(turn - np.round(turn)) <= _ON_BEAT
+                result |= near & (times >= start) & (times < start + _WINDOW_S)
+        start += 0.5 * _WINDOW_S
+    return result
+
+
+def _beat(times: FloatArray) -> tuple[float, float]:
+    """Return beats a second and the phase of the first, in beats; zeros where there is no beat."""
+    hertz = np.arange(*_BEATS_HZ, 1.0 / (6.0 * _WINDOW_S))
+    vectors = np.exp(2j * math.pi * hertz[:, None] * times).mean(axis=1)
+    best = int(np.argmax(np.abs(vectors)))
+    together = float(np.abs(vectors[best]))
+    if together < _TOGETHER or together**2 * times.size < _EVIDENCE:
+        return 0.0, 0.0
+    phase = float(np.angle(vectors[best])) / (2.0 * math.pi)
+    beats = times * hertz[best] - phase
+    late = np.abs(beats - np.round(beats)) / hertz[best]
+    if float(np.median(late)) < _EXACT_S or _returns(times):
+        return 0.0, 0.0
+    return float(hertz[best]), phase
+
+
+def _returns(times: FloatArray) -> bool:
+    """Return whether most of some times come again after a turn of the disc."""
+    speeds = np.linspace(1.0 - _SPEED, 1.0 + _SPEED, _SPEEDS)
+    for period in np.outer(PERIODS_S, speeds).reshape(-1):
+        again = np.zeros(times.size, dtype=bool)
+        for turn in (-period, period):
+            low, high = (times + turn + reach for reach in (-_RETURNS_S, _RETURNS_S))
+            again |= np.searchsorted(times, high) > np.searchsorted(times, low)
+        if np.count_nonzero(again) >= _MOST * times.size:
+            return True
+    return False
+
+
+class _Heard:
+    """A click and what is behind it, in first differences, from where the sound changes most.
+
+    Parameters
+    ----------
+    click : Click
+    change : ndarray, shape (frames,)
+        First differences of its channel.
+    start, stop : int
+        Where the click is in `change`, with `_MARGIN_S` and more on each side.
+    sample_rate : float
+        In Hz.
+
+    Attributes
+    ----------
+    others : int
+        How many are like it.
+    """
+
+    def __init__(
+        self, click: Click, change: FloatArray, start: int, stop: int, sample_rate: float
+    ) -> None:
+        self.click, self.others = click, 0
+        low = start - round(_NEAR_CORE_S * sample_rate)
+        at = low + int(np.argmax(np.abs(change[low:stop])))
+        edges = [at + round(s * sample_rate) for s in _PARTS_S]
+        self._parts = [change[first:last].copy() for first, last in pairwise(edges)]
+        self._energies = [float(part @ part) for part in self._parts]
+        first, last = (at + round(s * sample_rate) for s in _BEFORE_S)
+        before = change[max(first, 0) : last]
+        self._is_attack = self._energies[1] > _LOUDER * float(before @ before)
+
+    def is_like(self, other: _Heard, sample_rate: float) -> bool:
+        """Return whether this is the same sound again, with the same behind it."""
+        apart = abs(self.click.start - other.click.start) / sample_rate
+        if not (self._is_attack and other._is_attack):
+            return False
+        if not _NEAR_S < apart < _FAR_S or _is_turn(apart):
+            return False
+        most = _AS_LOUD**2
+        for mine, its in zip(self._energies, other._energies, strict=True):
+            if not (mine > 0.0 and its / most < mine < its * most):
+                return False
+        return all(
+            _likeness(mine, its, round(_SHIFT_S * sample_rate)) > _ALIKE
+            for mine, its in zip(self._parts, other._parts, strict=True)
+        )
+
+
+def _is_turn(seconds: float) -> bool:
+    """Return whether a time is that of some turns of the disc."""
+    turns = seconds / np.array(PERIODS_S)
+    number = np.maximum(np.round(turns), 1.0)
+    return bool((np.abs(turns - number) <= _SPEED * number).any())
+
+
+def _likeness(one: FloatArray, other: FloatArray, shift: int) -> float:
+    """Return the largest cosine of two stretches, one of them moved by up to `shift`."""
+    inner = other[shift : other.size - shift]
+    products = np.correlate(one, inner, "valid")
+    squares = np.convolve(one**2, np.ones(inner.size), "valid")
+    return float((products / np.sqrt(squares * float(inner @ inner) + 1e-300)).max())
+
+
+def _heard(read: Read, clicks: Sequence[Click], sample_rate: float) -> Iterator[_Heard]:
+    """Yield what is compared of each click."""
+    block, margin = (round(s * sample_rate) for s in (_BLOCK_S, _MARGIN_S))
+    for number, group in groupby(clicks, key=lambda click: click.start // block):
+        own = list(group)
+        low = number * block - margin
+        change = np.diff(read(low, max(click.stop for click in own) + margin), axis=0)
+        for click in own:
+            yield _Heard(
+                click, change[:, click.channel], click.start - low, click.stop - low, sample_rate
+            )

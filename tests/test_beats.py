@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from declick.clicks import Click, FloatArray
+from declick.detect.beats import on_beat, without_beats
+from declick.rotation import PERIODS_S
+
+RATE = 44100
+
+
+def read_of(samples: FloatArray):  # type: ignore[no-untyped-def]
+    def read(start: int, stop: int) -> FloatArray:
+        inside = samples[max(start, 0) : max(stop, 0)]
+        behind = max(0, stop - max(start, samples.shape[0]))
+        return np.pad(inside, ((max(0, min(-start, stop - start)), behind), (0, 0)))
+
+    return read
+
+
+@pytest.mark.parametrize("beats_a_minute", [87.0, 105.0, 128.0])
+def test_what_keeps_a_beat_is_told_from_what_does_not(beats_a_minute: float) -> None:
+    rng = np.random.default_rng(1)
+    step = 15.0 / beats_a_minute
+    beats = step * rng.choice(160, 50, replace=False) + rng.normal(0.0, 0.003, 50)
+    dust = rng.uniform(0.0, 160 * step, 6)
+    times = np.concatenate([beats, dust])
+    order = np.argsort(times)
+    found = on_beat(times[order])
+    assert found[order < 50].mean() > 0.95
+    assert found[order >= 50].sum() <= 4
+
+
+def test_clicks_that_somebody_put_at_even_distances_keep_no_beat() -> None:
+    rng = np.random.default_rng(5)
+    times = np.arange(0.5, 60.0, 0.25)
+    assert not on_beat(times).any()
+    assert not on_beat(times + rng.normal(0.0, 2e-4, times.size)).any()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_clicks_at_random_keep_no_beat(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for rate in (0.3, 1.0, 3.0, 20.0):
+        assert not on_beat(np.sort(rng.uniform(0.0, 300.0, int(300 * rate)))).any()
+    assert not on_beat([]).any()
+
+
+@pytest.mark.parametrize("period_s", PERIODS_S)
+@pytest.mark.parametrize("ticks", [1, 2, 3])
+def test_a_scratch_keeps_no_beat(period_s: float, ticks: int) -> None:
+    rng = np.random.default_rng(ticks)
+    period_s *= 1.004
+    # However its ticks are spread over the turn: evenly, too.
+    for angles in (np.arange(ticks) / ticks, rng.uniform(0.0, 1.0, ticks)):
+        turns = np.arange(round(60.0 / period_s))
+        times = (period_s * (turns[:, None] + angles)).reshape(-1)
+        times = np.concatenate([times + rng.normal(0.0, 3e-4, times.size), rng.uniform(0, 60, 5)])
+        assert not on_beat(np.sort(times)).any()
+
+
+def drum(rng: np.random.Generator) -> FloatArray:
+    """Return a hit that begins as suddenly as a click, and rings on."""
+    time = np.arange(RATE // 10) / RATE
+    hit = np.exp(-time / 0.03) * (np.sin(2 * np.pi * 180 * time) + 0.3 * rng.normal(size=time.size))
+    hit[:40] += 2.0 * rng.normal(size=40)
+    return 0.2 * hit
+
+
+def test_a_sound_that_comes_again_is_music() -> None:
+    rng = np.random.default_rng(2)
+    samples = rng.normal(0.0, 1e-3, (4 * RATE, 2))
+    hit, places = drum(rng), [20_011, 51_234, 90_007, 140_500]
+    for place in places:
+        samples[place : place + hit.size] += hit[:, None]
+    samples[120_000:120_010] += 0.5
+    clicks = [
+        Click(place + slip, place + 60 + slip, place + 60 + slip, channel)
+        for slip, place in zip((0, 3, -5, 20), places, strict=True)
+        for channel in (0, 1)
+    ]
+    tick = Click(120_000, 120_010, 120_010, 0)
+    kept = without_beats(read_of(samples), sorted([*clicks, tick]), sample_rate=RATE)
+    assert kept == [tick]
+    # Two of a kind are none too many: what is left of a chord may be as alike.
+    assert without_beats(read_of(samples), clicks[:4], sample_rate=RATE) == clicks[:4]
+
+
+def test_a_click_that_comes_again_over_other_music_is_damage() -> None:
+    rng = np.random.default_rng(3)
+    samples = rng.normal(0.0, 0.01, (6 * RATE, 1))
+    pulse = 0.6 * np.hanning(30)
+    time = np.arange(2000) / RATE
+    ring = 0.3 * np.exp(-time / 0.01) * np.sin(2 * np.pi * 4000 * time)
+    clicks = []
+    for place in (30_000, 80_000, 130_000, 180_000, 230_000):
+        samples[place : place + 30, 0] += pulse
+        samples[place + 30 : place + 2030, 0] += ring
+        clicks.append(Click(place, place + 30, place + 30, 0))
+    assert without_beats(read_of(samples), clicks, sample_rate=RATE) == clicks
+
+
+def test_clicks_on_a_steady_tone_are_damage() -> None:
+    samples = 0.3 * np.sin(2 * np.pi * 440 * np.arange(4 * RATE) / RATE)[:, None]
+    clicks = []
+    for at in range(RATE // 2, 4 * RATE - RATE // 4, RATE // 2):
+        samples[at : at + 3] += 0.6
+        clicks.append(Click(at, at + 3, at + 3, 0))
+    assert without_beats(read_of(samples), clicks, sample_rate=RATE) == clicks
+
+
+@pytest.mark.parametrize("period_s", PERIODS_S)
+def test_a_scratch_with_its_thump_over_silent_groove_is_damage(period_s: float) -> None:
+    rng = np.random.default_rng(4)
+    samples = rng.normal(0.0, 1e-4, (12 * RATE, 1))
+    time = np.arange(RATE // 5) / RATE
+    thump = 0.3 * np.exp(-time / 0.05) * np.sin(2 * np.pi * 40 * time)
+    clicks = []
+    for turn in range(6):
+        place = 5000 + round(turn * 1.003 * period_s * RATE)
+        samples[place : place + 60, 0] += 0.5 * np.hanning(60)
+        samples[place + 60 : place + 60 + thump.size, 0] += thump
+        clicks.append(Click(place, place + 60, place + 60, 0))
+    assert without_beats(read_of(samples), clicks, sample_rate=RATE) == clicks
+
+
+def test_clicks_at_the_ends_and_in_silence_are_kept() -> None:
+    samples = np.zeros((RATE, 1))
+    samples[[0, 20_000, 30_000, RATE - 1]] = 1.0
+    clicks = [Click(at, at + 1, at + 1, 0) for at in (0, 20_000, 30_000, RATE - 1)]
+    assert without_beats(read_of(samples), clicks, sample_rate=RATE) == clicks
+    assert without_beats(read_of(samples), [], sample_rate=RATE) == []
