@@ -39,6 +39,18 @@ def test_clicks_that_somebody_put_at_even_distances_keep_no_beat() -> None:
     assert not on_beat(times + rng.normal(0.0, 2e-4, times.size)).any()
 
 
+def test_drums_keep_the_beat_among_the_ticks_of_a_worn_record() -> None:
+    rng = np.random.default_rng(6)
+    samples = rng.normal(0.0, 1e-3, (30 * RATE, 1))
+    beats = 0.5 + 0.25 * rng.choice(110, 40, replace=False) + rng.normal(0.0, 0.003, 40)
+    drums = [Click(at, at + 200, at + 200, 0) for at in (beats * RATE).astype(int).tolist()]
+    places = rng.integers(1000, 29 * RATE, 60).tolist()
+    ticks = [Click(at, at + 20, at + 20, 0) for at in places]
+    kept = without_beats(read_of(samples), sorted([*drums, *ticks]), sample_rate=RATE)
+    assert set(ticks) <= set(kept)
+    assert len(kept) <= len(ticks) + 2
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_clicks_at_random_keep_no_beat(seed: int) -> None:
     rng = np.random.default_rng(seed)

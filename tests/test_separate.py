@@ -308,3 +308,17 @@ def test_a_fit_that_would_add_to_the_sound_is_not_subtracted(
     tails = [(20400, 24000, Kind.THUMP)]
     mended = subtract_tails(clean, missing, tails, sample_rate=sample_rate)
     assert np.array_equal(mended, clean)
+
+
+@pytest.mark.parametrize("kind", [Kind.TICK, Kind.THUMP])
+def test_a_note_that_begins_behind_a_click_is_none_of_its_tail(kind: Kind) -> None:
+    frames, start, core, late = 40_000, 20_000, 60, 300
+    clean = 0.001 * np.random.default_rng(5).standard_normal(frames)
+    begun = start + core + late
+    wave = thump(8000, 44100.0, 0.05) if kind is Kind.THUMP else ring(8000, 44100.0, 2100.0, 0.02)
+    clean[begun : begun + 8000] += 0.3 * wave
+    damaged, missing = damage(clean, start, core, np.zeros(0))
+    tail = (start + core, start + core + 3000, kind)
+    mended = subtract_tails(damaged, missing, [tail], sample_rate=44100.0)
+    between = slice(start + core, begun)
+    assert np.square(mended[between]).sum() < 4.0 * np.square(clean[between]).sum()

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from declick.clicks import Click, FloatArray
+from declick.detect.spans import SPECK_MS
 from declick.rotation import PERIODS_S
 
 BoolArray = NDArray[np.bool_]
@@ -78,9 +79,13 @@ def without_beats(read: Read, clicks: Sequence[Click], *, sample_rate: float) ->
     list of Click
         Without those on the beat of a machine, and those that come again with what is behind them.
     """
-    beats = on_beat([click.start / sample_rate for click in clicks])
-    kept = [click for click, beat in zip(clicks, beats, strict=True) if not beat]
     music: set[Click] = set()
+    longer = [click for click in clicks if click.stop - click.start > SPECK_MS * 1e-3 * sample_rate]
+    # Among the ticks of a worn record it is the longer ones that keep the beat.
+    for some in (clicks, longer):
+        beats = on_beat([click.start / sample_rate for click in some])
+        music.update(click for click, beat in zip(some, beats, strict=True) if beat)
+    kept = [click for click in clicks if click not in music]
     before: dict[int, deque[_Heard]] = {}
     for own in _heard(read, kept, sample_rate):
         others = before.setdefault(own.click.channel, deque(maxlen=_NEIGHBOURS))

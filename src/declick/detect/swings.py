@@ -128,6 +128,7 @@ def _like_an_arm(fitted: FittedThump, thresholds: TailThresholds) -> bool:
         and (swing.decay_s >= thresholds.quick_decay_s or evidence >= thresholds.quick_evidence)
         and swing.fall_s >= thresholds.thump_fall_s
         and swing.first_hz >= thresholds.thump_first_hz
+        and (swing.first_hz <= thresholds.high_hz or evidence >= thresholds.high_evidence)
     )
 
 

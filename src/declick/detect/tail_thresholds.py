@@ -38,6 +38,9 @@ class TailThresholds:
     quick_decay_s, quick_evidence : float
         A thump that no other confirms and that is over so soon takes so much evidence: voices begin
         like that.
+    high_hz, high_evidence : float
+        The same for one that begins higher: an arm sweeps down from about 100 Hz, an electronic
+        drum from 150 and more.
     quiet_rise_db, quiet_evidence : float
         The same for one behind which the bass rises less than `thump_rise_db`, but so much.
     plain_evidence, plain_unrest : float
@@ -103,6 +106,8 @@ class TailThresholds:
     thump_first_hz: float = 45.0
     quick_decay_s: float = 0.025
     quick_evidence: float = 2000.0
+    high_hz: float = 120.0
+    high_evidence: float = 1000.0
     quiet_rise_db: float = 0.0
     quiet_evidence: float = 1000.0
     plain_evidence: float = 5000.0

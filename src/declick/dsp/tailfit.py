@@ -30,6 +30,10 @@ SHORT_RING_EVIDENCE, SHORT_RING_S = 150.0, 0.003
 CHAIN_EVIDENCE = 25.0
 THUMP_EVIDENCE = 40.0
 THUMP_LEAST = 0.015  # of the energy of the music
+# What sets a tail going is over when it begins: it is highest then. One that begins later would,
+# taken out, leave so many times the energy over the first of it.
+LATE_ENERGY = 2.0
+RING_FIRST_S, THUMP_FIRST_S = 0.0015, 0.008
 LONGEST_THUMP_S = 0.2
 CALM_WINDOW_S = 0.032
 BRIDGED_SHARE = 0.15  # of the span of the low-pass filter
@@ -200,7 +204,14 @@ def fit_tail_rings(
         cleaned[fit.lost] = fit.interpolate()
         music[start - low : end - low] = cleaned
         foul[start - low : end - low] = False
-    return rings
+    first = sound[stop : stop + round(RING_FIRST_S * sample_rate)]
+    return [ring for ring in rings if not begins_later(first, ring.samples(first.size))]
+
+
+def begins_later(sound: FloatArray, wave: FloatArray) -> bool:
+    """Return whether a tail begins later than a stretch right behind a core."""
+    rest = sound - wave
+    return float(rest @ rest) > LATE_ENERGY * float(sound @ sound)
 
 
 def _calm_weight(
@@ -295,5 +306,8 @@ def fit_tail_thump(
         return None
     wave = best.samples(np.arange(tail - stop) / sample_rate)
     rest = sound[stop:tail] - wave
+    first = round(THUMP_FIRST_S * sample_rate)
+    if begins_later(sound[stop:tail][:first], wave[:first]):
+        return None
     # What nobody hears is no damage, and more likely the music's own.
     return best if float(wave @ wave) > THUMP_LEAST * float(rest @ rest) else None
