@@ -13,7 +13,7 @@ from itertools import groupby, pairwise
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from declick.clicks import Click, FloatArray
 from declick.detect.spans import SPECK_MS
@@ -26,20 +26,32 @@ Read = Callable[[int, int], FloatArray]
 _INSTANT_S: Final = 0.02
 _WINDOW_S: Final = 30.0
 # ... if there are at least so many; where there are more, none of them is a beat.
-_FEWEST, _MOST_HZ = 20, 10.0
+_FEWEST, _MOST_HZ = 15, 10.0
 # Beats a second, down to sixteenth notes.
 _BEATS_HZ: Final = (1.0, 9.0)
-# They fall on a beat where the mean of their phases, as a vector, is so long, and its square times
-# their number so much: one window in 100,000 is so by chance, with all beats tried (Rayleigh's
-# test). Those on the beat are those within this share of it.
-_TOGETHER, _EVIDENCE = 0.85, 18.0
+# They keep a beat where the mean of their phases, as a vector, is so long, and its square times
+# their number so much: one window in 600 does so by chance, with all beats tried (Rayleigh's test).
+# Those on the beat are those within this share of it.
+_TOGETHER, _EVIDENCE = 0.85, 13.0
 _ON_BEAT: Final = 0.12
-# No player, and no network that hears one, is exact to so many s; what is, a machine has put there.
-_EXACT_S: Final = 1e-3
-# A scratch is as regular, but most of its clicks come again after a turn of the disc: to so many s,
-# at one of the speeds that are no further off than this share.
+# The sound is louder behind a beat than before it, in dB of the median of all, over so many s from
+# this far on. At places that have nothing to do with the music it is as often softer: the median of
+# 60 was never above .3.
+_RISE_DB: Final = 1.8
+_RISE_S: Final = (0.002, 0.025)
+# A scratch, which may thump, is as regular, but most of its clicks come again after a turn of the
+# disc: to so many s, at a speed that is no further off than this share. Those of old 78s are.
 _RETURNS_S: Final = 1.5e-3
-_SPEED, _SPEEDS = 0.01, 41
+_SPEED: Final = 0.01
+_TURNS_S: Final = np.concatenate(
+    [
+        np.geomspace(slowest, quickest, 1 + round(2000 * math.log(quickest / slowest)))
+        for slowest, quickest in (
+            *((period * (1.0 - _SPEED), period * (1.0 + _SPEED)) for period in PERIODS_S),
+            (60 / 82, 60 / 70),
+        )
+    ]
+)
 _MOST: Final = 0.5
 
 # A sound and what is behind it, in s from where it changes most, in two parts: so late, no ring of
@@ -80,14 +92,10 @@ def without_beats(read: Read, clicks: Sequence[Click], *, sample_rate: float) ->
         Without those on the beat of a machine, and those that come again with what is behind them.
     """
     music: set[Click] = set()
-    longer = [click for click in clicks if click.stop - click.start > SPECK_MS * 1e-3 * sample_rate]
-    # Among the ticks of a worn record it is the longer ones that keep the beat.
-    for some in (clicks, longer):
-        beats = on_beat([click.start / sample_rate for click in some])
-        music.update(click for click, beat in zip(some, beats, strict=True) if beat)
-    kept = [click for click in clicks if click not in music]
+    rises: dict[Click, float] = {}
     before: dict[int, deque[_Heard]] = {}
-    for own in _heard(read, kept, sample_rate):
+    for own in _heard(read, clicks, sample_rate):
+        rises[own.click] = own.rise_db
         others = before.setdefault(own.click.channel, deque(maxlen=_NEIGHBOURS))
         for other in others:
             if own.is_like(other, sample_rate):
@@ -95,22 +103,30 @@ def without_beats(read: Read, clicks: Sequence[Click], *, sample_rate: float) ->
                 other.others += 1
                 music.update(one.click for one in (own, other) if one.others >= _OTHERS)
         others.append(own)
-    return [click for click in kept if click not in music]
+    # Among the ticks of a worn record it is the longer clicks that keep a beat.
+    longer = [click for click in clicks if click.stop - click.start > SPECK_MS * 1e-3 * sample_rate]
+    for some in (clicks, longer):
+        times = [click.start / sample_rate for click in some]
+        beats = on_beat(times, [rises[click] for click in some])
+        music.update(click for click, beat in zip(some, beats, strict=True) if beat)
+    return [click for click in clicks if click not in music]
 
 
-def on_beat(times_s: Sequence[float]) -> BoolArray:
+def on_beat(times_s: ArrayLike, rises_db: ArrayLike) -> BoolArray:
     """Return which clicks fall on the beat of a machine, as most around them do.
 
     Parameters
     ----------
-    times_s : sequence of float
+    times_s : array-like, shape (clicks,)
         Times of clicks of all channels, ascending.
+    rises_db : array-like, shape (clicks,)
+        By how much the sound is louder behind each than before it.
 
     Returns
     -------
     ndarray of bool, shape (clicks,)
     """
-    times = np.asarray(times_s, dtype=np.float64)
+    times, rises = np.asarray(times_s, dtype=np.float64), np.asarray(rises_db, dtype=np.float64)
     result = np.zeros(times.size, dtype=bool)
     if not times.size:
         return result
@@ -120,10 +136,11 @@ def on_beat(times_s: Sequence[float]) -> BoolArray:
         within = instants[(instants >= start) & (instants < start + _WINDOW_S)] - start
         if _FEWEST <= within.size <= _MOST_HZ * _WINDOW_S:
             hertz, phase = _beat(within)
-            if hertz:
-                turn = (times - start) * hertz - phase
-                near = np.abs(turn - np.round(turn)) <= _ON_BEAT
-                result |= near & (times >= start) & (times < start + _WINDOW_S)
+            turn = (times - start) * hertz - phase
+            near = np.abs(turn - np.round(turn)) <= _ON_BEAT
+            near &= (times >= start) & (times < start + _WINDOW_S)
+            if hertz and near.any() and float(np.median(rises[near])) >= _RISE_DB:
+                result |= near
         start += 0.5 * _WINDOW_S
     return result
 
@@ -136,18 +153,14 @@ def _beat(times: FloatArray) -> tuple[float, float]:
     together = float(np.abs(vectors[best]))
     if together < _TOGETHER or together**2 * times.size < _EVIDENCE:
         return 0.0, 0.0
-    phase = float(np.angle(vectors[best])) / (2.0 * math.pi)
-    beats = times * hertz[best] - phase
-    late = np.abs(beats - np.round(beats)) / hertz[best]
-    if float(np.median(late)) < _EXACT_S or _returns(times):
+    if _returns(times):
         return 0.0, 0.0
-    return float(hertz[best]), phase
+    return float(hertz[best]), float(np.angle(vectors[best])) / (2.0 * math.pi)
 
 
 def _returns(times: FloatArray) -> bool:
     """Return whether most of some times come again after a turn of the disc."""
-    speeds = np.linspace(1.0 - _SPEED, 1.0 + _SPEED, _SPEEDS)
-    for period in np.outer(PERIODS_S, speeds).reshape(-1):
+    for period in _TURNS_S:
         again = np.zeros(times.size, dtype=bool)
         for turn in (-period, period):
             low, high = (times + turn + reach for reach in (-_RETURNS_S, _RETURNS_S))
@@ -163,30 +176,42 @@ class _Heard:
     Parameters
     ----------
     click : Click
-    change : ndarray, shape (frames,)
-        First differences of its channel.
+    sound, change : ndarray, shape (frames,)
+        Of its channel, and its first differences.
     start, stop : int
-        Where the click is in `change`, with `_MARGIN_S` and more on each side.
+        Where the click is in them, with `_MARGIN_S` and more on each side.
     sample_rate : float
         In Hz.
 
     Attributes
     ----------
+    rise_db : float
+        By how much the sound is louder behind the click than before it.
     others : int
         How many are like it.
     """
 
     def __init__(
-        self, click: Click, change: FloatArray, start: int, stop: int, sample_rate: float
+        self,
+        click: Click,
+        sound: FloatArray,
+        change: FloatArray,
+        start: int,
+        stop: int,
+        sample_rate: float,
     ) -> None:
         self.click, self.others = click, 0
+        near, far = (round(s * sample_rate) for s in _RISE_S)
+        before, behind = sound[start - far : start - near], sound[stop + near : stop + far]
+        power, calm = (float(part @ part) + 1e-30 for part in (behind, before))
+        self.rise_db = 10.0 * math.log10(power / calm)
         low = start - round(_NEAR_CORE_S * sample_rate)
         at = low + int(np.argmax(np.abs(change[low:stop])))
         edges = [at + round(s * sample_rate) for s in _PARTS_S]
         self._parts = [change[first:last].copy() for first, last in pairwise(edges)]
         self._energies = [float(part @ part) for part in self._parts]
         first, last = (at + round(s * sample_rate) for s in _BEFORE_S)
-        before = change[max(first, 0) : last]
+        before = change[first:last]
         self._is_attack = self._energies[1] > _LOUDER * float(before @ before)
 
     def is_like(self, other: _Heard, sample_rate: float) -> bool:
@@ -227,8 +252,8 @@ def _heard(read: Read, clicks: Sequence[Click], sample_rate: float) -> Iterator[
     for number, group in groupby(clicks, key=lambda click: click.start // block):
         own = list(group)
         low = number * block - margin
-        change = np.diff(read(low, max(click.stop for click in own) + margin), axis=0)
+        sound = read(low, max(click.stop for click in own) + margin)
+        change = np.diff(sound, axis=0)
         for click in own:
-            yield _Heard(
-                click, change[:, click.channel], click.start - low, click.stop - low, sample_rate
-            )
+            start, stop, channel = click.start - low, click.stop - low, click.channel
+            yield _Heard(click, sound[:, channel], change[:, channel], start, stop, sample_rate)

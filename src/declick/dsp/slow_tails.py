@@ -40,7 +40,7 @@ Twice that of the ticks of synthetic records with low cuts of 20 to 80 Hz, since
 FREE_SHARE: Final = 0.2
 """This share of that covariance is left to what no push foretells: no chain is as it should be."""
 
-LONGEST_PUSH: Final = 200
+LONGEST_PUSH: Final = 400
 """Frames of core and rest up to which a push foretells its tail; the time that it takes grows with
 their third power. Behind longer cores, and clipped ones, the tail is free within the spread."""
 
