@@ -35,6 +35,29 @@ def test_what_keeps_a_beat_is_told_from_what_does_not(beats_a_minute: float) -> 
     assert not on_beat(times[order], rng.normal(-0.5, 4.0, 56)).any()
 
 
+@pytest.mark.parametrize("period_s", [0.25, 0.7, 1.1, 2.0])
+def test_clicks_that_somebody_put_at_even_distances_keep_no_beat(period_s: float) -> None:
+    rng = np.random.default_rng(5)
+    times = np.arange(0.37, 60.0, period_s)
+    assert not on_beat(times, np.full(times.size, 6.0)).any()
+    times += rng.normal(0.0, 2e-4, times.size)
+    assert not on_beat(times, np.full(times.size, 6.0)).any()
+
+
+def test_thumps_at_uneven_distances_keep_no_beat() -> None:
+    rng = np.random.default_rng(7)
+    samples = np.cumsum(rng.normal(0.0, 0.003, (30 * RATE, 1)), axis=0)
+    samples -= np.convolve(samples[:, 0], np.full(999, 1 / 999), "same")[:, None]
+    time = np.arange(RATE // 5) / RATE
+    thump = 0.5 * np.exp(-time / 0.05) * np.sin(2 * np.pi * 40 * time)
+    clicks = []
+    for at in ((0.5 + np.arange(28) + rng.normal(0.0, 0.004, 28)) * RATE).astype(int).tolist():
+        samples[at : at + 60, 0] += 0.5 * np.hanning(60)
+        samples[at + 60 : at + 60 + thump.size, 0] += thump
+        clicks.append(Click(at, at + 60, at + 60, 0))
+    assert without_beats(read_of(samples), clicks, sample_rate=RATE) == clicks
+
+
 def test_drums_keep_the_beat_among_the_ticks_of_a_worn_record() -> None:
     rng = np.random.default_rng(6)
     samples = rng.normal(0.0, 1e-3, (30 * RATE, 1))
