@@ -390,6 +390,24 @@ def test_what_the_end_of_the_recording_cuts_off_takes_more_to_be_a_thump() -> No
         assert {tail.kind for tail in found} == kinds
 
 
+@pytest.mark.parametrize(("first_hz", "kind"), [(94.0, Kind.THUMP), (190.0, None)])
+def test_what_begins_high_takes_more_to_be_a_thump(first_hz: float, kind: Kind | None) -> None:
+    sample_rate = 44100
+    sound = 1e-3 * np.random.default_rng(4).standard_normal(sample_rate)
+    core = sample_rate // 2, sample_rate // 2 + 20
+    time = np.arange(sample_rate // 4) / sample_rate
+    fall = (first_hz - 14.0) * 0.04 * (1.0 - np.exp(-time / 0.04))
+    wave = np.exp(-time / 0.04) * np.sin(2 * np.pi * (14.0 * time + fall))
+    sound[core[1] : core[1] + wave.size] += 0.3 * wave
+    sound[slice(*core)] += 0.5
+    strict = TailThresholds(high_evidence=1e12)
+    (found,) = find_tails(sound, [core], sample_rate=sample_rate, thresholds=strict)
+    assert found.kind is kind
+    if kind is None:
+        (found,) = find_tails(sound, [core], sample_rate=sample_rate)
+        assert found.kind is Kind.THUMP
+
+
 def test_stretches_end_where_the_recording_does() -> None:
     recording = Recording.from_array(np.random.default_rng(1).standard_normal((5000, 1)), 44100)
     clicks = [Click(10, 20, 20, 0, 1.0), Click(4900, 4950, 4950, 0, 1.0)]
