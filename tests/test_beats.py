@@ -35,6 +35,18 @@ def test_what_keeps_a_beat_is_told_from_what_does_not(beats_a_minute: float) -> 
     assert not on_beat(times[order], rng.normal(-0.5, 4.0, 56)).any()
 
 
+def test_bursts_keep_no_beat() -> None:
+    burst = 0.022 * np.arange(10)
+    times = np.concatenate([1.0 + burst, 8.0 + burst])
+    assert not on_beat(times, np.full(times.size, 6.0)).any()
+
+
+def test_what_keeps_no_time_is_no_beat() -> None:
+    rng = np.random.default_rng(9)
+    times = np.sort(0.5 * np.arange(100) + rng.uniform(-0.11, 0.11, 100))
+    assert not on_beat(times, np.full(times.size, 6.0)).any()
+
+
 @pytest.mark.parametrize("period_s", [0.25, 0.7, 1.1, 2.0])
 def test_clicks_that_somebody_put_at_even_distances_keep_no_beat(period_s: float) -> None:
     rng = np.random.default_rng(5)
@@ -58,24 +70,24 @@ def test_thumps_at_uneven_distances_keep_no_beat() -> None:
     assert without_beats(read_of(samples), clicks, sample_rate=RATE) == clicks
 
 
-def test_drums_keep_the_beat_among_the_ticks_of_a_worn_record() -> None:
+@pytest.mark.parametrize(("frames", "ticks"), [(200, 60), (20, 0)])
+def test_drums_keep_the_beat_among_the_ticks_of_a_worn_record(frames: int, ticks: int) -> None:
     rng = np.random.default_rng(6)
     samples = rng.normal(0.0, 1e-3, (30 * RATE, 1))
     beats = 0.5 + 0.25 * rng.choice(110, 40, replace=False) + rng.normal(0.0, 0.003, 40)
-    drums = [Click(at, at + 200, at + 200, 0) for at in (beats * RATE).astype(int).tolist()]
+    drums = [Click(at, at + frames, at + frames, 0) for at in (beats * RATE).astype(int).tolist()]
     for click in drums[::2]:
         samples[click.stop : click.stop + 2000] += rng.normal(0.0, 1e-2, (2000, 1))
-    places = rng.integers(1000, 29 * RATE, 60).tolist()
-    ticks = [Click(at, at + 20, at + 20, 0) for at in places]
-    kept = without_beats(read_of(samples), sorted([*drums, *ticks]), sample_rate=RATE)
-    assert set(ticks) <= set(kept)
-    assert len(kept) <= len(ticks) + 2
+    dust = [Click(at, at + 20, at + 20, 0) for at in rng.integers(1000, 29 * RATE, ticks).tolist()]
+    kept = without_beats(read_of(samples), sorted([*drums, *dust]), sample_rate=RATE)
+    assert set(dust) <= set(kept)
+    assert len(kept) <= ticks + 2
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_clicks_at_random_keep_no_beat(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    for rate in (0.3, 1.0, 3.0, 20.0):
+    for rate in (0.6, 1.0, 3.0, 9.0):
         times = np.sort(rng.uniform(0.0, 300.0, int(300 * rate)))
         assert not on_beat(times, np.full(times.size, 6.0)).any()
     assert not on_beat([], []).any()
@@ -116,6 +128,11 @@ def test_a_sound_that_comes_again_is_music() -> None:
     tick = Click(120_000, 120_010, 120_010, 0)
     kept = without_beats(read_of(samples), sorted([*clicks, tick]), sample_rate=RATE)
     assert kept == [tick]
+    # The same a little softer each time may be anything.
+    softer = samples.copy()
+    for place, share in zip(places, (0.0, 0.3, 0.5, 0.65), strict=True):
+        softer[place : place + hit.size] -= share * hit[:, None]
+    assert without_beats(read_of(softer), clicks, sample_rate=RATE) == clicks
     # Two of a kind are none too many: what is left of a chord may be as alike.
     assert without_beats(read_of(samples), clicks[:4], sample_rate=RATE) == clicks[:4]
 
@@ -143,7 +160,7 @@ def test_clicks_on_a_steady_tone_are_damage() -> None:
     assert without_beats(read_of(samples), clicks, sample_rate=RATE) == clicks
 
 
-@pytest.mark.parametrize("period_s", PERIODS_S)
+@pytest.mark.parametrize("period_s", [*PERIODS_S, 60 / 80, 60 / 76.59, 60 / 71.29])
 def test_a_scratch_with_its_thump_over_silent_groove_is_damage(period_s: float) -> None:
     rng = np.random.default_rng(4)
     samples = rng.normal(0.0, 1e-4, (12 * RATE, 1))

@@ -85,6 +85,23 @@ def test_a_weak_tail_under_music_is_found_by_its_push() -> None:
     assert gain_db(clean, worn, tails(worn)[CORE]) > 6.0
 
 
+def test_a_push_of_seven_milliseconds_tells_of_its_tail() -> None:
+    run = CORE[0], CORE[0] + 300
+    clean = music()
+    worn = clean.copy()
+    push = np.hanning(300) * np.random.default_rng(5).standard_normal(300)
+    worn[run[0] : run[0] + 6000] += 0.5 * heard(push)
+    behind = Behind(clean, worn[slice(*run)], run, core_of(worn).error_filter, RATE)
+    tail = behind.tail(Emphasis())
+    assert tail is not None
+    damage = (worn - clean)[run[1] : run[1] + tail.wave.size]
+    left = float(np.sum((damage - tail.wave) ** 2))
+    free = Behind(clean, worn[slice(*run)], run, core_of(worn).error_filter, RATE, clipped=True)
+    tail = free.tail(Emphasis())
+    assert tail is not None
+    assert 4.0 * left < float(np.sum((damage - tail.wave) ** 2))
+
+
 def test_a_clipped_push_tells_less_but_its_tail_is_found() -> None:
     clean, worn = with_tail(2.0)
     worn[slice(*CORE)] = np.clip(worn[slice(*CORE)], -0.8, 0.8)

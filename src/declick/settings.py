@@ -73,6 +73,9 @@ class DetectSettings(_Checked):
     weights: str = setting(
         "", "a network other than the one that ships, an .onnx file", expert=True
     )
+    spare_beats: bool = setting(
+        True, "leave alone what keeps the beat of a machine, or comes again with all behind it"
+    )
     find_tails: bool = setting(True, "look for rings, thumps and slow tails behind the clicks")
 
     def __post_init__(self) -> None:

@@ -130,7 +130,8 @@ def detect(
     clicks = with_patches(found, patches)
     if not make_detector(settings, rate).finds_whole_cores:
         clicks = disjoint_clicks(settled(recording, clicks, workers, progress))
-    clicks = without_beats(recording.read, clicks, sample_rate=rate)
+    if settings.spare_beats:
+        clicks = without_beats(recording.read, clicks, sample_rate=rate)
     chain = Chain()
     if settings.find_tails and clicks:
         swings = swings_among(clicks, sample_rate=rate)

@@ -1,7 +1,8 @@
 """Which clicks are the beats of a machine.
 
-The network sees half a second. Over more of a record an electronic drum is told from damage by what
-no click does: it keeps the beat, or it is the same sound again, with the same sound behind it.
+The network sees half a second. Over more of a record a drum is told from damage by what clicks
+hardly do: it keeps a beat that the music rises with, or it is the same sound again, with the same
+sound behind it.
 """
 
 from __future__ import annotations
@@ -14,69 +15,67 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.fft import rfft
 
 from declick.clicks import Click, FloatArray
 from declick.detect.spans import SPECK_MS
-from declick.rotation import PERIODS_S
 
 BoolArray = NDArray[np.bool_]
 Read = Callable[[int, int], FloatArray]
 
-# Clicks of all channels this close are one instant; so many of them are looked at together ...
+# Clicks of all channels this close are one instant; those of so long are looked at together ...
 _INSTANT_S: Final = 0.02
 _WINDOW_S: Final = 30.0
-# ... if there are at least so many; where there are more, none of them is a beat.
+# ... if they fall on at least so many beats; where there are more, none of them is one.
 _FEWEST, _MOST_HZ = 15, 10.0
-# Beats a second, down to sixteenth notes.
+# Beats a second, down to sixteenth notes, tried in steps of so much, by times rounded to so many s.
 _BEATS_HZ: Final = (1.0, 9.0)
+_STEPS_HZ: Final = 1.0 / (6.0 * _WINDOW_S)
+_ROUNDED_S: Final = 1.0 / 256.0
 # They keep a beat where the mean of their phases, as a vector, is so long, and its square times
-# their number so much: one window in 600 does so by chance, with all beats tried (Rayleigh's test).
-# Those on the beat are those within this share of it.
+# their number so much: of windows of independent clicks one in 600 does so by chance, with all
+# beats tried (Rayleigh's test). Those on the beat are those within this share of it.
 _TOGETHER, _EVIDENCE = 0.85, 13.0
 _ON_BEAT: Final = 0.12
-# No player, and no network that hears one, is exact to so many s: what is, somebody has put there.
+# Onsets of drums, as the network finds them, scatter by more than so many s; what is more exact is
+# taken for clicks that somebody has put there.
 _EXACT_S: Final = 1e-3
 # First differences, which hardly hear a thump, are louder behind a beat than before it, in dB of
 # the median of all, over so many s from this far on. At places that have nothing to do with the
 # music they are as often softer: the median of 60 was never above .3.
 _RISE_DB: Final = 1.5
 _RISE_S: Final = (0.002, 0.025)
-# A scratch, which may thump, is as regular, but most of its clicks come again after a turn of the
-# disc: to so many s, at a speed that is no further off than this share. Those of old 78s are.
-_RETURNS_S: Final = 1.5e-3
-_SPEED: Final = 0.01
-_TURNS_S: Final = np.concatenate(
-    [
-        np.geomspace(slowest, quickest, 1 + round(2000 * math.log(quickest / slowest)))
-        for slowest, quickest in (
-            *((period * (1.0 - _SPEED), period * (1.0 + _SPEED)) for period in PERIODS_S),
-            (60 / 82, 60 / 70),
-        )
-    ]
-)
-_MOST: Final = 0.5
 
-# A sound and what is behind it, in s from where it changes most, in two parts: so late, no ring of
-# the pick-up goes on. All are alike (cosine) and as loud (ratio) in so many others of the channel,
-# of those that are no further off and do not lie a turn of the disc or more away: there a scratch
-# comes again, and over silent groove nothing but its thump is heard behind it.
+# A turn of the disc, in s, at least and at most: 33 1/3, 45, and 70 to 82 rpm, for old 78s differ.
+# A scratch, which may thump, is as regular as a beat, but most of its clicks come again after a
+# turn, to so many s.
+_TURNS_S: Final = ((1.782, 1.818), (1.32, 1.347), (60 / 82, 60 / 70))
+_TRIED: Final = np.concatenate(
+    [np.arange(shortest, longest, 1e-3) for shortest, longest in _TURNS_S]
+)
+_RETURNS_S: Final = 1.5e-3
+_MOST_RETURN: Final = 0.5
+
+# A sound from where it changes most, and what is behind it, in three parts between these s: in the
+# last no ring of the pick-up goes on. Each is alike (cosine) and as loud (ratio) in so many others
+# of the channel. Compared are the last so many, so far away in s, but none whole turns away: there
+# a scratch comes again, and over silent groove nothing but its thump is heard behind it.
 _PARTS_S: Final = (-0.002, 0.002, 0.024, 0.1)
 _NEAR_CORE_S: Final = 1e-3
 _ALIKE: Final = 0.9
 _AS_LOUD: Final = 1.2
+_OTHERS: Final = 2
+_COMPARED, _NEAR_S, _FAR_S = 48, 0.05, 4.0
 # Behind a beat it is louder than before (power): under clicks a tone goes on, and comes again, too.
 _BEFORE_S: Final = (-0.024, -0.002)
 _LOUDER: Final = 4.0
-_OTHERS: Final = 2
-_NEIGHBOURS, _NEAR_S, _FAR_S = 48, 0.05, 4.0
-_SHIFT_S: Final = 1e-4
 
 # The record is read in blocks, with this much around the clicks in each.
 _BLOCK_S, _MARGIN_S = 10.0, 0.11
 
 
 def without_beats(read: Read, clicks: Sequence[Click], *, sample_rate: float) -> list[Click]:
-    """Return the clicks that are none of the music's.
+    """Return the clicks that are not music.
 
     Parameters
     ----------
@@ -95,12 +94,12 @@ def without_beats(read: Read, clicks: Sequence[Click], *, sample_rate: float) ->
     """
     music: set[Click] = set()
     rises: dict[Click, float] = {}
-    before: dict[int, deque[_Heard]] = {}
-    for own in _heard(read, clicks, sample_rate):
+    before: dict[int, deque[_Excerpt]] = {}
+    for own in _excerpts(read, clicks, sample_rate):
         rises[own.click] = own.rise_db
-        others = before.setdefault(own.click.channel, deque(maxlen=_NEIGHBOURS))
+        others = before.setdefault(own.click.channel, deque(maxlen=_COMPARED))
         for other in others:
-            if own.is_like(other, sample_rate):
+            if min(own.others, other.others) < _OTHERS and own.is_like(other, sample_rate):
                 own.others += 1
                 other.others += 1
                 music.update(one.click for one in (own, other) if one.others >= _OTHERS)
@@ -127,6 +126,7 @@ def on_beat(times_s: ArrayLike, rises_db: ArrayLike) -> BoolArray:
     Returns
     -------
     ndarray of bool, shape (clicks,)
+        Those on the beat of any half minute in which there is one.
     """
     times, rises = np.asarray(times_s, dtype=np.float64), np.asarray(rises_db, dtype=np.float64)
     result = np.zeros(times.size, dtype=bool)
@@ -149,33 +149,37 @@ def on_beat(times_s: ArrayLike, rises_db: ArrayLike) -> BoolArray:
 
 def _beat(times: FloatArray) -> tuple[float, float]:
     """Return beats a second and the phase of the first, in beats; zeros where there is no beat."""
-    hertz = np.arange(*_BEATS_HZ, 1.0 / (6.0 * _WINDOW_S))
-    vectors = np.exp(2j * math.pi * hertz[:, None] * times).mean(axis=1)
-    best = int(np.argmax(np.abs(vectors)))
-    together = float(np.abs(vectors[best]))
+    rounded = np.bincount((times / _ROUNDED_S).astype(np.intp))
+    spectrum = np.abs(rfft(rounded, round(1.0 / (_STEPS_HZ * _ROUNDED_S))))
+    lowest, highest = (round(hertz / _STEPS_HZ) for hertz in _BEATS_HZ)
+    hertz = (lowest + int(np.argmax(spectrum[lowest:highest]))) * _STEPS_HZ
+    vector = np.exp(2j * math.pi * hertz * times).mean()
+    together, phase = float(np.abs(vector)), float(np.angle(vector)) / (2.0 * math.pi)
     if together < _TOGETHER or together**2 * times.size < _EVIDENCE:
         return 0.0, 0.0
-    phase = float(np.angle(vectors[best])) / (2.0 * math.pi)
-    beats = np.round(times * hertz[best] - phase)
+    beats = np.round(times * hertz - phase)
+    # Bursts, too, lie together.
+    if np.unique(beats).size < _FEWEST:
+        return 0.0, 0.0
     late = times - np.polyval(np.polyfit(beats, times, 1), beats)
     if float(np.median(np.abs(late))) < _EXACT_S or _returns(times):
         return 0.0, 0.0
-    return float(hertz[best]), phase
+    return hertz, phase
 
 
 def _returns(times: FloatArray) -> bool:
     """Return whether most of some times come again after a turn of the disc."""
-    for period in _TURNS_S:
+    for period in _TRIED:
         again = np.zeros(times.size, dtype=bool)
         for turn in (-period, period):
             low, high = (times + turn + reach for reach in (-_RETURNS_S, _RETURNS_S))
             again |= np.searchsorted(times, high) > np.searchsorted(times, low)
-        if np.count_nonzero(again) >= _MOST * times.size:
+        if np.count_nonzero(again) >= _MOST_RETURN * times.size:
             return True
     return False
 
 
-class _Heard:
+class _Excerpt:
     """A click and what is behind it, in first differences, from where the sound changes most.
 
     Parameters
@@ -201,51 +205,45 @@ class _Heard:
     ) -> None:
         self.click, self.others = click, 0
         near, far = (round(s * sample_rate) for s in _RISE_S)
-        before, behind = change[start - far : start - near], change[stop + near : stop + far]
-        power, calm = (float(part @ part) + 1e-30 for part in (behind, before))
-        self.rise_db = 10.0 * math.log10(power / calm)
+        rise = change[stop + near : stop + far], change[start - far : start - near]
+        behind, before = (float(part @ part) + 1e-30 for part in rise)
+        self.rise_db = 10.0 * math.log10(behind / before)
         low = start - round(_NEAR_CORE_S * sample_rate)
         at = low + int(np.argmax(np.abs(change[low:stop])))
         edges = [at + round(s * sample_rate) for s in _PARTS_S]
         self._parts = [change[first:last].copy() for first, last in pairwise(edges)]
         self._energies = [float(part @ part) for part in self._parts]
         first, last = (at + round(s * sample_rate) for s in _BEFORE_S)
-        before = change[first:last]
-        self._is_attack = self._energies[1] > _LOUDER * float(before @ before)
+        calm = change[first:last]
+        self._is_attack = self._energies[1] > _LOUDER * float(calm @ calm)
 
-    def is_like(self, other: _Heard, sample_rate: float) -> bool:
+    def is_like(self, other: _Excerpt, sample_rate: float) -> bool:
         """Return whether this is the same sound again, with the same behind it."""
         apart = abs(self.click.start - other.click.start) / sample_rate
-        if not (self._is_attack and other._is_attack):
+        if not (self._is_attack and other._is_attack and _NEAR_S < apart < _FAR_S):
             return False
-        if not _NEAR_S < apart < _FAR_S or _is_turn(apart):
+        if _is_turn(apart):
             return False
-        most = _AS_LOUD**2
-        for mine, its in zip(self._energies, other._energies, strict=True):
-            if not (mine > 0.0 and its / most < mine < its * most):
-                return False
+        energies = list(zip(self._energies, other._energies, strict=True))
+        if not all(0.0 < mine < its * _AS_LOUD**2 < mine * _AS_LOUD**4 for mine, its in energies):
+            return False
         return all(
-            _likeness(mine, its, round(_SHIFT_S * sample_rate)) > _ALIKE
-            for mine, its in zip(self._parts, other._parts, strict=True)
+            float(mine @ its) > _ALIKE * math.sqrt(energy * other_energy)
+            for mine, its, (energy, other_energy) in zip(
+                self._parts, other._parts, energies, strict=True
+            )
         )
 
 
 def _is_turn(seconds: float) -> bool:
-    """Return whether a time is that of some turns of the disc."""
-    turns = seconds / np.array(PERIODS_S)
-    number = np.maximum(np.round(turns), 1.0)
-    return bool((np.abs(turns - number) <= _SPEED * number).any())
+    """Return whether a time may be that of whole turns of the disc."""
+    return any(
+        math.ceil(seconds / longest) <= math.floor(seconds / shortest)
+        for shortest, longest in _TURNS_S
+    )
 
 
-def _likeness(one: FloatArray, other: FloatArray, shift: int) -> float:
-    """Return the largest cosine of two stretches, one of them moved by up to `shift`."""
-    inner = other[shift : other.size - shift]
-    products = np.correlate(one, inner, "valid")
-    squares = np.convolve(one**2, np.ones(inner.size), "valid")
-    return float((products / np.sqrt(squares * float(inner @ inner) + 1e-300)).max())
-
-
-def _heard(read: Read, clicks: Sequence[Click], sample_rate: float) -> Iterator[_Heard]:
+def _excerpts(read: Read, clicks: Sequence[Click], sample_rate: float) -> Iterator[_Excerpt]:
     """Yield what is compared of each click."""
     block, margin = (round(s * sample_rate) for s in (_BLOCK_S, _MARGIN_S))
     for number, group in groupby(clicks, key=lambda click: click.start // block):
@@ -254,4 +252,4 @@ def _heard(read: Read, clicks: Sequence[Click], sample_rate: float) -> Iterator[
         change = np.diff(read(low, max(click.stop for click in own) + margin), axis=0)
         for click in own:
             start, stop = click.start - low, click.stop - low
-            yield _Heard(click, change[:, click.channel], start, stop, sample_rate)
+            yield _Excerpt(click, change[:, click.channel], start, stop, sample_rate)

@@ -30,8 +30,8 @@ SHORT_RING_EVIDENCE, SHORT_RING_S = 150.0, 0.003
 CHAIN_EVIDENCE = 25.0
 THUMP_EVIDENCE = 40.0
 THUMP_LEAST = 0.015  # of the energy of the music
-# What sets a tail going is over when it begins: it is highest then. One that begins later would,
-# taken out, leave so many times the energy over the first of it.
+# A tail begins right behind its core, and a thump is at its height within so many s. A note that
+# begins later, taken for a tail, would leave so many times the energy there.
 LATE_ENERGY = 2.0
 RING_FIRST_S, THUMP_FIRST_S = 0.0015, 0.008
 LONGEST_THUMP_S = 0.2
@@ -198,18 +198,20 @@ def fit_tail_rings(
             cleaned[onset:] -= best.samples(cleaned.size - onset)
         if not rings:
             # What is left of a ring may pass for music; a plain one of the chain does not.
-            plain = [ring for ring in earlier if ring.evidence >= SHORT_RING_EVIDENCE]
-            return plain if guesses else []
+            rings = [ring for ring in earlier if ring.evidence >= SHORT_RING_EVIDENCE]
+            rings = rings if guesses else []
+            break
         fit = WhitenedFit(error_filter, before, cleaned, lost)
         cleaned[fit.lost] = fit.interpolate()
         music[start - low : end - low] = cleaned
         foul[start - low : end - low] = False
     first = sound[stop : stop + round(RING_FIRST_S * sample_rate)]
-    return [ring for ring in rings if not begins_later(first, ring.samples(first.size))]
+    wave = np.sum([ring.samples(first.size) for ring in rings], axis=0)
+    return [] if rings and _adds(first, wave) else rings
 
 
-def begins_later(sound: FloatArray, wave: FloatArray) -> bool:
-    """Return whether a tail begins later than a stretch right behind a core."""
+def _adds(sound: FloatArray, wave: FloatArray) -> bool:
+    """Return whether to take a wave out leaves more than `LATE_ENERGY` times the energy."""
     rest = sound - wave
     return float(rest @ rest) > LATE_ENERGY * float(sound @ sound)
 
@@ -307,7 +309,7 @@ def fit_tail_thump(
     wave = best.samples(np.arange(tail - stop) / sample_rate)
     rest = sound[stop:tail] - wave
     first = round(THUMP_FIRST_S * sample_rate)
-    if begins_later(sound[stop:tail][:first], wave[:first]):
+    if _adds(sound[stop:tail][:first], wave[:first]):
         return None
     # What nobody hears is no damage, and more likely the music's own.
     return best if float(wave @ wave) > THUMP_LEAST * float(rest @ rest) else None
