@@ -5,18 +5,14 @@ import pytest
 
 from declick.clicks import Click, FloatArray
 from declick.detect.beats import on_beat, without_beats
+from declick.read import Recording
 from declick.rotation import PERIODS_S
 
 RATE = 44100
 
 
-def read_of(samples: FloatArray):  # type: ignore[no-untyped-def]
-    def read(start: int, stop: int) -> FloatArray:
-        inside = samples[max(start, 0) : max(stop, 0)]
-        behind = max(0, stop - max(start, samples.shape[0]))
-        return np.pad(inside, ((max(0, min(-start, stop - start)), behind), (0, 0)))
-
-    return read
+def kept_of(samples: FloatArray, clicks: list[Click]) -> list[Click]:
+    return without_beats(Recording.from_array(samples, RATE).read, clicks, sample_rate=RATE)
 
 
 @pytest.mark.parametrize("beats_a_minute", [87.0, 105.0, 128.0])
@@ -67,7 +63,7 @@ def test_thumps_at_uneven_distances_keep_no_beat() -> None:
         samples[at : at + 60, 0] += 0.5 * np.hanning(60)
         samples[at + 60 : at + 60 + thump.size, 0] += thump
         clicks.append(Click(at, at + 60, at + 60, 0))
-    assert without_beats(read_of(samples), clicks, sample_rate=RATE) == clicks
+    assert kept_of(samples, clicks) == clicks
 
 
 @pytest.mark.parametrize(("frames", "ticks"), [(200, 60), (20, 0)])
@@ -79,7 +75,7 @@ def test_drums_keep_the_beat_among_the_ticks_of_a_worn_record(frames: int, ticks
     for click in drums[::2]:
         samples[click.stop : click.stop + 2000] += rng.normal(0.0, 1e-2, (2000, 1))
     dust = [Click(at, at + 20, at + 20, 0) for at in rng.integers(1000, 29 * RATE, ticks).tolist()]
-    kept = without_beats(read_of(samples), sorted([*drums, *dust]), sample_rate=RATE)
+    kept = kept_of(samples, sorted([*drums, *dust]))
     assert set(dust) <= set(kept)
     assert len(kept) <= ticks + 2
 
@@ -126,15 +122,15 @@ def test_a_sound_that_comes_again_is_music() -> None:
         for channel in (0, 1)
     ]
     tick = Click(120_000, 120_010, 120_010, 0)
-    kept = without_beats(read_of(samples), sorted([*clicks, tick]), sample_rate=RATE)
+    kept = kept_of(samples, sorted([*clicks, tick]))
     assert kept == [tick]
     # The same a little softer each time may be anything.
     softer = samples.copy()
     for place, share in zip(places, (0.0, 0.3, 0.5, 0.65), strict=True):
         softer[place : place + hit.size] -= share * hit[:, None]
-    assert without_beats(read_of(softer), clicks, sample_rate=RATE) == clicks
+    assert kept_of(softer, clicks) == clicks
     # Two of a kind are none too many: what is left of a chord may be as alike.
-    assert without_beats(read_of(samples), clicks[:4], sample_rate=RATE) == clicks[:4]
+    assert kept_of(samples, clicks[:4]) == clicks[:4]
 
 
 def test_a_click_that_comes_again_over_other_music_is_damage() -> None:
@@ -148,7 +144,7 @@ def test_a_click_that_comes_again_over_other_music_is_damage() -> None:
         samples[place : place + 30, 0] += pulse
         samples[place + 30 : place + 2030, 0] += ring
         clicks.append(Click(place, place + 30, place + 30, 0))
-    assert without_beats(read_of(samples), clicks, sample_rate=RATE) == clicks
+    assert kept_of(samples, clicks) == clicks
 
 
 def test_clicks_on_a_steady_tone_are_damage() -> None:
@@ -157,7 +153,7 @@ def test_clicks_on_a_steady_tone_are_damage() -> None:
     for at in range(RATE // 2, 4 * RATE - RATE // 4, RATE // 2):
         samples[at : at + 3] += 0.6
         clicks.append(Click(at, at + 3, at + 3, 0))
-    assert without_beats(read_of(samples), clicks, sample_rate=RATE) == clicks
+    assert kept_of(samples, clicks) == clicks
 
 
 @pytest.mark.parametrize("period_s", [*PERIODS_S, 60 / 80, 60 / 76.59, 60 / 71.29])
@@ -172,12 +168,12 @@ def test_a_scratch_with_its_thump_over_silent_groove_is_damage(period_s: float) 
         samples[place : place + 60, 0] += 0.5 * np.hanning(60)
         samples[place + 60 : place + 60 + thump.size, 0] += thump
         clicks.append(Click(place, place + 60, place + 60, 0))
-    assert without_beats(read_of(samples), clicks, sample_rate=RATE) == clicks
+    assert kept_of(samples, clicks) == clicks
 
 
 def test_clicks_at_the_ends_and_in_silence_are_kept() -> None:
     samples = np.zeros((RATE, 1))
     samples[[0, 20_000, 30_000, RATE - 1]] = 1.0
     clicks = [Click(at, at + 1, at + 1, 0) for at in (0, 20_000, 30_000, RATE - 1)]
-    assert without_beats(read_of(samples), clicks, sample_rate=RATE) == clicks
-    assert without_beats(read_of(samples), [], sample_rate=RATE) == []
+    assert kept_of(samples, clicks) == clicks
+    assert kept_of(samples, []) == []

@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -133,22 +133,31 @@ def on_beat(times_s: ArrayLike, rises_db: ArrayLike) -> BoolArray:
     if not times.size:
         return result
     instants = times[np.diff(times, prepend=-math.inf) > _INSTANT_S]
-    start = float(times[0])
-    while start <= times[-1]:
-        within = instants[(instants >= start) & (instants < start + _WINDOW_S)] - start
-        if _FEWEST <= within.size <= _MOST_HZ * _WINDOW_S:
-            hertz, phase = _beat(within)
-            turn = (times - start) * hertz - phase
-            near = np.abs(turn - np.round(turn)) <= _ON_BEAT
-            near &= (times >= start) & (times < start + _WINDOW_S)
-            if hertz and near.any() and float(np.median(rises[near])) >= _RISE_DB:
-                result |= near
-        start += 0.5 * _WINDOW_S
+    starts = np.arange(times[0], times[-1] + 1e-9, 0.5 * _WINDOW_S)
+    for start in starts.tolist():
+        within = instants[slice(*np.searchsorted(instants, (start, start + _WINDOW_S)))] - start
+        if not _FEWEST <= within.size <= _MOST_HZ * _WINDOW_S:
+            continue
+        beat = _beat(within)
+        if beat is None:
+            continue
+        some = slice(*np.searchsorted(times, (start, start + _WINDOW_S)))
+        turn = (times[some] - start) * beat.hertz - beat.phase
+        near = np.abs(turn - np.round(turn)) <= _ON_BEAT
+        if near.any() and float(np.median(rises[some][near])) >= _RISE_DB:
+            result[some] |= near
     return result
 
 
-def _beat(times: FloatArray) -> tuple[float, float]:
-    """Return beats a second and the phase of the first, in beats; zeros where there is no beat."""
+class _Beat(NamedTuple):
+    """Beats a second, and the phase of the first, in beats."""
+
+    hertz: float
+    phase: float
+
+
+def _beat(times: FloatArray) -> _Beat | None:
+    """Return the beat that some times keep; None where there is none."""
     rounded = np.bincount((times / _ROUNDED_S).astype(np.intp))
     spectrum = np.abs(rfft(rounded, round(1.0 / (_STEPS_HZ * _ROUNDED_S))))
     lowest, highest = (round(hertz / _STEPS_HZ) for hertz in _BEATS_HZ)
@@ -156,15 +165,15 @@ def _beat(times: FloatArray) -> tuple[float, float]:
     vector = np.exp(2j * math.pi * hertz * times).mean()
     together, phase = float(np.abs(vector)), float(np.angle(vector)) / (2.0 * math.pi)
     if together < _TOGETHER or together**2 * times.size < _EVIDENCE:
-        return 0.0, 0.0
+        return None
     beats = np.round(times * hertz - phase)
     # Bursts, too, lie together.
     if np.unique(beats).size < _FEWEST:
-        return 0.0, 0.0
+        return None
     late = times - np.polyval(np.polyfit(beats, times, 1), beats)
     if float(np.median(np.abs(late))) < _EXACT_S or _returns(times):
-        return 0.0, 0.0
-    return hertz, phase
+        return None
+    return _Beat(hertz, phase)
 
 
 def _returns(times: FloatArray) -> bool:

@@ -198,8 +198,7 @@ def fit_tail_rings(
             cleaned[onset:] -= best.samples(cleaned.size - onset)
         if not rings:
             # What is left of a ring may pass for music; a plain one of the chain does not.
-            rings = [ring for ring in earlier if ring.evidence >= SHORT_RING_EVIDENCE]
-            rings = rings if guesses else []
+            rings = [r for r in earlier if guesses and r.evidence >= SHORT_RING_EVIDENCE]
             break
         fit = WhitenedFit(error_filter, before, cleaned, lost)
         cleaned[fit.lost] = fit.interpolate()
@@ -207,13 +206,13 @@ def fit_tail_rings(
         foul[start - low : end - low] = False
     first = sound[stop : stop + round(RING_FIRST_S * sample_rate)]
     wave = np.sum([ring.samples(first.size) for ring in rings], axis=0)
-    return [] if rings and _adds(first, wave) else rings
+    return [] if rings and adds(first, wave, LATE_ENERGY) else rings
 
 
-def _adds(sound: FloatArray, wave: FloatArray) -> bool:
-    """Return whether to take a wave out leaves more than `LATE_ENERGY` times the energy."""
+def adds(sound: FloatArray, wave: FloatArray, times: float = 1.0) -> bool:
+    """Return whether to take a wave out leaves more than so many times the energy of a sound."""
     rest = sound - wave
-    return float(rest @ rest) > LATE_ENERGY * float(sound @ sound)
+    return float(rest @ rest) > times * float(sound @ sound)
 
 
 def _calm_weight(
@@ -309,7 +308,7 @@ def fit_tail_thump(
     wave = best.samples(np.arange(tail - stop) / sample_rate)
     rest = sound[stop:tail] - wave
     first = round(THUMP_FIRST_S * sample_rate)
-    if _adds(sound[stop:tail][:first], wave[:first]):
+    if adds(sound[stop:tail][:first], wave[:first], LATE_ENERGY):
         return None
     # What nobody hears is no damage, and more likely the music's own.
     return best if float(wave @ wave) > THUMP_LEAST * float(rest @ rest) else None

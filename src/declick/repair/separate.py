@@ -17,6 +17,7 @@ from declick.dsp.chain import Chain, estimate_chain
 from declick.dsp.rings import Ring
 from declick.dsp.tailfit import (
     LONGEST_CORE_S,
+    adds,
     bridge,
     core_start,
     fit_tail_rings,
@@ -193,8 +194,7 @@ class _Separation:
     def _grows(self, stop: int, tail: int, wave: FloatArray) -> bool:
         """Return whether a piece gets louder without a wave: that is not in it."""
         heard, wave = self.result[stop:tail], wave[: tail - stop]
-        energy, rest = float(heard @ heard), heard - wave
-        return float(rest @ rest) > energy and float(wave @ wave) > _SHARE * energy
+        return adds(heard, wave) and float(wave @ wave) > _SHARE * float(heard @ heard)
 
     def subtract_rings(self, stop: int, tail: int, guesses: Sequence[Ring], *, fresh: bool) -> None:
         """Take the rings out of ``[stop, tail)``: expected ones, and with `fresh` others, too."""
