@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from declick import stages
 from declick.clicks import Click, FloatArray
-from declick.detect.beats import on_beat, without_beats
+from declick.detect.beats import KEEPS_A_BEAT, find_beats, on_beat
 from declick.read import Recording
 from declick.rotation import PERIODS_S
+from runs import read, run, write_worn
 
 RATE = 44100
 
 
 def kept_of(samples: FloatArray, clicks: list[Click]) -> list[Click]:
-    return without_beats(Recording.from_array(samples, RATE).read, clicks, sample_rate=RATE)
+    music = find_beats(Recording.from_array(samples, RATE).read, clicks, sample_rate=RATE)
+    return [click for click in clicks if click not in music]
 
 
 @pytest.mark.parametrize("beats_a_minute", [87.0, 105.0, 128.0])
@@ -177,3 +183,35 @@ def test_clicks_at_the_ends_and_in_silence_are_kept() -> None:
     clicks = [Click(at, at + 1, at + 1, 0) for at in (0, 20_000, 30_000, RATE - 1)]
     assert kept_of(samples, clicks) == clicks
     assert kept_of(samples, []) == []
+
+
+def test_what_keeps_a_beat_is_told_and_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rip = write_worn(tmp_path / "rip.wav")
+    monkeypatch.setattr(stages, "find_beats", lambda _read, clicks, **_: set(clicks[2:6:2]))
+    done = run("restore", rip, "--json")
+    notice = "2 clicks on a beat of the music: left alone (--no-spare-beats mends them, too)"
+    assert notice in done.json["notices"]
+    assert notice in done.err
+    assert notice in run("detect", rip).err
+    told = json.loads((tmp_path / "rip.declicked.json").read_text())["clicks"]
+    beats = [click for click in told if click.get("why") == KEEPS_A_BEAT]
+    assert [click["method"] for click in beats] == ["left", "left"]
+    assert done.json["totals"]["left"] >= 2
+    before, after = read(rip), read(tmp_path / "rip.declicked.wav")
+    for click in beats:
+        span = slice(click["start"], click["stop"]), click["channel"]
+        assert np.array_equal(before[span], after[span])
+    labels = (tmp_path / "rip.labels.txt").read_text().splitlines()
+    assert len(labels) == len(told) - 2
+    # What a report has spared a run like it spares.
+    like = tmp_path / "rip.declicked.json"
+    assert run("repair", rip, tmp_path / "again.wav", "--like", like).status == 0
+    assert np.array_equal(read(tmp_path / "again.wav"), after)
+    assert json.loads((tmp_path / "again.json").read_text())["clicks"] == told
+    # Where nothing is to be spared, they are mended.
+    done = run("restore", rip, tmp_path / "all.wav", "--no-spare-beats", "--json")
+    assert done.json["notices"] == []
+    every = json.loads((tmp_path / "all.json").read_text())["clicks"]
+    assert sum(click["made"] for click in every) > sum(click["made"] for click in told)

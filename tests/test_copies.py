@@ -18,6 +18,7 @@ from declick.copies.guide import Guide, Matching, reach
 from declick.copies.judge import View
 from declick.copies.lay import Copy
 from declick.copies.mends import Mends
+from declick.detection import Detection
 from declick.dsp.chain import Chain
 from declick.read import Recording
 from declick.repair.choose import _contradicted
@@ -26,7 +27,6 @@ from declick.repair.passage import Passage
 from declick.repair.patches import CLEANED, FILLED, patches
 from declick.repair.transfer import Transfer
 from declick.settings import RepairSettings
-from declick.stages import Detection
 
 RATE = 44100
 SECONDS = 9.0

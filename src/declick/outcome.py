@@ -12,6 +12,7 @@ import numpy as np
 from declick import __version__
 from declick.clicks import FloatArray, Repair
 from declick.copies.facts import count_used, describe_copy, notices_of, notices_of_shared
+from declick.detection import Detection
 from declick.formats import as_path, output_format, removed_format
 from declick.labels import write_labels
 from declick.merging import Examination
@@ -19,7 +20,6 @@ from declick.read import Recording
 from declick.report import Source
 from declick.reporting import ReportWriter, utc_now
 from declick.settings import Settings
-from declick.stages import Detection
 from declick.targets import check_targets
 from declick.totals import Tally, Totals
 from declick.write import Written, write_restored
@@ -131,6 +131,7 @@ def write_outcome(
     facts: list[dict[str, Any]] = []
 
     def write_companions(written: Written) -> None:
+        notices.extend(detection.notices)
         notices.extend(written.notices)
         if known is not None:
             facts.extend(_facts_of(recording, known, remembered))

@@ -15,6 +15,7 @@ from declick.clicks import Click
 from declick.copies.facts import check_fit
 from declick.copies.lay import lay_along
 from declick.copies.walls import find_walls, holds_one_music
+from declick.detection import Detection
 from declick.dsp.chain import Chain, estimate_chain
 from declick.errors import SettingsError
 from declick.merging import examine
@@ -24,7 +25,6 @@ from declick.read import Recording
 from declick.repair.draw import redraw
 from declick.settings import Settings
 from declick.stages import (
-    Detection,
     Progress,
     detect,
     estimate_damage,
@@ -118,10 +118,9 @@ def restore(
                 workers=workers,
                 progress=progress,
             )
-            repairs = as_recorded(repairs, heard)
             return write_outcome(
                 recording,
-                repairs,
+                detection.with_beats(as_recorded(repairs, heard)),
                 detection,
                 output,
                 settings,
@@ -169,7 +168,7 @@ def restore(
         )
         return write_outcome(
             recording,
-            as_recorded(repairs, heard),
+            detection.with_beats(as_recorded(repairs, heard)),
             detection,
             output,
             settings,
@@ -238,6 +237,7 @@ def mend(
     *,
     drawn: Recording | None = None,
     chain: Chain | None = None,
+    beats: Sequence[Click] = (),
     settings: Settings = Settings(),
     removed: Path | None = None,
     report: Path | None = None,
@@ -258,6 +258,8 @@ def mend(
     chain : Chain, optional
         What the playback chain adds behind clicks, as an earlier run reports it. Else its rings
         are estimated from the clicks, and slow tails are left alone, which reach beyond them.
+    beats : sequence of Click
+        What an earlier run has left alone since it keeps a beat: so does this one. Ascending.
     output, settings, removed, report, overwrite, jobs, progress
         As in `restore`.
     """
@@ -288,10 +290,10 @@ def mend(
                 progress=progress,
             )
             repairs = as_recorded(repairs, heard)
-        detection = Detection(clicks=list(clicks), chain=chain, rotation=None)
+        detection = Detection(clicks=list(clicks), chain=chain, rotation=None, beats=tuple(beats))
         return write_outcome(
             recording,
-            repairs,
+            detection.with_beats(repairs),
             detection,
             output,
             settings,

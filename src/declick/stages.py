@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from declick.centre import centred
 from declick.clicks import Click, Kind, Repair, disjoint_clicks
-from declick.detect.beats import without_beats
+from declick.detect.beats import find_beats
 from declick.detect.spans import (
     LARGEST_SHARE,
     RETURNING,
@@ -28,12 +28,13 @@ from declick.detect.spans import (
     swings_among,
     threshold,
 )
+from declick.detection import Detection
 from declick.dsp.chain import Chain, estimate_chain
 from declick.parallel import Workers
 from declick.read import Recording
 from declick.repair.choose import repair_passage
 from declick.repair.passage import Passage, PassagePlan
-from declick.rotation import Rotation, find_rotation
+from declick.rotation import find_rotation
 from declick.settings import DetectSettings, RepairSettings
 from declick.settle_stage import settled
 from declick.stretches import Stretch, stretches_to_mend
@@ -74,25 +75,6 @@ def time_done(stage: str, share: float, lengths: Mapping[str, float]) -> float:
     return sum(lengths[name] for name in before) + share * lengths[stage]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Detection:
-    """What was found in a recording.
-
-    Parameters
-    ----------
-    clicks : list of Click
-        Ascending; per channel ``[start, tail)`` are disjoint.
-    chain : Chain
-        What the playback chain adds behind clicks.
-    rotation : Rotation or None
-        The disc's period, where scratches tell it.
-    """
-
-    clicks: list[Click]
-    chain: Chain
-    rotation: Rotation | None
-
-
 def detect(
     recording: Recording,
     settings: DetectSettings = DetectSettings(),
@@ -130,8 +112,8 @@ def detect(
     clicks = with_patches(found, patches)
     if not make_detector(settings, rate).finds_whole_cores:
         clicks = disjoint_clicks(settled(recording, clicks, workers, progress))
-    if settings.spare_beats:
-        clicks = without_beats(recording.read, clicks, sample_rate=rate)
+    beats = find_beats(recording.read, clicks, sample_rate=rate) if settings.spare_beats else set()
+    clicks = [click for click in clicks if click not in beats]
     chain = Chain()
     if settings.find_tails and clicks:
         swings = swings_among(clicks, sample_rate=rate)
@@ -148,7 +130,8 @@ def detect(
     rotation = find_rotation(times)
     if rotation is not None:
         clicks = name_scratches(clicks, sample_rate=rate, period_s=rotation.period_s)
-    return Detection(clicks=clicks, chain=chain, rotation=rotation)
+    spared = [replace(beat, estimate=None) for beat in name_kinds(sorted(beats), sample_rate=rate)]
+    return Detection(clicks=clicks, chain=chain, rotation=rotation, beats=tuple(spared))
 
 
 def estimate_damage(

@@ -18,12 +18,13 @@ from declick.cli.opening import jobs_for, open_source
 from declick.cli.results import count_clicks
 from declick.clicks import Click
 from declick.detect.taught import is_taught
+from declick.detection import Detection
 from declick.errors import SettingsError
 from declick.labels import write_labels
 from declick.outcome import source_of
 from declick.parallel import Workers
 from declick.read import Recording
-from declick.stages import Detection, detect
+from declick.stages import detect
 from declick.targets import check_targets
 
 
@@ -46,6 +47,8 @@ def run_detect(options: argparse.Namespace) -> int:
             Workers(jobs_for(recording, options.jobs)) as workers,
         ):
             found = detect(recording, settings.detect, workers=workers, progress=bar)
+        for notice in found.notices:
+            say(f"declick: {recording.name}: {notice}", quiet=options.quiet)
         _write(found, recording, output)
         kinds = Counter(click.kind.value for click in found.clicks)
         elapsed = time.monotonic() - started

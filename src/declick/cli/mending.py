@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -17,6 +17,7 @@ from declick.cli.names import choose_output, choose_report
 from declick.cli.opening import open_source, open_target
 from declick.cli.results import show_result
 from declick.clicks import Click, disjoint_clicks
+from declick.detect.beats import KEEPS_A_BEAT
 from declick.dsp.chain import Chain
 from declick.dsp.rings import Ring
 from declick.dsp.slow_tails import Emphasis
@@ -42,6 +43,7 @@ class _Marked:
     """What is to be mended, and what the marks say of how."""
 
     clicks: list[Click]
+    beats: Sequence[Click] = ()
     chain: Chain | None = None
     settings: Mapping[str, Any] = field(default_factory=lambda: MARKED)
 
@@ -80,6 +82,7 @@ def run_repair(options: argparse.Namespace) -> int:
                 target,
                 drawn=drawn,
                 chain=marked.chain,
+                beats=marked.beats,
                 settings=settings,
                 removed=options.removed,
                 report=report,
@@ -125,7 +128,9 @@ def _marked(recording: Recording, drawn: Recording | None, options: argparse.Nam
                 f"{known.frames} frames of {count_of(known.channels, 'channel')} at "
                 f"{known.sample_rate} Hz); give the report of this one"
             )
-        clicks = sorted(entry.found for entry in report.entries if entry.method != UNDONE)
+        known_entries = [entry for entry in report.entries if entry.method != UNDONE]
+        beats = sorted(entry.found for entry in known_entries if entry.why == KEEPS_A_BEAT)
+        clicks = sorted(entry.found for entry in known_entries if entry.why != KEEPS_A_BEAT)
         if clicks != disjoint_clicks(clicks):
             raise LabelError(
                 f"{options.like}: the report is damaged (its clicks overlap); make it again"
@@ -138,7 +143,8 @@ def _marked(recording: Recording, drawn: Recording | None, options: argparse.Nam
                 quiet=options.quiet,
             )
         chain = _chain_of(report, str(options.like))
-        return _Marked(clicks=clicks, chain=chain, settings=_settings_of(report, str(options.like)))
+        settings = _settings_of(report, str(options.like))
+        return _Marked(clicks=clicks, beats=beats, chain=chain, settings=settings)
     assert drawn is not None
     clicks = find_drawn(recording, drawn)
     if not clicks:

@@ -74,8 +74,12 @@ _LOUDER: Final = 4.0
 _BLOCK_S, _MARGIN_S = 10.0, 0.11
 
 
-def without_beats(read: Read, clicks: Sequence[Click], *, sample_rate: float) -> list[Click]:
-    """Return the clicks that are not music.
+KEEPS_A_BEAT: Final = "keeps a beat"
+"""Why a click is left alone."""
+
+
+def find_beats(read: Read, clicks: Sequence[Click], *, sample_rate: float) -> set[Click]:
+    """Return the clicks that are music.
 
     Parameters
     ----------
@@ -89,8 +93,8 @@ def without_beats(read: Read, clicks: Sequence[Click], *, sample_rate: float) ->
 
     Returns
     -------
-    list of Click
-        Without those on the beat of a machine, and those that come again with what is behind them.
+    set of Click
+        Those on the beat of a machine, and those that come again with what is behind them.
     """
     music: set[Click] = set()
     rises: dict[Click, float] = {}
@@ -110,7 +114,7 @@ def without_beats(read: Read, clicks: Sequence[Click], *, sample_rate: float) ->
         times = [click.start / sample_rate for click in some]
         beats = on_beat(times, [rises[click] for click in some])
         music.update(click for click, beat in zip(some, beats, strict=True) if beat)
-    return [click for click in clicks if click not in music]
+    return music
 
 
 def on_beat(times_s: ArrayLike, rises_db: ArrayLike) -> BoolArray:
