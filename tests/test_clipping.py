@@ -9,10 +9,10 @@ from declick.clicks import Click, FloatArray
 from declick.damage.apply import wear
 from declick.damage.draw import WearSettings, draw_wear
 from declick.damage.model import Family
-from declick.damage.piece import synthesize_piece
 from declick.read import Recording
 from declick.settings import DetectSettings
 from declick.stages import detect
+from worn import piece
 
 RATE = 44100
 
@@ -25,7 +25,7 @@ def find(samples: FloatArray, detector: str) -> list[Click]:
 
 def music(level: float) -> FloatArray:
     """Music whose highest peak has a level."""
-    clean = synthesize_piece(4.0, sample_rate=RATE, seed=4)
+    clean = piece(4.0, seed=4)
     return np.asarray(level * clean / np.abs(clean).max())
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 
 import numpy as np
 import pytest
 import soundfile
 
 from declick.clicks import Click, FloatArray
-from declick.damage.piece import synthesize_piece
 from declick.detect.ends import continued
 from declick.detect.sight import ViewGeometry
 from declick.detect.survey import Geometry
@@ -17,17 +17,23 @@ from declick.parallel import Workers
 from declick.read import Recording
 from declick.settings import DetectSettings
 from declick.stages import detect
+from worn import piece
 
 RATE = 44100
 CLICK = np.array([0.3, 0.9, -0.8, 0.5, -0.4, 0.2])
 LENGTH = 20_000
 
 
+@cache
+def whole() -> FloatArray:
+    clean = piece(5.0)
+    noise = np.random.default_rng(1).standard_normal(clean.shape)
+    return np.asarray(clean + 10 ** (-45 / 20) * clean.std() * noise)
+
+
 def music(frames: int = LENGTH, start: int = 66_150) -> FloatArray:
     """Music that is cut out of the midst."""
-    clean = synthesize_piece(5.0, sample_rate=RATE)
-    noise = np.random.default_rng(1).standard_normal(clean.shape)
-    return np.asarray((clean + 10 ** (-45 / 20) * clean.std() * noise)[start : start + frames])
+    return whole()[start : start + frames].copy()
 
 
 def find(samples: FloatArray, detector: str = "auto") -> list[Click]:
@@ -172,6 +178,5 @@ def test_what_is_made_up_goes_in_the_steps_of_the_file() -> None:
 
 
 def test_the_rounding_of_a_fade_in_eight_bits_is_no_click() -> None:
-    piece = synthesize_piece(3.0, sample_rate=RATE)
-    faded = piece * np.linspace(1.0, 0.0, len(piece))[:, None]
+    faded = piece(3.0) * np.linspace(1.0, 0.0, len(piece(3.0)))[:, None]
     assert not find(np.floor(faded * 128) / 128)

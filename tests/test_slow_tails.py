@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from scipy.signal import lfilter
 from declick.clicks import Click, FloatArray
 from declick.damage.apply import wear
 from declick.damage.draw import Family, WearSettings, draw_wear
-from declick.damage.piece import synthesize_piece
 from declick.dsp.chain import Chain, estimate_chain
 from declick.dsp.slow_tails import EMPHASES, Behind, Emphasis, SlowTail, choose_emphasis, is_clipped
 from declick.dsp.whitening import prediction_error_filter
@@ -21,6 +21,7 @@ from declick.pipeline import restore
 from declick.read import Recording
 from declick.repair.slow_tails import Core, find_slow_tails
 from declick.stages import repair
+from worn import piece
 
 RATE = 44100
 CORE = (22_050, 22_080)
@@ -200,8 +201,9 @@ def test_at_the_end_of_a_file_nothing_is_fitted(core: tuple[int, int]) -> None:
     assert behind(music(), 0.0, CORE).tail(Emphasis()) is None
 
 
+@cache
 def worn_record(equalisation: str) -> tuple[FloatArray, FloatArray]:
-    clean = synthesize_piece(6.0, sample_rate=RATE)
+    clean = piece(6.0)
     settings = WearSettings(
         rates_hz={Family.TICK: 4.0}, equalisation=equalisation, cluster_share=0.0, bed=True
     )

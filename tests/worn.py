@@ -15,9 +15,17 @@ RATE = 44100
 
 
 @cache
-def worn_piece(duration_s: float = 6.0) -> tuple[FloatArray, FloatArray, tuple[Click, ...]]:
+def piece(duration_s: float, seed: int = 1) -> FloatArray:
+    """Return clean music, synthesized once; to change it, copy it."""
+    sound = synthesize_piece(duration_s, sample_rate=RATE, seed=seed)
+    sound.flags.writeable = False
+    return sound
+
+
+@cache
+def worn_piece(duration_s: float = 5.0) -> tuple[FloatArray, FloatArray, tuple[Click, ...]]:
     """Return clean and worn sound, on a 16-bit grid, and the true clicks."""
-    clean = np.round(synthesize_piece(duration_s, sample_rate=RATE) * 32768) / 32768
+    clean = np.round(piece(duration_s) * 32768) / 32768
     rates = {Family.TICK: 3.0, Family.POP: 0.85, Family.RING: 0.15, Family.THUMP: 0.3}
     drawn = draw_wear(np.random.default_rng(4), duration_s, WearSettings(rates_hz=rates))
     laid = wear(clean, RATE, drawn)
