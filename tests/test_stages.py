@@ -13,7 +13,6 @@ from scipy.signal import resample_poly
 
 from declick import stretches
 from declick.clicks import Click, FloatArray, Kind, Repair
-from declick.damage.piece import synthesize_piece
 from declick.detect.ar import ArDetector
 from declick.errors import SettingsError
 from declick.parallel import Workers
@@ -23,7 +22,7 @@ from declick.repair.draw import find_drawn, redraw
 from declick.settings import DetectSettings, RepairSettings
 from declick.stages import detect, repair
 from declick.tiles import Plateaus
-from worn import RATE, worn_piece
+from worn import RATE, piece, worn_piece
 
 
 def run(samples: FloatArray, rate: int = RATE, jobs: int = 1) -> tuple[list[Click], list[Repair]]:
@@ -57,11 +56,13 @@ def reference() -> tuple[list[Click], list[Repair]]:
 @pytest.mark.parametrize("factor", [4, 8])
 def test_plain_ticks_are_found_at_high_sample_rates(factor: int) -> None:
     rate = RATE * factor
-    sound = resample_poly(synthesize_piece(4.0), factor, 1, axis=0)
+    sound = resample_poly(piece(2.0), factor, 1, axis=0)
+    # What is resampled from its first frame on begins with what no music does.
+    sound *= np.minimum(np.arange(len(sound)) / (0.05 * rate), 1.0)[:, None]
     sound += 1e-5 * np.random.default_rng(5).standard_normal(sound.shape)
     length = round(3e-4 * rate)
     tick = np.hanning(length) * np.sin(np.linspace(0.0, 2.0 * np.pi, length))
-    starts = [round(time_s * rate) for time_s in (0.7, 1.4, 2.1, 2.8, 3.5)]
+    starts = [round(time_s * rate) for time_s in (0.5, 1.0, 1.5)]
     for start in starts:
         around = sound[start - rate // 20 : start + rate // 20]
         level = np.sqrt(np.mean(around**2))
@@ -93,7 +94,7 @@ def test_clicks_are_disjoint_and_ascend(reference: tuple[list[Click], list[Repai
     assert [item.click for item in reference[1]] == clicks
 
 
-@pytest.mark.parametrize("stretch", [1 << 14, 50_000, 1 << 20])
+@pytest.mark.parametrize("stretch", [1 << 14, 50_000])
 def test_the_result_does_not_depend_on_how_the_work_is_cut(
     stretch: int, monkeypatch: pytest.MonkeyPatch, reference: tuple[list[Click], list[Repair]]
 ) -> None:
