@@ -12,7 +12,7 @@ from runs import files, read, run
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("declick.cli.demo._DURATION_S", 4.0)
+    monkeypatch.setattr("declick.cli.demo._DURATION_S", 2.0)
 
 
 def test_the_demo_gains_and_draws(tmp_path: Path) -> None:
@@ -45,7 +45,8 @@ def test_the_demo_overwrites_nothing_unasked(tmp_path: Path) -> None:
     assert (tmp_path / "mine.flac").read_text() == "precious"
 
 
-def test_another_seed_is_another_record(tmp_path: Path) -> None:
+def test_another_seed_is_another_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("declick.cli.demo.draw_comparison", lambda *_, **__: None)
     sounds = []
     for seed in ("1", "1", "2"):
         assert run("demo", "-o", tmp_path, "--seed", seed, "--overwrite", "-q").status == 0
