@@ -80,7 +80,7 @@ def test_a_long_click_of_the_copies_alone_is_not_interpolated_without_one() -> N
     worn = clean.copy()
     found = Click(80000, 80020, 80020, 0)
     worn[found.start : found.stop] += 0.5
-    long = Click(76000, 84000, 84000, 0)
+    long = Click(78000, 82000, 82000, 0)
     recording = Recording.from_array(worn[:, np.newaxis], RATE)
     deaf = Copy(
         sound=Recording.from_array(np.zeros((worn.size, 1)), RATE),

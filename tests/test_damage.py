@@ -40,9 +40,13 @@ SYNTHETIC = [name for name in SETS if name != "real"]
 
 
 @cache
+def piece(duration_s: float, rate: int) -> FloatArray:
+    return synthesize_piece(duration_s, sample_rate=rate)
+
+
+@cache
 def music(duration_s: float = 8.0, rate: int = RATE, channels: int = 2) -> FloatArray:
-    piece = synthesize_piece(duration_s, sample_rate=rate)
-    return np.ascontiguousarray(piece[:, np.arange(channels) % 2])
+    return np.ascontiguousarray(piece(duration_s, rate)[:, np.arange(channels) % 2])
 
 
 def drawn(name: str, seed: int = 1, duration_s: float = 8.0) -> Wear:

@@ -203,11 +203,11 @@ def test_at_the_end_of_a_file_nothing_is_fitted(core: tuple[int, int]) -> None:
 
 @cache
 def worn_record(equalisation: str) -> tuple[FloatArray, FloatArray]:
-    clean = piece(6.0)
+    clean = piece(4.0)
     settings = WearSettings(
         rates_hz={Family.TICK: 4.0}, equalisation=equalisation, cluster_share=0.0, bed=True
     )
-    laid = wear(clean, RATE, draw_wear(np.random.default_rng(3), 6.0, settings))
+    laid = wear(clean, RATE, draw_wear(np.random.default_rng(3), 4.0, settings))
     return laid.clean, laid.worn
 
 

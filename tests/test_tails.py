@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,11 @@ def find_tails(samples: FloatArray, cores: list[tuple[int, int]], **known: Any) 
 
 def music(frames: int, sample_rate: float, seed: int = 1) -> FloatArray:
     """Return a chord with slow beats over soft noise, at an effective level of 0.1."""
+    return _played(frames, sample_rate, seed).copy()
+
+
+@cache
+def _played(frames: int, sample_rate: float, seed: int) -> FloatArray:
     rng = np.random.default_rng(seed)
     time = np.arange(frames) / sample_rate
     sound = 0.01 * rng.standard_normal(frames)
