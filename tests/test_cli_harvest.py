@@ -55,6 +55,8 @@ def test_a_rip_becomes_a_bank(groove: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_a_bank_grows_and_is_not_lost(groove: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bank = groove.parent / "bank"
+    short, rate = soundfile.read(groove, stop=round(1.2 * RATE))
+    soundfile.write(groove, short, rate, subtype="FLOAT")
     words = ["harvest", str(groove), "-o", str(bank), "--whole", "-q"]
     assert main(words) == 0
     first = read_bank(bank)
