@@ -312,17 +312,18 @@ def _matching(a: Float32Array, b: Float32Array, curve: Curve, taps: FloatArray) 
         views = np.lib.stride_tricks.sliding_window_view(np.pad(theirs, _REACH), size)
         views = views[_MARGIN : len(wanted) - _MARGIN, ::-1]
         crossed = np.zeros((bands.shape[1], size))
-        for first in range(0, len(heard.error), 64 * HOP):
-            here = slice(first, first + 64 * HOP)
-            rows = np.flatnonzero(trust[here]) + first
-            weighted = views[rows] * (trust * heard.gain)[rows, None]
-            normal += (weighted * heard.gain[rows, None]).T @ views[rows]
+        told = np.arange(0, len(trust), _SPARE)
+        for rows in np.array_split(told, -(-len(trust) // (64 * HOP))):
+            around = views[rows]
+            weighted = around * (trust * heard.gain)[rows, None]
+            normal += (weighted * heard.gain[rows, None]).T @ around
             right += weighted.T @ heard.error[rows]
-            shares = np.zeros((len(heard.error[here]), size))
-            shares[rows - first] = weighted * heard.slope[rows, None]
-            at = first // HOP
-            sums = _at_anchors(shares)
-            crossed[at : at + len(sums)] += sums
+            weighted *= heard.slope[rows, None]
+            hops, place = np.divmod(rows, HOP)
+            at, firsts = np.unique(hops, return_index=True)
+            rising = np.add.reduceat(weighted * (place / HOP)[:, None], firsts)
+            crossed[at] += np.add.reduceat(weighted, firsts) - rising
+            crossed[at + 1] += rising
         push = _at_anchors(trust * heard.slope * heard.error)
         solved = solveh_banded(bands, np.column_stack([crossed, push]))
         normal -= crossed.T @ solved[:, :-1]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -138,14 +139,22 @@ def _flutter(windows: _Windows, rates_hz: tuple[float, ...]) -> FloatArray:
 def _fit(
     step_s: float, delay: FloatArray, trust: FloatArray, rates_hz: tuple[float, ...]
 ) -> FloatArray:
-    x = np.linspace(-1.0, 1.0, len(delay))
-    columns = [np.ones_like(x), x, x**2, x**3]
-    for rate_hz in rates_hz:
-        angle = 2 * np.pi * rate_hz * step_s * np.arange(len(delay))
-        columns += [np.cos(angle), np.sin(angle)]
-    basis = np.stack(columns, axis=1)
+    basis = _shapes(step_s, len(delay), rates_hz)
     # A little ridge: a window may say nothing of one half of a turn.
     normal = (basis * trust[:, None]).T @ basis
     normal[np.diag_indices(len(normal))] += 1e-6 * len(delay)
     fitted: FloatArray = basis @ np.linalg.solve(normal, basis.T @ (trust * delay))
     return fitted
+
+
+@lru_cache(maxsize=2)
+def _shapes(step_s: float, count: int, rates_hz: tuple[float, ...]) -> FloatArray:
+    """Return what a window is fitted by, shape (count, shapes); all windows by the same."""
+    x = np.linspace(-1.0, 1.0, count)
+    columns = [np.ones_like(x), x, x**2, x**3]
+    for rate_hz in rates_hz:
+        angle = 2 * np.pi * rate_hz * step_s * np.arange(count)
+        columns += [np.cos(angle), np.sin(angle)]
+    shapes: FloatArray = np.stack(columns, axis=1)
+    shapes.flags.writeable = False
+    return shapes
