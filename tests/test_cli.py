@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -290,6 +292,30 @@ def test_inspect_draws(restored: Path, tmp_path: Path) -> None:
     assert all(Path(p).read_bytes().startswith(b"\x89PNG") for p in done.json["pictures"])
     assert "exists already" in run(*base).fault
     assert run(*base, "--overwrite").status == 0
+
+
+def test_inspect_makes_a_page_of_the_least_sure_clicks(restored: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    rip = restored / "rip.declicked.wav"
+    done = run("inspect", rip, "-o", tmp_path, "--page", "--most", "2", "--json")
+    assert done.status == 0, done.err
+    page = tmp_path / "rip.declicked.html"
+    assert done.json["page"] == str(page)
+    assert files(tmp_path) == [
+        *(f"rip.declicked.{n}" for n in ("disc.png", "html", "overview.png"))
+    ]
+    text = page.read_text(encoding="utf-8")
+    shown = [int(number) for number in re.findall(r'checkbox" value="(\d+)"', text)]
+    made = [click for click in entries(restored / "rip.declicked.json") if click["made"]]
+    least = min(made, key=lambda click: click["confidence"])
+    assert len(shown) == 2
+    assert least["number"] in shown
+    # The command that it offers puts back what is chosen.
+    told = re.search(r'const undo = "(declick undo .* --clicks )";', text)
+    assert told is not None
+    command = shlex.split(told[1] + str(shown[0]))[1:]
+    assert run(*command, "-o", tmp_path / "u.wav", "--json").json["clicks"] == [shown[0]]
+    assert "exists already" in run("inspect", rip, "-o", tmp_path, "--page").fault
 
 
 def test_pipes(restored: Path) -> None:

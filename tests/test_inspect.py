@@ -1,18 +1,29 @@
 from __future__ import annotations
 
 import builtins
+import re
+from base64 import b64decode
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from declick.clicks import Click, FloatArray, Kind
 from declick.errors import MissingExtraError, WriteError
-from declick.inspect import draw_around, draw_comparison, draw_disc_map, draw_overview
-from declick.inspect.around import _title
+from declick.inspect import (
+    Exhibit,
+    draw_around,
+    draw_comparison,
+    draw_disc_map,
+    draw_overview,
+    write_page,
+)
+from declick.inspect.around import title_of
 from declick.inspect.overview import _heading, _Side
 from declick.inspect.spectrogram import spectrogram_db
 from declick.rotation import Rotation
@@ -62,14 +73,16 @@ def test_around(tmp_path: Path, worn: tuple[FloatArray, FloatArray, list[Click]]
 
 def test_the_title_says_what_became_of_a_click() -> None:
     def title(method: str) -> str:
-        return _title(Click(0, 44, 44, 0), 1, method, RATE, 2).rpartition("  ·  ")[2]
+        return title_of(Click(0, 44, 44, 0), 1, method, RATE, 2).rpartition("  ·  ")[2]
 
     assert [title(method) for method in ("ar", "left", "undone")] == [
         "mended by ar",
         "left alone",
         "put back",
     ]
-    assert _title(Click(0, 44, 44, 0), 1, "left", RATE, 2, "a beat").endswith("left alone: a beat")
+    assert title_of(Click(0, 44, 44, 0), 1, "left", RATE, 2, "a beat").endswith(
+        "left alone: a beat"
+    )
 
 
 @pytest.mark.parametrize("rate", [8000, 192_000])
@@ -180,3 +193,35 @@ def test_without_matplotlib_the_install_line_is_given(
 def test_an_unwritable_place_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(WriteError, match=r"x\.png: cannot write the picture"):
         draw_disc_map(tmp_path / "absent" / "x.png", [], sample_rate=RATE, frames=RATE)
+
+
+def test_a_page_holds_all_that_it_shows(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    before, after = (np.round(8000 * rng.uniform(-1, 1, (2000, 2))) / 32768 for _ in range(2))
+    hostile = "</script><b>\"&' $x"
+    exhibits = [
+        Exhibit(
+            number=number,
+            title=hostile,
+            picture=b"\x89PNG",
+            sounds={"Before": before, "After": after, "Loud": 3.0 * np.ones((10, 1))},
+            mended=number == 12,
+        )
+        for number in (3, 12)
+    ]
+    path = tmp_path / "page.html"
+    write_page(path, exhibits, title=hostile, undo=f"undo {hostile} --clicks ", sample_rate=RATE)
+    text = path.read_text(encoding="utf-8")
+    assert text.count("</script>") == 1
+    assert "<b>" not in text
+    assert not re.search(r"(src|href)=\"(?!data:)", text)
+    # Nothing can be put back of what was left alone.
+    assert re.findall(r"checkbox\" value=\"(\d+)\"", text) == ["12"]
+    sounds = re.findall(r"data:audio/flac;base64,([^\"]+)", text)
+    heard = [soundfile.read(BytesIO(b64decode(sound)), always_2d=True) for sound in sounds]
+    assert [rate for _, rate in heard] == [RATE] * 6
+    assert np.array_equal(heard[0][0], before)
+    assert np.array_equal(heard[1][0], after)
+    assert heard[2][0].min() > 0.99
+    with pytest.raises(WriteError, match="cannot write the page"):
+        write_page(tmp_path / "no" / "p.html", [], title="", undo="", sample_rate=RATE)

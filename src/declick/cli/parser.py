@@ -268,15 +268,23 @@ def _add_inspect(commands: _Commands[Parser]) -> None:
         description="Draw pictures (PNG): the side, the disc with every click at its angle, and "
         "the sound around clicks before, after, and what was removed.",
     )
-    add_selection(parser, "which clicks (default: those of which most was taken out)")
+    add_selection(
+        parser,
+        "which clicks (default: those of which most was taken out; the least sure on a page)",
+    )
     parser.add_argument(
         "--source", type=Path, metavar="FILE", help="default: the one that the report names"
     )
     parser.add_argument(
-        "--most", type=positive, default=6, metavar="N", help="clicks to draw (default: 6)"
+        "--most", type=positive, metavar="N", help="clicks to draw (default: 6; 24 on a page)"
     )
     parser.add_argument(
         "--period", type=number, metavar="S", help="seconds of one revolution, if not found"
+    )
+    parser.add_argument(
+        "--page",
+        action="store_true",
+        help="the clicks on a page (HTML), to listen to, and to choose what is put back",
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="a folder (default: that of the report)"

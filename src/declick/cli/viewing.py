@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from shlex import quote
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +19,14 @@ from declick.cli.names import find_report, make_folder
 from declick.cli.undoing import selection_of
 from declick.clicks import FloatArray
 from declick.errors import SettingsError
-from declick.inspect import draw_around, draw_disc_map, draw_overview
+from declick.inspect import (
+    Exhibit,
+    draw_around,
+    draw_disc_map,
+    draw_overview,
+    title_of,
+    write_page,
+)
 from declick.read import Recording
 from declick.report import PERIODS_S, UNDONE, Entry, Report, read_report
 from declick.rotation import Rotation
@@ -25,6 +35,8 @@ from declick.targets import check_targets
 
 _PIECE = 1 << 16
 _AROUND_S = 0.15
+_HEARD_S = 0.75
+_DRAWN, _ON_A_PAGE = 6, 24
 
 
 def run_inspect(options: argparse.Namespace) -> int:
@@ -51,11 +63,17 @@ def run_inspect(options: argparse.Namespace) -> int:
         folder = options.output or report_path.parent
         make_folder(folder)
         overview, disc = folder / f"{stem}.overview.png", folder / f"{stem}.disc.png"
-        around = [folder / f"{stem}.click-{entry.number}.png" for entry in chosen]
+        page = folder / f"{stem}.html" if options.page and chosen else None
+        pictures = folder
+        if page is not None:
+            # They are in the page.
+            pictures = Path(stack.enter_context(TemporaryDirectory()))
+        around = [pictures / f"{stem}.click-{entry.number}.png" for entry in chosen]
         whole = [path for path in (overview, disc) if not _is_kept(path, options)]
-        drawn = [*whole, *around]
+        drawn = [*whole, *around] if page is None else whole
+        written = drawn if page is None else [*drawn, page]
         sources = (before.path, after.path, report_path)
-        check_targets(drawn, sources=sources, overwrite=options.overwrite)
+        check_targets(written, sources=sources, overwrite=options.overwrite)
         if overview in whole:
             draw_overview(
                 overview,
@@ -77,26 +95,48 @@ def run_inspect(options: argparse.Namespace) -> int:
             )
         for path, entry in zip(around, chosen, strict=True):
             _draw_click(path, before, after, report, entry)
-    for path in drawn:
+        if page is not None:
+            write_page(
+                page,
+                _exhibits(before, after, zip(around, chosen, strict=True)),
+                title=report.source.name,
+                undo=_undo(restored, options.report),
+                sample_rate=before.sample_rate,
+            )
+    for path in written:
         say(f"  -> {path}", quiet=options.quiet)
     if options.json:
-        print_json({"pictures": [str(path) for path in drawn]})
+        told: dict[str, Any] = {"pictures": [str(path) for path in drawn]}
+        print_json(told if page is None else told | {"page": str(page)})
     return 0
 
 
 def _chosen(report: Report, options: argparse.Namespace) -> list[Entry]:
-    """Return the clicks to draw: those chosen, or the strongest."""
+    """Return the clicks to draw: those chosen, or the strongest; on a page the least sure."""
+    most = options.most or (_ON_A_PAGE if options.page else _DRAWN)
     if _chooses(options):
         entries = select(report, selection_of(options))
         # Whoever names clicks by their numbers wants them all.
-        return entries if options.clicks else entries[: options.most]
+        return entries if options.clicks else entries[:most]
     made = [entry for entry in report.entries if entry.made]
-    strongest: list[Entry] = []
-    for entry in sorted(made, key=lambda e: -np.inf if e.removed_db is None else -e.removed_db):
+    # A page is there to find mistakes.
+    made.sort(key=lambda entry: entry.click.confidence if options.page else _softness(entry))
+    first: list[Entry] = []
+    for entry in made:
         # What one push has done to both channels is one thing to see.
-        if all(_apart_s(entry, other, report) > _AROUND_S for other in strongest):
-            strongest.append(entry)
-    return sorted(strongest[: options.most], key=lambda entry: entry.number)
+        if all(_apart_s(entry, other, report) > _AROUND_S for other in first):
+            first.append(entry)
+    return sorted(first[:most], key=lambda entry: entry.number)
+
+
+def _softness(entry: Entry) -> float:
+    return -np.inf if entry.removed_db is None else -entry.removed_db
+
+
+def _undo(restored: Path, report: Path | None) -> str:
+    """Return the command that puts back the clicks whose numbers follow."""
+    told = "" if report is None else f" --report {quote(str(report))}"
+    return f"declick undo {quote(str(restored))}{told} --clicks "
 
 
 def _chooses(options: argparse.Namespace) -> bool:
@@ -137,6 +177,27 @@ def _draw_click(
         method=entry.method,
         why=entry.why,
     )
+
+
+def _exhibits(
+    before: Recording, after: Recording, drawn: Iterable[tuple[Path, Entry]]
+) -> Iterator[Exhibit]:
+    """Yield what a page shows: the clicks that were drawn, and how they sound."""
+    rate, channels = before.sample_rate, before.channels
+    reach = round(_HEARD_S * rate)
+    for path, entry in drawn:
+        click = entry.click
+        span = max(click.start - reach, 0), min(click.tail + reach, before.frames)
+        old, new = before.read(*span), after.read(*span)
+        if channels > 2:
+            old, new = (part[:, [click.channel]] for part in (old, new))
+        yield Exhibit(
+            number=entry.number,
+            title=title_of(click, entry.number, entry.method, rate, channels, entry.why),
+            picture=path.read_bytes(),
+            sounds={"Before": old, "After": new, "Removed": old - new},
+            mended=entry.made,
+        )
 
 
 def _pieces(before: Recording, after: Recording) -> Iterator[tuple[FloatArray, FloatArray]]:

@@ -150,7 +150,7 @@ def draw_around(
     bar = figure.colorbar(image, cax=figure.add_subplot(lower[1:, -1]))
     bar.set_label("dB re full scale", fontsize=9)
     bar.ax.tick_params(labelsize=9)
-    title = _title(click, number, method, sample_rate, stereo, why)
+    title = title_of(click, number, method, sample_rate, stereo, why)
     figure.suptitle(
         title,
         x=0.07,
@@ -162,7 +162,7 @@ def draw_around(
     return look.save_png(figure, path, look.spectrogram_palette())
 
 
-def _title(
+def title_of(
     click: Click,
     number: int | None,
     method: str | None,
@@ -170,6 +170,7 @@ def _title(
     channels: int,
     why: str = "",
 ) -> str:
+    """Return what is to be said of a click: when, where, how long, how sure, and what was done."""
     parts = [
         f"{'Click' if number is None else f'Click {number}'} at "
         f"{format_time(click.start / sample_rate)}",

@@ -1,0 +1,176 @@
+"""A page to listen to clicks, and to choose what is to be put back: one file, without a server."""
+
+from __future__ import annotations
+
+import html
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from declick.clicks import FloatArray
+from declick.labels import renamed_when_done
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Exhibit:
+    """One click on a page.
+
+    Parameters
+    ----------
+    number : int
+        As in the report.
+    title : str
+    picture : bytes
+        PNG.
+    sounds : mapping of str to ndarray, each of shape (frames, channels)
+        What there is to listen to, by what the button says; all of one length.
+    mended : bool
+        Whether there is something to put back.
+    """
+
+    number: int
+    title: str
+    picture: bytes
+    sounds: Mapping[str, FloatArray]
+    mended: bool
+
+
+def write_page(
+    path: str | Path, exhibits: Iterable[Exhibit], *, title: str, undo: str, sample_rate: int
+) -> Path:
+    """Write a page of clicks.
+
+    Parameters
+    ----------
+    path : str or Path
+        HTML. Pictures and sounds (FLAC, 16 bit) are in it.
+    exhibits : iterable of Exhibit
+    title : str
+    undo : str
+        The command that puts back the clicks whose numbers are added to it.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    WriteError
+        Where the page cannot be written.
+    """
+    path = Path(path)
+    name = html.escape(title)
+    with renamed_when_done(path, "the page") as file:
+        file.write(_HEAD.replace("@TITLE@", name))
+        for exhibit in exhibits:
+            file.write(_section(exhibit, sample_rate))
+        # In a script nothing may look like the end of it.
+        told = json.dumps(undo).replace("<", "\\u003c")
+        file.write(_FOOT.replace("@UNDO@", told))
+    return path
+
+
+def _section(exhibit: Exhibit, sample_rate: int) -> str:
+    """Return one click as HTML."""
+    title = html.escape(exhibit.title)
+    players = "".join(
+        f'<audio preload="auto" src="data:audio/flac;base64,{_flac(samples, sample_rate)}"></audio>'
+        f"<button>{html.escape(name)}</button>"
+        for name, samples in exhibit.sounds.items()
+    )
+    choice = (
+        f'<label><input type="checkbox" value="{exhibit.number}"> put it back</label>'
+        if exhibit.mended
+        else "<em>left alone</em>"
+    )
+    picture = b64encode(exhibit.picture).decode("ascii")
+    return (
+        f'<section id="click-{exhibit.number}"><h2>{title}</h2>\n<p>{players} {choice}</p>\n'
+        f'<img alt="{title}" src="data:image/png;base64,{picture}"></section>\n'
+    )
+
+
+def _flac(samples: FloatArray, sample_rate: int) -> str:
+    """Return sound as a browser plays it, in base 64."""
+    buffer = BytesIO()
+    clipped = np.clip(samples, -1.0, 1.0)
+    soundfile.write(buffer, clipped, sample_rate, format="FLAC", subtype="PCM_16")
+    return b64encode(buffer.getvalue()).decode("ascii")
+
+
+_HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>@TITLE@</title>
+<style>
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 62rem; margin: 1rem auto 6rem;
+  padding: 0 1rem; color: #222; background: #fafafa; }
+h2 { font-size: 1rem; margin: 2.5em 0 .3em; }
+img { width: 100%; border: 1px solid #ddd; }
+button { font: inherit; padding: .3em 1em; margin-right: .4em; border: 1px solid #888;
+  border-radius: .4em; background: #fff; cursor: pointer; }
+button.on { background: #235; color: #fff; }
+label { margin-left: 1em; }
+footer { position: fixed; bottom: 0; left: 0; right: 0; padding: .6em 1rem; background: #fff;
+  border-top: 1px solid #ccc; }
+code { user-select: all; }
+</style>
+</head>
+<body>
+<h1>@TITLE@</h1>
+<p>Listen to each click before and after, and to what was taken out: another button goes on from
+where the sound is. Mark what is music, and run the line below.</p>
+"""
+
+_FOOT = """<footer>To put back: <code id="undo"></code> <button id="copy">Copy</button></footer>
+<script>
+"use strict";
+const undo = @UNDO@;
+let playing = null;
+
+function stop() {
+  if (!playing) return 0;
+  const time = playing.ended ? 0 : playing.currentTime;
+  playing.pause();
+  playing.nextElementSibling.classList.remove("on");
+  playing = null;
+  return time;
+}
+for (const sound of document.querySelectorAll("audio")) {
+  const button = sound.nextElementSibling;
+  button.onclick = () => {
+    const again = playing === sound, beside = playing && playing.parentNode === sound.parentNode;
+    const time = stop();
+    if (again) return;
+    sound.currentTime = beside ? time : 0;
+    playing = sound;
+    button.classList.add("on");
+    sound.play();
+  };
+  sound.onended = () => { if (playing === sound) stop(); };
+}
+const boxes = [...document.querySelectorAll("input")];
+const line = document.getElementById("undo");
+const copy = document.getElementById("copy");
+function show() {
+  const chosen = boxes.filter(box => box.checked).map(box => box.value);
+  line.textContent = chosen.length ? undo + chosen.join(",") : "nothing yet";
+  copy.disabled = !chosen.length;
+}
+for (const box of boxes) box.onchange = show;
+copy.onclick = () => navigator.clipboard.writeText(line.textContent);
+show();
+</script>
+</body>
+</html>
+"""
