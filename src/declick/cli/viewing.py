@@ -147,7 +147,7 @@ def _chooses(options: argparse.Namespace) -> bool:
 def _is_kept(path: Path, options: argparse.Namespace) -> bool:
     """Return whether a picture of the whole stays as an earlier look at the same run left it."""
     changed = options.overwrite or options.period is not None
-    return _chooses(options) and not changed and path.is_file()
+    return (options.page or _chooses(options)) and not changed and path.is_file()
 
 
 def _apart_s(one: Entry, other: Entry, report: Report) -> float:
