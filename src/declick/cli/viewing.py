@@ -130,6 +130,7 @@ def _chosen(report: Report, options: argparse.Namespace) -> list[Entry]:
 
 
 def _softness(entry: Entry) -> float:
+    """Return how little was taken out."""
     return -np.inf if entry.removed_db is None else -entry.removed_db
 
 

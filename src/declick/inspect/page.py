@@ -89,7 +89,7 @@ def _section(exhibit: Exhibit, sample_rate: int) -> str:
     choice = (
         f'<label><input type="checkbox" value="{exhibit.number}"> put it back</label>'
         if exhibit.mended
-        else "<em>left alone</em>"
+        else ""
     )
     picture = b64encode(exhibit.picture).decode("ascii")
     return (
