@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from declick import stages
 from declick.clicks import Click, FloatArray
@@ -210,6 +211,16 @@ def test_what_keeps_a_beat_is_told_and_stays_as_it_is(
     assert run("repair", rip, tmp_path / "again.wav", "--like", like).status == 0
     assert np.array_equal(read(tmp_path / "again.wav"), after)
     assert json.loads((tmp_path / "again.json").read_text())["clicks"] == told
+    # What is drawn there is taken there.
+    drawn = before.copy()
+    for click in beats:
+        drawn[click["start"] : click["stop"], click["channel"]] = 0.0
+    soundfile.write(tmp_path / "drawn.wav", drawn, RATE)
+    arguments = ("--like", like, "--draw", tmp_path / "drawn.wav", "-o", tmp_path / "d.wav")
+    assert run("repair", rip, *arguments).status == 0
+    taken = read(tmp_path / "d.wav")
+    for click in beats:
+        assert not taken[click["start"] : click["stop"], click["channel"]].any()
     # Where nothing is to be spared, they are mended.
     done = run("restore", rip, tmp_path / "all.wav", "--no-spare-beats", "--json")
     assert done.json["notices"] == []

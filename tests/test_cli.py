@@ -318,6 +318,22 @@ def test_inspect_makes_a_page_of_the_least_sure_clicks(restored: Path, tmp_path:
     assert "exists already" in run("inspect", rip, "-o", tmp_path, "--page").fault
 
 
+def test_the_line_of_a_page_names_the_report_and_no_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    write_worn(tmp_path / "-a.wav", 1.0)
+    assert run("restore", "./-a.wav", "--report", "./-r.json").status == 0
+    assert run("inspect", "./-r.json", "--page", "--most", "1", "--source", "./-a.wav").status == 0
+    text = (tmp_path / "-r.html").read_text(encoding="utf-8")
+    told = re.search(r'const undo = "declick (.*) --clicks "', text)
+    assert told is not None
+    assert told[1] == "undo ./-a.declicked.wav --report ./-r.json --source ./-a.wav"
+    number = re.findall(r'checkbox" value="(\d+)"', text)[0]
+    assert run(*shlex.split(told[1]), "--clicks", number).status == 0
+
+
 def test_pipes(restored: Path) -> None:
     def piped(*arguments: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(

@@ -131,7 +131,9 @@ def write_outcome(
     facts: list[dict[str, Any]] = []
 
     def write_companions(written: Written) -> None:
-        notices.extend(detection.notices)
+        # A run like another one was told of them before.
+        if command == "restore":
+            notices.extend(detection.notices)
         notices.extend(written.notices)
         if known is not None:
             facts.extend(_facts_of(recording, known, remembered))

@@ -66,9 +66,11 @@ def progress_bar(
 
 
 @contextmanager
-def files_bar(sizes: list[int], *, quiet: bool) -> Iterator[tqdm[Any] | None]:
+def files_bar(
+    sizes: list[int], *, quiet: bool, noun: str = "recording"
+) -> Iterator[tqdm[Any] | None]:
     """Show one bar over many files, which counts their bytes."""
-    with _bar(count_of(len(sizes), "recording"), float(max(1, sum(sizes))), quiet) as bar:
+    with _bar(count_of(len(sizes), noun), float(max(1, sum(sizes))), quiet) as bar:
         yield bar
 
 

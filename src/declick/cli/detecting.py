@@ -63,6 +63,7 @@ def run_detect(options: argparse.Namespace) -> int:
                     "labels": output,
                     "rotation_s": None if rotation is None else rotation.period_s,
                     "chain": found.chain.as_dict(),
+                    "notices": list(found.notices),
                     "clicks": [_as_dict(click) for click in found.clicks],
                 }
             )

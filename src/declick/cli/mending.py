@@ -142,6 +142,9 @@ def _marked(recording: Recording, drawn: Recording | None, options: argparse.Nam
                 "or groove wall; here without it. To repeat the run, restore again",
                 quiet=options.quiet,
             )
+        if drawn is not None:
+            # What has been drawn there is wanted there.
+            clicks, beats = disjoint_clicks([*clicks, *beats]), []
         chain = _chain_of(report, str(options.like))
         settings = _settings_of(report, str(options.like))
         return _Marked(clicks=clicks, beats=beats, chain=chain, settings=settings)

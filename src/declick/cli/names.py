@@ -110,6 +110,12 @@ def _reports_on(report: Path, output: Path) -> bool:
         return False
 
 
+def report_beside(restored: Path) -> Path:
+    """Return where the report of a restored file is looked for."""
+    own = restored.with_name(restored.name + ".json")
+    return own if own.exists() else default_report(restored)
+
+
 def find_report(options: argparse.Namespace) -> Path:
     """Return the report of a restored file: as it was said, the file itself, or beside it.
 
@@ -125,9 +131,7 @@ def find_report(options: argparse.Namespace) -> Path:
         return path
     if not path.exists():
         raise ReadError(f"{path}: there is no such file; check the name")
-    own, report = path.with_name(path.name + ".json"), default_report(path)
-    if own.exists():
-        return own
+    report = report_beside(path)
     if not report.exists():
         raise ReadError(
             f"{path}: there is no report beside it ({report.name}); name it with --report where "

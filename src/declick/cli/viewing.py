@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from declick.cli.belonging import check_same, restored_of, source_of
-from declick.cli.console import print_json
+from declick.cli.console import files_bar, print_json
 from declick.cli.lines import say
-from declick.cli.names import find_report, make_folder
+from declick.cli.names import find_report, make_folder, report_beside
 from declick.cli.undoing import selection_of
 from declick.clicks import FloatArray
+from declick.detect.beats import KEEPS_A_BEAT
 from declick.errors import SettingsError
 from declick.inspect import (
     Exhibit,
@@ -52,6 +53,9 @@ def run_inspect(options: argparse.Namespace) -> int:
         if report.clicks:
             text = "no click is drawn: there is none of this kind, or none was mended"
         say(f"declick: {report_path}: {text}", quiet=options.quiet)
+    # The music's beats are no part of the record's wear.
+    damage = [entry for entry in report.entries if entry.why != KEEPS_A_BEAT]
+    clicks = sorted(entry.click for entry in damage)
     stem = report_path.stem
     with ExitStack() as stack:
         restored = restored_of(report, report_path, options.path)
@@ -78,29 +82,32 @@ def run_inspect(options: argparse.Namespace) -> int:
             draw_overview(
                 overview,
                 _pieces(before, after),
-                report.clicks,
+                clicks,
                 sample_rate=before.sample_rate,
                 frames=before.frames,
-                left=sum(not e.made and e.method != UNDONE for e in report.entries),
+                left=sum(not entry.made and entry.method != UNDONE for entry in damage),
                 title=report.source.name,
             )
         if disc in whole:
             draw_disc_map(
                 disc,
-                report.clicks,
+                clicks,
                 sample_rate=before.sample_rate,
                 frames=before.frames,
                 rotation=rotation,
                 title=report.source.name,
             )
-        for path, entry in zip(around, chosen, strict=True):
-            _draw_click(path, before, after, report, entry)
+        with files_bar([1] * len(around), quiet=options.quiet, noun="picture") as bar:
+            for path, entry in zip(around, chosen, strict=True):
+                _draw_click(path, before, after, report, entry)
+                if bar is not None:
+                    bar.update(1)
         if page is not None:
             write_page(
                 page,
                 _exhibits(before, after, zip(around, chosen, strict=True)),
                 title=report.source.name,
-                undo=_undo(restored, options.report),
+                undo=_undo(restored, report_path, options.source),
                 sample_rate=before.sample_rate,
             )
     for path in written:
@@ -134,10 +141,20 @@ def _softness(entry: Entry) -> float:
     return -np.inf if entry.removed_db is None else -entry.removed_db
 
 
-def _undo(restored: Path, report: Path | None) -> str:
+def _undo(restored: Path, report: Path, source: Path | None) -> str:
     """Return the command that puts back the clicks whose numbers follow."""
-    told = "" if report is None else f" --report {quote(str(report))}"
-    return f"declick undo {quote(str(restored))}{told} --clicks "
+    words = ["declick", "undo", _word(restored)]
+    if report_beside(restored) != report:
+        words += ["--report", _word(report)]
+    if source is not None:
+        words += ["--source", _word(source)]
+    return " ".join([*words, "--clicks "])
+
+
+def _word(path: Path) -> str:
+    """Return a path as a shell takes it, and as no option."""
+    text = str(path)
+    return quote(f"./{text}" if text.startswith("-") else text)
 
 
 def _chooses(options: argparse.Namespace) -> bool:

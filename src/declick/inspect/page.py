@@ -49,7 +49,7 @@ def write_page(
     Parameters
     ----------
     path : str or Path
-        HTML. Pictures and sounds (FLAC, 16 bit) are in it.
+        HTML. Pictures and sounds (16 bit) are in it.
     exhibits : iterable of Exhibit
     title : str
     undo : str
@@ -81,10 +81,12 @@ def write_page(
 def _section(exhibit: Exhibit, sample_rate: int) -> str:
     """Return one click as HTML."""
     title = html.escape(exhibit.title)
-    players = "".join(
-        f'<audio preload="auto" src="data:audio/flac;base64,{_flac(samples, sample_rate)}"></audio>'
-        f"<button>{html.escape(name)}</button>"
-        for name, samples in exhibit.sounds.items()
+    # Floats may be louder than a browser plays: all of one click by as much softer.
+    peak = max(float(np.abs(sound).max(initial=0.0)) for sound in exhibit.sounds.values())
+    buttons = "".join(
+        f'<button data-sound="{_heard(sound / max(peak, 1.0), sample_rate)}">'
+        f"{html.escape(name)}</button>"
+        for name, sound in exhibit.sounds.items()
     )
     choice = (
         f'<label><input type="checkbox" value="{exhibit.number}"> put it back</label>'
@@ -93,17 +95,18 @@ def _section(exhibit: Exhibit, sample_rate: int) -> str:
     )
     picture = b64encode(exhibit.picture).decode("ascii")
     return (
-        f'<section id="click-{exhibit.number}"><h2>{title}</h2>\n<p>{players} {choice}</p>\n'
+        f'<section id="click-{exhibit.number}"><h2>{title}</h2>\n<p>{buttons} {choice}</p>\n'
         f'<img alt="{title}" src="data:image/png;base64,{picture}"></section>\n'
     )
 
 
-def _flac(samples: FloatArray, sample_rate: int) -> str:
-    """Return sound as a browser plays it, in base 64."""
+def _heard(samples: FloatArray, sample_rate: int) -> str:
+    """Return sound as the address of something that a browser plays."""
     buffer = BytesIO()
-    clipped = np.clip(samples, -1.0, 1.0)
-    soundfile.write(buffer, clipped, sample_rate, format="FLAC", subtype="PCM_16")
-    return b64encode(buffer.getvalue()).decode("ascii")
+    # Of the rates above 65,535 Hz FLAC knows but some.
+    name = "FLAC" if sample_rate < 1 << 16 else "WAV"
+    soundfile.write(buffer, samples, sample_rate, format=name, subtype="PCM_16")
+    return f"data:audio/{name.lower()};base64,{b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 _HEAD = """<!doctype html>
@@ -123,7 +126,7 @@ button.on { background: #235; color: #fff; }
 label { margin-left: 1em; }
 footer { position: fixed; bottom: 0; left: 0; right: 0; padding: .6em 1rem; background: #fff;
   border-top: 1px solid #ccc; }
-code { user-select: all; }
+code { user-select: all; white-space: pre-wrap; }
 </style>
 </head>
 <body>
@@ -136,29 +139,28 @@ _FOOT = """<footer>To put back: <code id="undo"></code> <button id="copy">Copy</
 <script>
 "use strict";
 const undo = @UNDO@;
-let playing = null;
+const player = new Audio();
+let on = null;
 
 function stop() {
-  if (!playing) return 0;
-  const time = playing.ended ? 0 : playing.currentTime;
-  playing.pause();
-  playing.nextElementSibling.classList.remove("on");
-  playing = null;
-  return time;
+  player.pause();
+  if (on) on.classList.remove("on");
+  on = null;
 }
-for (const sound of document.querySelectorAll("audio")) {
-  const button = sound.nextElementSibling;
+for (const button of document.querySelectorAll("button[data-sound]")) {
   button.onclick = () => {
-    const again = playing === sound, beside = playing && playing.parentNode === sound.parentNode;
-    const time = stop();
+    const again = on === button, beside = on && on.parentNode === button.parentNode;
+    const time = beside ? player.currentTime : 0;
+    stop();
     if (again) return;
-    sound.currentTime = beside ? time : 0;
-    playing = sound;
-    button.classList.add("on");
-    sound.play();
+    on = button;
+    on.classList.add("on");
+    player.src = on.dataset.sound;
+    player.currentTime = time;
+    player.play();
   };
-  sound.onended = () => { if (playing === sound) stop(); };
 }
+player.onended = stop;
 const boxes = [...document.querySelectorAll("input")];
 const line = document.getElementById("undo");
 const copy = document.getElementById("copy");
