@@ -53,9 +53,6 @@ def run_inspect(options: argparse.Namespace) -> int:
         if report.clicks:
             text = "no click is drawn: there is none of this kind, or none was mended"
         say(f"declick: {report_path}: {text}", quiet=options.quiet)
-    # The music's beats are no part of the record's wear.
-    damage = [entry for entry in report.entries if entry.why != KEEPS_A_BEAT]
-    clicks = sorted(entry.click for entry in damage)
     stem = report_path.stem
     with ExitStack() as stack:
         restored = restored_of(report, report_path, options.path)
@@ -79,19 +76,11 @@ def run_inspect(options: argparse.Namespace) -> int:
         sources = (before.path, after.path, report_path)
         check_targets(written, sources=sources, overwrite=options.overwrite)
         if overview in whole:
-            draw_overview(
-                overview,
-                _pieces(before, after),
-                clicks,
-                sample_rate=before.sample_rate,
-                frames=before.frames,
-                left=sum(not entry.made and entry.method != UNDONE for entry in damage),
-                title=report.source.name,
-            )
+            _draw_side(overview, before, after, report)
         if disc in whole:
             draw_disc_map(
                 disc,
-                clicks,
+                [entry.click for entry in _damage(report)],
                 sample_rate=before.sample_rate,
                 frames=before.frames,
                 rotation=rotation,
@@ -170,6 +159,24 @@ def _is_kept(path: Path, options: argparse.Namespace) -> bool:
 
 def _apart_s(one: Entry, other: Entry, report: Report) -> float:
     return abs(one.click.start - other.click.start) / report.source.sample_rate
+
+
+def _damage(report: Report) -> list[Entry]:
+    """Return what is part of the record's wear: not the music's beats."""
+    return [entry for entry in report.entries if entry.why != KEEPS_A_BEAT]
+
+
+def _draw_side(path: Path, before: Recording, after: Recording, report: Report) -> None:
+    damage = _damage(report)
+    draw_overview(
+        path,
+        _pieces(before, after),
+        [entry.click for entry in damage],
+        sample_rate=before.sample_rate,
+        frames=before.frames,
+        left=sum(not entry.made and entry.method != UNDONE for entry in damage),
+        title=report.source.name,
+    )
 
 
 def _draw_click(
