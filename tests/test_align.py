@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from scipy.signal import bilinear, lfilter
 
 from declick.align import Alignment, align, resample_along
+from declick.align.refine import Curve
 from declick.align.simulate import Turntable, second_copy
 from declick.align.summary import summarize
+from declick.align.verify import confidence_of, null_of
 from declick.errors import NotSameRecordingError, ReadError
 from declick.read import Recording
 
@@ -309,3 +311,19 @@ def test_resampling_is_band_limited() -> None:
         where = np.arange(2_000, 38_000) * 1.1 + 50
         wanted = kept * np.sin(2 * np.pi * pitch * where / 44_100)
         assert np.abs(played - wanted).max() < 1e-3
+
+
+def test_of_silence_nothing_is_left_and_nothing_is_sure() -> None:
+    rng = np.random.default_rng(6)
+    signal = np.where(np.arange(600) < 300, rng.uniform(0.1, 1.0, 600), 0.0)
+    anchors = np.arange(0.0, 600 * 441.0, 441.0)
+    curve = Curve(
+        place_a=anchors,
+        place_b=anchors,
+        signal=signal,
+        residual=1e-3 * signal,
+        information=np.ones(600),
+    )
+    assert np.allclose(null_of(curve)[:250], -30.0)
+    assert np.all(null_of(curve)[350:] == -90.0)
+    assert np.all(confidence_of(curve)[350:] == 0.0)

@@ -30,6 +30,7 @@ _BRIDGE_S: Final = 3.0
 _QUIET_BRIDGE_S: Final = 20.0
 _QUIET_DB: Final = -40.0
 _BRIDGED: Final = 0.6
+_ROUNDING: Final = 1e-13
 
 
 def confidence_of(curve: Curve) -> FloatArray:
@@ -67,7 +68,9 @@ def _anchors(seconds: float) -> int:
 
 def _around(values: FloatArray, seconds: float = _WINDOW_S) -> FloatArray:
     mean: FloatArray = uniform_filter1d(values, _anchors(seconds), mode="nearest")
-    return np.maximum(mean, 0.0)
+    # A running mean keeps a little of what is over, of either sign: in silence there is nothing.
+    mean[mean < _ROUNDING * values.max(initial=0.0)] = 0.0
+    return mean
 
 
 def _loud(signal: FloatArray) -> float:
