@@ -29,24 +29,19 @@ from declick.damage.draw import (
     draw_chain,
     draw_wear,
 )
-from declick.damage.piece import synthesize_piece
 from declick.damage.recipe import Origin, load_wear, read_recipe, save_wear
 from declick.damage.render import de_emphasis, render
 from declick.damage.sets import SETS, find_set
 from declick.errors import ReadError, SettingsError
+from worn import piece
 
 RATE = 44100
 SYNTHETIC = [name for name in SETS if name != "real"]
 
 
 @cache
-def piece(duration_s: float, rate: int) -> FloatArray:
-    return synthesize_piece(duration_s, sample_rate=rate)
-
-
-@cache
 def music(duration_s: float = 8.0, rate: int = RATE, channels: int = 2) -> FloatArray:
-    return np.ascontiguousarray(piece(duration_s, rate)[:, np.arange(channels) % 2])
+    return np.ascontiguousarray(piece(duration_s, sample_rate=rate)[:, np.arange(channels) % 2])
 
 
 def drawn(name: str, seed: int = 1, duration_s: float = 8.0) -> Wear:

@@ -15,9 +15,9 @@ RATE = 44100
 
 
 @cache
-def piece(duration_s: float, seed: int = 1) -> FloatArray:
+def piece(duration_s: float, seed: int = 1, sample_rate: int = RATE) -> FloatArray:
     """Return clean music, synthesized once; to change it, copy it."""
-    sound = synthesize_piece(duration_s, sample_rate=RATE, seed=seed)
+    sound = synthesize_piece(duration_s, sample_rate=sample_rate, seed=seed)
     sound.flags.writeable = False
     return sound
 

@@ -120,7 +120,7 @@ def write_outcome(
     remembered: list[Repair] = []
 
     def remember() -> Iterator[Repair]:
-        for item in repairs:
+        for item in detection.with_beats(repairs):
             # Their samples are in the output; here they would only fill the memory.
             kept = replace(item, samples=np.broadcast_to(0.0, item.samples.shape))
             remembered.append(kept)

@@ -120,7 +120,7 @@ def restore(
             )
             return write_outcome(
                 recording,
-                detection.with_beats(as_recorded(repairs, heard)),
+                as_recorded(repairs, heard),
                 detection,
                 output,
                 settings,
@@ -168,7 +168,7 @@ def restore(
         )
         return write_outcome(
             recording,
-            detection.with_beats(as_recorded(repairs, heard)),
+            as_recorded(repairs, heard),
             detection,
             output,
             settings,
@@ -293,7 +293,7 @@ def mend(
         detection = Detection(clicks=list(clicks), chain=chain, rotation=None, beats=tuple(beats))
         return write_outcome(
             recording,
-            detection.with_beats(repairs),
+            repairs,
             detection,
             output,
             settings,

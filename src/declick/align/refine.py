@@ -192,11 +192,10 @@ def _compared(wanted: FloatArray, theirs: FloatArray, taps: FloatArray) -> _Comp
 def _at_anchors(values: FloatArray, power: int = 1) -> FloatArray:
     """Return the sums of samples at the anchors that they lie between, each its share."""
     rising = np.arange(HOP) / HOP
-    hops = values.reshape(-1, HOP, *values.shape[1:])
-    sums = [np.tensordot(hops, share**power, (1, 0)) for share in (1.0 - rising, rising)]
-    result: FloatArray = np.zeros((len(hops) + 1, *values.shape[1:]))
-    result[:-1] += sums[0]
-    result[1:] += sums[1]
+    hops = values.reshape(-1, HOP)
+    result: FloatArray = np.zeros(len(hops) + 1)
+    result[:-1] += hops @ (1.0 - rising) ** power
+    result[1:] += hops @ rising**power
     return result
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+
+from declick.inspect.page import in_script
 
 
 def page(pack: str, schema: str, files: Sequence[dict[str, str]]) -> str:
@@ -18,8 +19,8 @@ def page(pack: str, schema: str, files: Sequence[dict[str, str]]) -> str:
     files : sequence of dict
         For each trial, in order, the names of A, B and X.
     """
-    values = json.dumps({"pack": pack, "schema": schema, "trials": list(files)})
-    return _PAGE.replace("@VALUES@", values.replace("<", "\\u003c"))
+    values = {"pack": pack, "schema": schema, "trials": list(files)}
+    return _PAGE.replace("@VALUES@", in_script(values))
 
 
 _PAGE = """<!doctype html>

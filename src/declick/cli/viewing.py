@@ -71,8 +71,7 @@ def run_inspect(options: argparse.Namespace) -> int:
             pictures = Path(stack.enter_context(TemporaryDirectory()))
         around = [pictures / f"{stem}.click-{entry.number}.png" for entry in chosen]
         whole = [path for path in (overview, disc) if not _is_kept(path, options)]
-        drawn = [*whole, *around] if page is None else whole
-        written = drawn if page is None else [*drawn, page]
+        written = [*whole, *(around if page is None else [page])]
         sources = (before.path, after.path, report_path)
         check_targets(written, sources=sources, overwrite=options.overwrite)
         if overview in whole:
@@ -102,8 +101,10 @@ def run_inspect(options: argparse.Namespace) -> int:
     for path in written:
         say(f"  -> {path}", quiet=options.quiet)
     if options.json:
-        told: dict[str, Any] = {"pictures": [str(path) for path in drawn]}
-        print_json(told if page is None else told | {"page": str(page)})
+        told: dict[str, Any] = {"pictures": [str(path) for path in written if path != page]}
+        if page is not None:
+            told["page"] = str(page)
+        print_json(told)
     return 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -72,10 +73,13 @@ def write_page(
         file.write(_HEAD.replace("@TITLE@", name))
         for exhibit in exhibits:
             file.write(_section(exhibit, sample_rate))
-        # In a script nothing may look like the end of it.
-        told = json.dumps(undo).replace("<", "\\u003c")
-        file.write(_FOOT.replace("@UNDO@", told))
+        file.write(_FOOT.replace("@UNDO@", in_script(undo)))
     return path
+
+
+def in_script(value: Any) -> str:
+    """Return a value as it stands in a page's script: nothing in it looks like the end of that."""
+    return json.dumps(value).replace("<", "\\u003c")
 
 
 def _section(exhibit: Exhibit, sample_rate: int) -> str:
